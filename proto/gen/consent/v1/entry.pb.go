@@ -229,8 +229,11 @@ type SealedPart struct {
 	// SHA-256(label || u8 class || u16 length || field || salt || value), so that
 	// an opening can be proven without giving out keys.
 	Commitment []byte `protobuf:"bytes,4,opt,name=commitment,proto3" json:"commitment,omitempty"`
-	// Nonce (24) || XChaCha20-Poly1305(salt (32) || value) || tag (16).
-	Sealed        []byte `protobuf:"bytes,5,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	// Nonce (24) || XChaCha20-Poly1305(salt (32) || value) || tag (16). Empty if
+	// it is too large for an entry and lies in a file.
+	Sealed []byte `protobuf:"bytes,5,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	// SHA-256 of the object in `consent-files` that holds the sealed bytes.
+	File          []byte `protobuf:"bytes,6,opt,name=file,proto3" json:"file,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -296,6 +299,13 @@ func (x *SealedPart) GetCommitment() []byte {
 func (x *SealedPart) GetSealed() []byte {
 	if x != nil {
 		return x.Sealed
+	}
+	return nil
+}
+
+func (x *SealedPart) GetFile() []byte {
+	if x != nil {
+		return x.File
 	}
 	return nil
 }
@@ -454,7 +464,7 @@ const file_consent_v1_entry_proto_rawDesc = "" +
 	"\x04fact\x18\t \x01(\v2\x10.consent.v1.FactR\x04fact\x122\n" +
 	"\bpersonal\x18\n" +
 	" \x03(\v2\x16.consent.v1.SealedPartR\bpersonal\x12\x14\n" +
-	"\x05token\x18\v \x01(\fR\x05token\"\xa2\x01\n" +
+	"\x05token\x18\v \x01(\fR\x05token\"\xb6\x01\n" +
 	"\n" +
 	"SealedPart\x12/\n" +
 	"\x05class\x18\x01 \x01(\x0e2\x19.consent.v1.PersonalClassR\x05class\x12\x14\n" +
@@ -463,7 +473,8 @@ const file_consent_v1_entry_proto_rawDesc = "" +
 	"\n" +
 	"commitment\x18\x04 \x01(\fR\n" +
 	"commitment\x12\x16\n" +
-	"\x06sealed\x18\x05 \x01(\fR\x06sealed\"9\n" +
+	"\x06sealed\x18\x05 \x01(\fR\x06sealed\x12\x12\n" +
+	"\x04file\x18\x06 \x01(\fR\x04file\"9\n" +
 	"\vWrappedKeys\x12*\n" +
 	"\x04keys\x18\x01 \x03(\v2\x16.consent.v1.WrappedKeyR\x04keys\"\x9c\x01\n" +
 	"\n" +

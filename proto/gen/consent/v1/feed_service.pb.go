@@ -666,7 +666,7 @@ func (*ExportResponse_End) isExportResponse_Part() {}
 // ExportedEntry is one entry with what of it could be opened.
 type ExportedEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its timeline form, personal fields opened.
+	// The stored bytes.
 	Entry []byte `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
 	// Leaf hash, hex.
 	LeafHash string `protobuf:"bytes,2,opt,name=leaf_hash,json=leafHash,proto3" json:"leaf_hash,omitempty"`

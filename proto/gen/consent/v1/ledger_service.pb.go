@@ -1332,7 +1332,9 @@ func (x *CloseInboxResponse) GetReceipt() *Receipt {
 type DoctorRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Also read all projections and give their state hashes.
-	StateHash     bool `protobuf:"varint,1,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	StateHash bool `protobuf:"varint,1,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	// An officer has looked at the clock and vouches for it: grants are taken again.
+	ConfirmClock  bool `protobuf:"varint,2,opt,name=confirm_clock,json=confirmClock,proto3" json:"confirm_clock,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1370,6 +1372,13 @@ func (*DoctorRequest) Descriptor() ([]byte, []int) {
 func (x *DoctorRequest) GetStateHash() bool {
 	if x != nil {
 		return x.StateHash
+	}
+	return false
+}
+
+func (x *DoctorRequest) GetConfirmClock() bool {
+	if x != nil {
+		return x.ConfirmClock
 	}
 	return false
 }
@@ -1721,10 +1730,11 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\tR\aoutcome\"C\n" +
 	"\x12CloseInboxResponse\x12-\n" +
-	"\areceipt\x18\x01 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\".\n" +
+	"\areceipt\x18\x01 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\"S\n" +
 	"\rDoctorRequest\x12\x1d\n" +
 	"\n" +
-	"state_hash\x18\x01 \x01(\bR\tstateHash\"\xee\x03\n" +
+	"state_hash\x18\x01 \x01(\bR\tstateHash\x12#\n" +
+	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xee\x03\n" +
 	"\x0eDoctorResponse\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x1c\n" +
 	"\tintegrity\x18\x02 \x01(\tR\tintegrity\x12H\n" +

@@ -1,0 +1,91 @@
+package declare
+
+import (
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// clearStringBytesMax bounds every string that is stored in clear.
+const clearStringBytesMax = 256
+
+// checkClear keeps phone numbers out of what is stored in clear (promise 8): a
+// string without a personal class may not be long or hold nine digits in a row.
+// In what forbids it moves to the sealed `unread`; elsewhere it refuses the fact.
+func (d *Declared) checkClear() error {
+	var bad *ledger.InvalidError
+	walkStrings(d.Fact.ProtoReflect(), func(m protoreflect.Message, fd protoreflect.FieldDescriptor, v string) {
+		if personalClass(fd) != 0 || (len(v) <= clearStringBytesMax && !numberLike(v)) || writtenByProgram(fd) {
+			return
+		}
+		if ledger.NatureOf(d.Kind) == ledger.Forbids {
+			m.Clear(fd)
+			d.widened(string(fd.Name()), v)
+			return
+		}
+		if bad == nil {
+			bad = &ledger.InvalidError{Field: string(fd.Name()), Problem: "is too long or holds nine digits in a row, and it is stored in clear",
+				Fix: "use a word; phone numbers belong in number alone"}
+		}
+	})
+	if bad != nil {
+		return bad
+	}
+	return nil
+}
+
+// writtenByProgram: the source was checked as an id before hashing; dates and
+// ids of registries have checks of their own.
+func writtenByProgram(fd protoreflect.FieldDescriptor) bool {
+	return fd.FullName() == "consent.v1.Fact.source"
+}
+
+// walkStrings visits every set singular string field, nested ones included.
+func walkStrings(m protoreflect.Message, visit func(protoreflect.Message, protoreflect.FieldDescriptor, string)) {
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case fd.IsList() || fd.IsMap():
+		case fd.Kind() == protoreflect.StringKind:
+			visit(m, fd, v.String())
+		case fd.Kind() == protoreflect.MessageKind && fd.Message().FullName() != "google.protobuf.Timestamp":
+			walkStrings(v.Message(), visit)
+		}
+		return true
+	})
+}
+
+// largestString finds the largest string of a fact.
+func largestString(m protoreflect.Message) (field string, size int) {
+	walkStrings(m, func(_ protoreflect.Message, fd protoreflect.FieldDescriptor, v string) {
+		if len(v) > size {
+			field, size = string(fd.Name()), len(v)
+		}
+	})
+	return field, size
+}
+
+func personalClass(fd protoreflect.FieldDescriptor) consentv1.PersonalClass {
+	return proto.GetExtension(fd.Options(), consentv1.E_Personal).(consentv1.PersonalClass)
+}
+
+// numberLike tells whether a string holds nine digits or more with nothing but
+// separators between them: it might be a phone number. Dates stay below.
+func numberLike(s string) bool {
+	run := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= '0' && c <= '9':
+			if run++; run >= 9 {
+				return true
+			}
+		case strings.IndexByte(" -._()/+", c) >= 0:
+		default:
+			run = 0
+		}
+	}
+	return false
+}

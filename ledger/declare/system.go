@@ -1,0 +1,76 @@
+package declare
+
+import (
+	"time"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// checkSystem validates facts about no number. What only the program itself may
+// record (erasures, exports, writers) is checked where it is made.
+func checkSystem(f *consentv1.Fact, c Catalog) error {
+	if err := validTime("occurred_at", f.GetOccurredAt()); err != nil {
+		return err
+	}
+	for _, s := range f.GetSellers() {
+		if s != ledger.All && !c.Seller(s) {
+			return &ledger.InvalidError{Field: "seller", Problem: "is not registered", Fix: "register it first: consent seller add ID"}
+		}
+	}
+	switch k := f.GetKind().(type) {
+	case *consentv1.Fact_SellerRegistered:
+		return checkID("id", k.SellerRegistered.GetId())
+	case *consentv1.Fact_SourceRegistered:
+		return checkID("id", k.SourceRegistered.GetId())
+	case *consentv1.Fact_SourceDistrusted:
+		return checkID("id", k.SourceDistrusted.GetId())
+	case *consentv1.Fact_ProgrammeRegistered:
+		if !c.Seller(k.ProgrammeRegistered.GetSeller()) {
+			return &ledger.InvalidError{Field: "seller", Problem: "is not registered", Fix: "register it first: consent seller add ID"}
+		}
+		return checkID("id", k.ProgrammeRegistered.GetId())
+	case *consentv1.Fact_CampaignRegistered:
+		return checkCampaign(k.CampaignRegistered, c)
+	case *consentv1.Fact_RegistryLoaded:
+		return checkRegistry(k.RegistryLoaded)
+	case *consentv1.Fact_ContactPaused, *consentv1.Fact_ContactResumed:
+		if len(f.GetSellers()) == 0 {
+			f.Sellers = []string{ledger.All}
+		}
+	}
+	return nil
+}
+
+func checkID(field, id string) error {
+	if !ValidID(id) {
+		return badID(field)
+	}
+	return nil
+}
+
+func checkCampaign(m *consentv1.CampaignRegistered, c Catalog) error {
+	if !c.Seller(m.GetSeller()) {
+		return &ledger.InvalidError{Field: "seller", Problem: "is not registered", Fix: "register it first: consent seller add ID"}
+	}
+	if unknownChannel(m.GetChannel()) || m.GetChannel() == consentv1.Channel_CHANNEL_ALL {
+		return &ledger.InvalidError{Field: "channel", Problem: "is missing or not known", Fix: "a campaign has one: " + wordsOf(consentv1.Channel_name, "CHANNEL_")}
+	}
+	if unknownPurpose(m.GetPurpose()) || m.GetPurpose() == consentv1.Purpose_PURPOSE_ALL {
+		return &ledger.InvalidError{Field: "purpose", Problem: "is missing or not known", Fix: "a campaign has one: " + wordsOf(consentv1.Purpose_name, "PURPOSE_")}
+	}
+	if p := m.GetProgramme(); p != "" && !c.Programme(m.GetSeller(), p) {
+		return &ledger.InvalidError{Field: "programme", Problem: "is not registered for the seller", Fix: "register it first: consent programme add ID --seller S"}
+	}
+	return checkID("id", m.GetId())
+}
+
+func checkRegistry(m *consentv1.RegistryLoaded) error {
+	if _, err := time.Parse(time.DateOnly, m.GetVersionDate()); err != nil {
+		return &ledger.InvalidError{Field: "version_date", Problem: "is no date", Fix: "write the day of the list as YYYY-MM-DD"}
+	}
+	if len(m.GetObjectSha256()) != len(ledger.Hash{}) {
+		return &ledger.InvalidError{Field: "object_sha256", Problem: "is no SHA-256", Fix: "load lists with: consent import registry"}
+	}
+	return checkID("registry", m.GetRegistry())
+}

@@ -1,0 +1,154 @@
+package stream
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// recoveryWait bounds how long a start waits for JetStream to read its files.
+const recoveryWait = 2 * time.Minute
+
+// EmbeddedOptions configure the server inside the process.
+type EmbeddedOptions struct {
+	Dir       string // JetStream's files
+	CipherKey string // JetStream's own cipher at rest
+	// Listen is host:port for outside clients, port 0 for any; empty: none.
+	Listen string
+	// AdminKey is the password of user `admin` for outside clients.
+	AdminKey string
+	// LazySync gives up the fsync before each acknowledgement. Receipts say so.
+	LazySync bool
+	Logger   *slog.Logger
+}
+
+// Embedded is a nats-server inside the process. The ledger itself needs no
+// TCP: its own connections stay in memory.
+type Embedded struct {
+	server   *server.Server
+	password string
+}
+
+// StartEmbedded starts the server and waits until JetStream has recovered.
+func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
+	secret := make([]byte, 32)
+	if _, err := rand.Read(secret); err != nil {
+		return nil, fmt.Errorf("nats-server: %w", err)
+	}
+	e := &Embedded{password: hex.EncodeToString(secret)}
+	opts := &server.Options{
+		ServerName: "consent-ledger", NoSigs: true, JetStream: true, StoreDir: o.Dir,
+		SyncAlways: !o.LazySync, JetStreamCipher: server.ChaCha, JetStreamKey: o.CipherKey,
+		// The disk is the limit, and a full one is an error we handle; a limit
+		// computed at start would be a second, earlier one.
+		JetStreamMaxStore: 1 << 60, JetStreamMaxMemory: 64 << 20,
+		DontListen: o.Listen == "",
+		Users: []*server.User{
+			{Username: "ledger", Password: e.password},
+			{Username: "admin", Password: o.AdminKey, Permissions: outsidePermissions()},
+		},
+	}
+	if o.Listen != "" {
+		host, port, err := net.SplitHostPort(o.Listen)
+		if err != nil {
+			return nil, fmt.Errorf("nats-listen: %w", err)
+		}
+		if opts.Host = host; opts.Host == "" {
+			opts.Host = "127.0.0.1"
+		}
+		if opts.Port, err = strconv.Atoi(port); err != nil {
+			return nil, fmt.Errorf("nats-listen: port: %w", err)
+		}
+		if opts.Port == 0 {
+			opts.Port = server.RANDOM_PORT
+		}
+		if err := portFree(opts.Host, opts.Port); err != nil {
+			return nil, err
+		}
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		return nil, fmt.Errorf("nats-server: %w", err)
+	}
+	s.SetLoggerV2(slogger{o.Logger.With("component", "nats-server")}, false, false, false)
+	e.server = s
+	go s.Start()
+	if !s.ReadyForConnections(recoveryWait) {
+		s.Shutdown()
+		return nil, errors.New("nats-server: not ready in time; its log says why")
+	}
+	if !s.JetStreamEnabled() {
+		s.Shutdown()
+		return nil, errors.New("nats-server: JetStream did not start; is its folder writable and its key the right one?")
+	}
+	return e, nil
+}
+
+// outsidePermissions: outsiders publish to intake, ask services and look at
+// streams. They create no consumers: one could be aimed at the ledger.
+func outsidePermissions() *server.Permissions {
+	return &server.Permissions{
+		Publish: &server.SubjectPermission{Allow: []string{
+			"consent.v1.intake.*", "consent.v1.svc.>", "$SRV.>",
+			"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*",
+			"$JS.API.STREAM.MSG.GET.*", "$JS.API.CONSUMER.LIST.*", "$JS.API.CONSUMER.NAMES.*", "$JS.API.CONSUMER.INFO.>",
+		}},
+		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+	}
+}
+
+// portFree tells a taken port before nats-server would end the process over it.
+func portFree(host string, port int) error {
+	if port <= 0 {
+		return nil
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return fmt.Errorf("nats-listen: %s is taken or not ours; name another with --nats-listen: %w", net.JoinHostPort(host, strconv.Itoa(port)), err)
+	}
+	return l.Close()
+}
+
+// Connect opens a connection in memory with full rights.
+func (e *Embedded) Connect(opts ...nats.Option) (*nats.Conn, error) {
+	opts = append([]nats.Option{nats.InProcessServer(e.server), nats.UserInfo("ledger", e.password), nats.MaxReconnects(-1)}, opts...)
+	nc, err := nats.Connect("", opts...)
+	if err != nil {
+		return nil, fmt.Errorf("nats-server: connect in process: %w", err)
+	}
+	return nc, nil
+}
+
+// URL is where outside clients connect; empty if the server does not listen.
+func (e *Embedded) URL() string {
+	if e.server.Addr() == nil {
+		return ""
+	}
+	return e.server.ClientURL()
+}
+
+// Close stops the server and waits until its files are closed.
+func (e *Embedded) Close(context.Context) {
+	e.server.Shutdown()
+	e.server.WaitForShutdown()
+}
+
+// slogger hands nats-server's log to slog. Without it every warning about
+// damaged files would be lost. Traces, which carry payloads, are never on.
+type slogger struct{ l *slog.Logger }
+
+func (s slogger) Noticef(f string, v ...any) { s.l.Debug(fmt.Sprintf(f, v...)) }
+func (s slogger) Warnf(f string, v ...any)   { s.l.Warn(fmt.Sprintf(f, v...)) }
+func (s slogger) Fatalf(f string, v ...any)  { s.l.Error(fmt.Sprintf(f, v...)) }
+func (s slogger) Errorf(f string, v ...any)  { s.l.Error(fmt.Sprintf(f, v...)) }
+func (s slogger) Debugf(f string, v ...any)  { s.l.Debug(fmt.Sprintf(f, v...)) }
+func (s slogger) Tracef(string, ...any)      {}

@@ -1,0 +1,179 @@
+// Package stream is the ledger on JetStream: streams, commits and durability
+// live only here.
+//
+// Only consumers and stored-message reads read the ledger: a plain subscriber on
+// its subject would see a commit about half a millisecond before it is durable,
+// and so could see one that never becomes part of the ledger.
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// answerWait is how long one publish waits for its acknowledgement before the
+// writer sends it again.
+const answerWait = 2 * time.Second
+
+// followBytesMax bounds what a follower holds of messages not yet taken.
+const followBytesMax = 8 << 20
+
+// Codes by which JetStream refuses an expected last sequence. Both occur.
+const (
+	codeWrongLastSequence         jetstream.ErrorCode = 10071
+	codeWrongLastSequenceConstant jetstream.ErrorCode = 10164
+)
+
+// Log is the ledger on JetStream. It implements ledger.Log.
+type Log struct {
+	js         jetstream.JetStream
+	ledger     jetstream.Stream
+	keys       jetstream.Stream
+	durability consentv1.Durability
+}
+
+var _ ledger.Log = (*Log)(nil)
+
+// Open binds to existing streams. They must have been verified before.
+func Open(ctx context.Context, js jetstream.JetStream, durability consentv1.Durability) (*Log, error) {
+	l := &Log{js: js, durability: durability}
+	var err error
+	if l.ledger, err = js.Stream(ctx, LedgerStream); err != nil {
+		return nil, fmt.Errorf("stream %s: %w", LedgerStream, err)
+	}
+	if l.keys, err = js.Stream(ctx, KeysStream); err != nil {
+		return nil, fmt.Errorf("stream %s: %w", KeysStream, err)
+	}
+	return l, nil
+}
+
+// Append publishes one commit with the expected last sequence: JetStream stores
+// it only if nobody else has written since.
+func (l *Log) Append(ctx context.Context, after uint64, data []byte) (uint64, error) {
+	return l.publish(ctx, LedgerSubject, data, jetstream.WithExpectLastSequence(after), jetstream.WithExpectStream(LedgerStream))
+}
+
+// AppendKeys publishes wrapped keys.
+func (l *Log) AppendKeys(ctx context.Context, data []byte) (uint64, error) {
+	return l.publish(ctx, keysCommit, data, jetstream.WithExpectStream(KeysStream))
+}
+
+func (l *Log) publish(ctx context.Context, subject string, data []byte, opts ...jetstream.PublishOpt) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}, append(opts, jetstream.WithRetryAttempts(0))...)
+	if err == nil {
+		return ack.Sequence, nil
+	}
+	var api *jetstream.APIError
+	if errors.As(err, &api) && (api.ErrorCode == codeWrongLastSequence || api.ErrorCode == codeWrongLastSequenceConstant) {
+		return 0, fmt.Errorf("%w: %w", ledger.ErrWrongTail, err)
+	}
+	return 0, fmt.Errorf("%w: %w", ledger.ErrNoAnswer, err)
+}
+
+// Tail asks the leader.
+func (l *Log) Tail(ctx context.Context) (uint64, error) {
+	info, err := l.ledger.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: tail: %w", LedgerStream, err)
+	}
+	return info.State.LastSeq, nil
+}
+
+// Read asks the leader: direct get is off on this stream.
+func (l *Log) Read(ctx context.Context, seq uint64) (ledger.Message, error) {
+	m, err := l.ledger.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return ledger.Message{}, ledger.ErrNotFound
+	}
+	if err != nil {
+		return ledger.Message{}, fmt.Errorf("stream %s: read message %d: %w", LedgerStream, seq, err)
+	}
+	return ledger.Message{Seq: m.Sequence, Data: m.Data}, nil
+}
+
+// Follow yields commits in order; a gap in sequences is an error.
+func (l *Log) Follow(ctx context.Context, after uint64) iter.Seq2[ledger.Message, error] {
+	return func(yield func(ledger.Message, error) bool) {
+		next := after + 1
+		for m, err := range follow(ctx, l.ledger, after) {
+			if err == nil && m.Seq != next {
+				err = fmt.Errorf("stream %s: message %d follows %d: a hole in the ledger", LedgerStream, m.Seq, next-1)
+			}
+			if !yield(m, err) || err != nil {
+				return
+			}
+			next++
+		}
+	}
+}
+
+// FollowKeys yields the keys messages that exist now. Purged ones may be missing.
+func (l *Log) FollowKeys(ctx context.Context, after uint64) iter.Seq2[ledger.Message, error] {
+	return func(yield func(ledger.Message, error) bool) {
+		info, err := l.keys.Info(ctx)
+		if err != nil {
+			yield(ledger.Message{}, fmt.Errorf("stream %s: tail: %w", KeysStream, err))
+			return
+		}
+		if info.State.Msgs == 0 || info.State.LastSeq <= after {
+			return
+		}
+		for m, err := range follow(ctx, l.keys, after) {
+			if !yield(m, err) || err != nil || m.Seq >= info.State.LastSeq {
+				return
+			}
+		}
+	}
+}
+
+// Durability says how firmly an acknowledged message is held.
+func (l *Log) Durability() consentv1.Durability { return l.durability }
+
+// follow reads a stream through an ordered consumer, which the client re-creates
+// when a connection or a heartbeat is lost.
+func follow(ctx context.Context, s jetstream.Stream, after uint64) iter.Seq2[ledger.Message, error] {
+	return func(yield func(ledger.Message, error) bool) {
+		c, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
+		})
+		if err != nil {
+			yield(ledger.Message{}, fmt.Errorf("stream %s: follow: %w", s.CachedInfo().Config.Name, err))
+			return
+		}
+		msgs, err := c.Messages(jetstream.PullMaxBytes(followBytesMax))
+		if err != nil {
+			yield(ledger.Message{}, fmt.Errorf("stream %s: follow: %w", s.CachedInfo().Config.Name, err))
+			return
+		}
+		defer msgs.Stop()
+		for {
+			m, err := msgs.Next(jetstream.NextContext(ctx))
+			if err != nil {
+				if ctx.Err() != nil {
+					err = context.Cause(ctx)
+				}
+				yield(ledger.Message{}, fmt.Errorf("stream %s: follow: %w", s.CachedInfo().Config.Name, err))
+				return
+			}
+			meta, err := m.Metadata()
+			if err != nil {
+				yield(ledger.Message{}, fmt.Errorf("stream %s: follow: %w", s.CachedInfo().Config.Name, err))
+				return
+			}
+			if !yield(ledger.Message{Seq: meta.Sequence.Stream, Data: m.Data()}, nil) {
+				return
+			}
+		}
+	}
+}
