@@ -1,0 +1,78 @@
+package ledgertest
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+)
+
+// Fault is what happens to one append.
+type Fault int
+
+// Faults come in pairs: not done, and done but unheard.
+const (
+	None        Fault = iota
+	PublishLost       // nothing is stored and nobody answers
+	AckLost           // it is stored and nobody answers
+	Refused           // the server refuses for a reason of its own; nothing is stored
+	OtherWriter       // somebody else's commit takes the place
+)
+
+// errInjected is the cause of every injected failure.
+var errInjected = errors.New("ledgertest: injected")
+
+// Faulty wraps a log and spoils its appends. Safe for concurrent use.
+type Faulty struct {
+	ledger.Log
+	// Other makes the foreign commit of OtherWriter.
+	Other func() []byte
+
+	mu     sync.Mutex
+	faults []Fault
+	always Fault
+}
+
+// Next queues faults for the coming appends.
+func (f *Faulty) Next(faults ...Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = append(f.faults, faults...)
+}
+
+// Always spoils every append from now on, until None is given.
+func (f *Faulty) Always(fault Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.always = fault
+}
+
+func (f *Faulty) take() Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.faults) == 0 {
+		return f.always
+	}
+	fault := f.faults[0]
+	f.faults = f.faults[1:]
+	return fault
+}
+
+// Append spoils or passes on.
+func (f *Faulty) Append(ctx context.Context, after uint64, data []byte) (uint64, error) {
+	switch f.take() {
+	case PublishLost, Refused:
+		return 0, errors.Join(ledger.ErrNoAnswer, errInjected)
+	case AckLost:
+		if _, err := f.Log.Append(ctx, after, data); err != nil {
+			return 0, err
+		}
+		return 0, errors.Join(ledger.ErrNoAnswer, errInjected)
+	case OtherWriter:
+		if _, err := f.Log.Append(ctx, after, f.Other()); err != nil {
+			return 0, err
+		}
+	}
+	return f.Log.Append(ctx, after, data)
+}
