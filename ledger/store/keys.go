@@ -1,5 +1,15 @@
 package store
 
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+)
+
 // Key spaces of every Pebble database of the program: the first byte of each
 // key. Numbers are never reused; all integers are big-endian, so that byte
 // order is number order. A token is 17 bytes (version byte and AES block).
@@ -9,10 +19,10 @@ package store
 //	space        key after the space byte          value
 //	meta         name                              by name
 //	idempotency  idempotency hash (16)             position, entry id, leaf, recorded_at, content
-//	token        token, person (16)                open flag
-//	person       person (16)                       sequence, head leaf, head position, erased at
+//	token        token (17), person (16)           open flag
+//	person       person (16)                       token, sequence, head position, head leaf, erased at
 //	commit       first position (8)                stream sequence (8)
-//	key          person (16), class (1)            epoch, key id, wrapped key
+//	key          person (16), class (1), key id (8)  epoch (4), wrapped key
 //	catalog      kind (1), id                      registered sellers, programmes, campaigns, sources
 //
 // Database `projections` (disposable):
@@ -21,7 +31,7 @@ package store
 //	state        token, seller                     SuppressionState; seller `all` is everybody's
 //	timeline     token, position (8)               entry's clear summary
 //	listing      kind (1), id                      sellers, campaigns, sources, pauses
-//	registry     registry id, 0x00, version date, 0x00, number >> 12   sealed block
+//	registry     registry id, 0x00, version date, 0x00, number >> 12 (8)   sealed block
 //	registrymeta registry id                       versions
 const (
 	SpaceMeta byte = 0x01
@@ -39,3 +49,225 @@ const (
 	SpaceRegistry     byte = 0x23
 	SpaceRegistryMeta byte = 0x24
 )
+
+// ErrBadKey: the bytes are no key of the space they were read as. The database
+// is damaged or of another version; it can be deleted and is built anew.
+var ErrBadKey = errors.New("store: key does not belong to its space")
+
+// SpaceRange is the range [lo, hi) of all keys of a space. The space 0xff is not
+// used, so that the upper bound always exists.
+func SpaceRange(space byte) (lo, hi []byte) { return []byte{space}, []byte{space + 1} }
+
+// PrefixRange is the range [lo, hi) of all keys that begin with prefix, which
+// must not consist of 0xff bytes alone. lo is prefix itself, not a copy.
+func PrefixRange(prefix []byte) (lo, hi []byte) {
+	hi = bytes.Clone(prefix)
+	for i := len(hi) - 1; i >= 0; i-- {
+		if hi[i]++; hi[i] != 0 {
+			return prefix, hi[:i+1]
+		}
+	}
+	return prefix, nil
+}
+
+// key joins a space and its parts into one slice of exactly the right size.
+func key(space byte, parts ...[]byte) []byte {
+	n := 1
+	for _, p := range parts {
+		n += len(p)
+	}
+	k := append(make([]byte, 0, n), space)
+	for _, p := range parts {
+		k = append(k, p...)
+	}
+	return k
+}
+
+// body is the key after its space byte, which must have the size given; a
+// negative size asks for at least that many bytes.
+func body(space byte, k []byte, size int) ([]byte, error) {
+	if len(k) == 0 || k[0] != space || (size >= 0 && len(k)-1 != size) || (size < 0 && len(k)-1 < -size) {
+		return nil, fmt.Errorf("space 0x%02x, %d bytes: %w", space, len(k), ErrBadKey)
+	}
+	return k[1:], nil
+}
+
+func u64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// MetaKey is the key of a named value.
+func MetaKey(name string) []byte { return key(SpaceMeta, []byte(name)) }
+
+// ParseMetaKey undoes MetaKey.
+func ParseMetaKey(k []byte) (name string, err error) {
+	b, err := body(SpaceMeta, k, -1)
+	return string(b), err
+}
+
+// IdempotencyBytes is how much of an idempotency hash is its key: 2^-128 is no
+// chance, and the rest would only cost room.
+const IdempotencyBytes = 16
+
+// IdempotencyKey is the key of what an idempotency hash stands for.
+func IdempotencyKey(h [IdempotencyBytes]byte) []byte { return key(SpaceIdempotency, h[:]) }
+
+// ParseIdempotencyKey undoes IdempotencyKey.
+func ParseIdempotencyKey(k []byte) (h [IdempotencyBytes]byte, err error) {
+	b, err := body(SpaceIdempotency, k, IdempotencyBytes)
+	copy(h[:], b)
+	return h, err
+}
+
+// TokenKey is the key of one person of a token.
+func TokenKey(t ledger.Token, p ledger.PersonID) []byte { return key(SpaceToken, t[:], p[:]) }
+
+// ParseTokenKey undoes TokenKey.
+func ParseTokenKey(k []byte) (t ledger.Token, p ledger.PersonID, err error) {
+	b, err := body(SpaceToken, k, len(t)+len(p))
+	if err != nil {
+		return t, p, err
+	}
+	return ledger.Token(b[:len(t)]), ledger.PersonID(b[len(t):]), nil
+}
+
+// PersonKey is the key of a person's head.
+func PersonKey(p ledger.PersonID) []byte { return key(SpacePerson, p[:]) }
+
+// ParsePersonKey undoes PersonKey.
+func ParsePersonKey(k []byte) (p ledger.PersonID, err error) {
+	b, err := body(SpacePerson, k, len(p))
+	copy(p[:], b)
+	return p, err
+}
+
+// CommitKey is the key of the commit whose first entry is at first.
+func CommitKey(first ledger.Position) []byte { return key(SpaceCommit, u64(uint64(first))) }
+
+// ParseCommitKey undoes CommitKey.
+func ParseCommitKey(k []byte) (first ledger.Position, err error) {
+	b, err := body(SpaceCommit, k, 8)
+	if err != nil {
+		return 0, err
+	}
+	return ledger.Position(binary.BigEndian.Uint64(b)), nil
+}
+
+// KeyID names one drawn key of a person.
+type KeyID = [8]byte
+
+// KeyKey is the key of one wrapped key. Persons come first, so that the keys of
+// one person, and those of one bucket, lie together.
+func KeyKey(p ledger.PersonID, class byte, id KeyID) []byte {
+	return key(SpaceKey, p[:], []byte{class}, id[:])
+}
+
+// ParseKeyKey undoes KeyKey.
+func ParseKeyKey(k []byte) (p ledger.PersonID, class byte, id KeyID, err error) {
+	b, err := body(SpaceKey, k, len(p)+1+len(id))
+	if err != nil {
+		return p, 0, id, err
+	}
+	return ledger.PersonID(b[:16]), b[16], KeyID(b[17:]), nil
+}
+
+// KeyBucketRange is the range of all wrapped keys of a bucket, the first 12 bits
+// of the person id.
+func KeyBucketRange(bucket uint16) (lo, hi []byte) {
+	at := func(n uint16) []byte { return key(SpaceKey, []byte{byte(n >> 4), byte(n << 4)}) }
+	if bucket >= 0x0fff {
+		_, hi = SpaceRange(SpaceKey)
+		return at(0x0fff), hi
+	}
+	return at(bucket), at(bucket + 1)
+}
+
+// CatalogKey is the key of something registered. The kind is the package's own
+// enumeration; ids of programmes are seller, 0x00, programme.
+func CatalogKey(kind byte, id string) []byte { return key(SpaceCatalog, []byte{kind}, []byte(id)) }
+
+// ParseCatalogKey undoes CatalogKey.
+func ParseCatalogKey(k []byte) (kind byte, id string, err error) {
+	return parseKindID(SpaceCatalog, k)
+}
+
+// StateKey is the key of the state of a token towards a seller.
+func StateKey(t ledger.Token, seller string) []byte { return key(SpaceState, t[:], []byte(seller)) }
+
+// ParseStateKey undoes StateKey.
+func ParseStateKey(k []byte) (t ledger.Token, seller string, err error) {
+	b, err := body(SpaceState, k, -len(t))
+	if err != nil {
+		return t, "", err
+	}
+	return ledger.Token(b[:len(t)]), string(b[len(t):]), nil
+}
+
+// StateRange is the range of all states of a token.
+func StateRange(t ledger.Token) (lo, hi []byte) { return PrefixRange(key(SpaceState, t[:])) }
+
+// TimelineKey is the key of an entry in a token's timeline.
+func TimelineKey(t ledger.Token, at ledger.Position) []byte {
+	return key(SpaceTimeline, t[:], u64(uint64(at)))
+}
+
+// ParseTimelineKey undoes TimelineKey.
+func ParseTimelineKey(k []byte) (t ledger.Token, at ledger.Position, err error) {
+	b, err := body(SpaceTimeline, k, len(t)+8)
+	if err != nil {
+		return t, 0, err
+	}
+	return ledger.Token(b[:len(t)]), ledger.Position(binary.BigEndian.Uint64(b[len(t):])), nil
+}
+
+// TimelineRange is the range of a token's whole timeline.
+func TimelineRange(t ledger.Token) (lo, hi []byte) { return PrefixRange(key(SpaceTimeline, t[:])) }
+
+// ListingKey is the key of a listed thing. The kind is the projection's own
+// enumeration.
+func ListingKey(kind byte, id string) []byte { return key(SpaceListing, []byte{kind}, []byte(id)) }
+
+// ParseListingKey undoes ListingKey.
+func ParseListingKey(k []byte) (kind byte, id string, err error) {
+	return parseKindID(SpaceListing, k)
+}
+
+func parseKindID(space byte, k []byte) (kind byte, id string, err error) {
+	b, err := body(space, k, -1)
+	if err != nil {
+		return 0, "", err
+	}
+	return b[0], string(b[1:]), nil
+}
+
+// RegistryKey is the key of one block of 4,096 numbers of a list's version:
+// block is number >> 12. Neither registry nor version may hold a zero byte.
+func RegistryKey(registry, version string, block uint64) []byte {
+	return key(SpaceRegistry, []byte(registry), []byte{0}, []byte(version), []byte{0}, u64(block))
+}
+
+// ParseRegistryKey undoes RegistryKey.
+func ParseRegistryKey(k []byte) (registry, version string, block uint64, err error) {
+	b, err := body(SpaceRegistry, k, -10)
+	if err != nil {
+		return "", "", 0, err
+	}
+	names, at := b[:len(b)-8], b[len(b)-8:]
+	cut := slices.Index(names, 0)
+	if cut < 0 || cut == len(names)-1 || slices.Index(names[cut+1:], 0) != len(names)-cut-2 {
+		return "", "", 0, fmt.Errorf("space 0x%02x, %d bytes: %w", SpaceRegistry, len(k), ErrBadKey)
+	}
+	return string(names[:cut]), string(names[cut+1 : len(names)-1]), binary.BigEndian.Uint64(at), nil
+}
+
+// RegistryRange is the range of all blocks of a list's version.
+func RegistryRange(registry, version string) (lo, hi []byte) {
+	return PrefixRange(key(SpaceRegistry, []byte(registry), []byte{0}, []byte(version), []byte{0}))
+}
+
+// RegistryMetaKey is the key of what is known of a registry's versions.
+func RegistryMetaKey(registry string) []byte { return key(SpaceRegistryMeta, []byte(registry)) }
+
+// ParseRegistryMetaKey undoes RegistryMetaKey.
+func ParseRegistryMetaKey(k []byte) (registry string, err error) {
+	b, err := body(SpaceRegistryMeta, k, -1)
+	return string(b), err
+}

@@ -1,0 +1,165 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"testing"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+)
+
+type ledgerPosition = ledger.Position
+
+// FuzzKeys builds every key from two sets of parts and wants back what went in,
+// and the order of the keys to be the order of the parts.
+func FuzzKeys(f *testing.F) {
+	f.Add([]byte("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), []byte("b"), uint64(1), uint64(1<<40), byte(1), byte(5))
+	f.Fuzz(func(t *testing.T, rawA, rawB []byte, nA, nB uint64, cA, cB byte) {
+		a, b := partsOf(rawA, nA, cA), partsOf(rawB, nB, cB)
+		for _, s := range keySpaces {
+			ka, kb := s.build(a), s.build(b)
+			same, err := s.parse(ka, a)
+			if err != nil || !same {
+				t.Fatalf("%s: %x does not come back: %v", s.name, ka, err)
+			}
+			if want := s.order(a, b); want != bytes.Compare(ka, kb) {
+				t.Fatalf("%s: %x and %x are not in the order of their parts", s.name, ka, kb)
+			}
+			if _, err := s.parse(append([]byte{0xfe}, ka[1:]...), a); !errors.Is(err, ErrBadKey) {
+				t.Fatalf("%s: a key of another space: %v", s.name, err)
+			}
+		}
+	})
+}
+
+// FuzzParse feeds the decoders anything: an error or a key that builds the same bytes.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("\x23us\x002026-01-01\x00\x00\x00\x00\x00\x00\x00\x00\x01"))
+	f.Fuzz(func(t *testing.T, k []byte) {
+		if r, v, n, err := ParseRegistryKey(k); err == nil && !bytes.Equal(RegistryKey(r, v, n), k) {
+			t.Fatalf("%x reads as %q %q %d", k, r, v, n)
+		}
+		for _, s := range keySpaces {
+			_, _ = s.parse(k, parts{})
+		}
+	})
+}
+
+type parts struct {
+	token  ledger.Token
+	person ledger.PersonID
+	id     string
+	keyID  KeyID
+	n      uint64
+	c      byte
+}
+
+func partsOf(raw []byte, n uint64, c byte) (p parts) {
+	copy(p.token[:], raw)
+	copy(p.person[:], raw)
+	copy(p.keyID[:], raw)
+	p.id, p.n, p.c = string(bytes.ReplaceAll(raw, []byte{0}, []byte{1})), n, c
+	if p.id == "" {
+		p.id = "x"
+	}
+	return p
+}
+
+var keySpaces = []struct {
+	name  string
+	build func(parts) []byte
+	parse func([]byte, parts) (same bool, err error)
+	order func(a, b parts) int
+}{
+	{"meta", func(p parts) []byte { return MetaKey(p.id) },
+		func(k []byte, p parts) (bool, error) { n, err := ParseMetaKey(k); return n == p.id, err },
+		func(a, b parts) int { return cmp.Compare(a.id, b.id) }},
+	{"idempotency", func(p parts) []byte { return IdempotencyKey(p.person) },
+		func(k []byte, p parts) (bool, error) { h, err := ParseIdempotencyKey(k); return h == p.person, err },
+		func(a, b parts) int { return bytes.Compare(a.person[:], b.person[:]) }},
+	{"token", func(p parts) []byte { return TokenKey(p.token, p.person) },
+		func(k []byte, p parts) (bool, error) {
+			x, y, err := ParseTokenKey(k)
+			return x == p.token && y == p.person, err
+		},
+		func(a, b parts) int {
+			return cmp.Or(bytes.Compare(a.token[:], b.token[:]), bytes.Compare(a.person[:], b.person[:]))
+		}},
+	{"person", func(p parts) []byte { return PersonKey(p.person) },
+		func(k []byte, p parts) (bool, error) { x, err := ParsePersonKey(k); return x == p.person, err },
+		func(a, b parts) int { return bytes.Compare(a.person[:], b.person[:]) }},
+	{"commit", func(p parts) []byte { return CommitKey(ledger.Position(p.n)) },
+		func(k []byte, p parts) (bool, error) { x, err := ParseCommitKey(k); return uint64(x) == p.n, err },
+		func(a, b parts) int { return cmp.Compare(a.n, b.n) }},
+	{"key", func(p parts) []byte { return KeyKey(p.person, p.c, p.keyID) },
+		func(k []byte, p parts) (bool, error) {
+			x, c, id, err := ParseKeyKey(k)
+			return x == p.person && c == p.c && id == p.keyID, err
+		},
+		func(a, b parts) int {
+			return cmp.Or(bytes.Compare(a.person[:], b.person[:]), cmp.Compare(a.c, b.c), bytes.Compare(a.keyID[:], b.keyID[:]))
+		}},
+	{"catalog", func(p parts) []byte { return CatalogKey(p.c, p.id) },
+		func(k []byte, p parts) (bool, error) {
+			c, id, err := ParseCatalogKey(k)
+			return c == p.c && id == p.id, err
+		}, kindIDOrder},
+	{"state", func(p parts) []byte { return StateKey(p.token, p.id) },
+		func(k []byte, p parts) (bool, error) {
+			x, id, err := ParseStateKey(k)
+			return x == p.token && id == p.id, err
+		},
+		func(a, b parts) int { return cmp.Or(bytes.Compare(a.token[:], b.token[:]), cmp.Compare(a.id, b.id)) }},
+	{"timeline", func(p parts) []byte { return TimelineKey(p.token, ledger.Position(p.n)) },
+		func(k []byte, p parts) (bool, error) {
+			x, n, err := ParseTimelineKey(k)
+			return x == p.token && uint64(n) == p.n, err
+		},
+		func(a, b parts) int { return cmp.Or(bytes.Compare(a.token[:], b.token[:]), cmp.Compare(a.n, b.n)) }},
+	{"listing", func(p parts) []byte { return ListingKey(p.c, p.id) },
+		func(k []byte, p parts) (bool, error) {
+			c, id, err := ParseListingKey(k)
+			return c == p.c && id == p.id, err
+		}, kindIDOrder},
+	{"registry", func(p parts) []byte { return RegistryKey(p.id, p.id, p.n) },
+		func(k []byte, p parts) (bool, error) {
+			r, v, n, err := ParseRegistryKey(k)
+			return r == p.id && v == p.id && n == p.n, err
+		},
+		func(a, b parts) int { return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.n, b.n)) }},
+	{"registrymeta", func(p parts) []byte { return RegistryMetaKey(p.id) },
+		func(k []byte, p parts) (bool, error) { n, err := ParseRegistryMetaKey(k); return n == p.id, err },
+		func(a, b parts) int { return cmp.Compare(a.id, b.id) }},
+}
+
+func kindIDOrder(a, b parts) int { return cmp.Or(cmp.Compare(a.c, b.c), cmp.Compare(a.id, b.id)) }
+
+func TestKeyBucketRangeCoversJustTheBucket(t *testing.T) {
+	for bucket := range uint16(4096) {
+		lo, hi := KeyBucketRange(bucket)
+		for _, last := range []byte{0x00, 0x0f} {
+			p := ledger.PersonID{0: byte(bucket >> 4), 1: byte(bucket<<4) | last}
+			if last != 0 {
+				for i := 2; i < len(p); i++ {
+					p[i] = 0xff
+				}
+			}
+			k := KeyKey(p, 0xff, KeyID{})
+			if p.Bucket() != bucket || bytes.Compare(k, lo) < 0 || bytes.Compare(k, hi) >= 0 {
+				t.Fatalf("bucket %d: [%x, %x) does not hold %x", bucket, lo, hi, k)
+			}
+		}
+		if next, _ := KeyBucketRange(bucket + 1); bucket < 4095 && !bytes.Equal(next, hi) {
+			t.Fatalf("bucket %d ends at %x, the next begins at %x", bucket, hi, next)
+		}
+	}
+}
+
+func TestPrefixRange(t *testing.T) {
+	for _, tc := range []struct{ prefix, hi string }{{"\x20a", "\x20b"}, {"\x20\xff", "\x21"}, {"\x20\xff\xff", "\x21"}} {
+		if lo, hi := PrefixRange([]byte(tc.prefix)); string(lo) != tc.prefix || string(hi) != tc.hi {
+			t.Errorf("%q: [%q, %q)", tc.prefix, lo, hi)
+		}
+	}
+}

@@ -1,0 +1,179 @@
+// Package store is Pebble for everybody: one table of key spaces (keys.go),
+// batches, scans and the state hash.
+//
+// Nothing in a database of this package is the truth. Writes are not synced
+// unless asked: a commit leaves its batch in the write-ahead log, which a killed
+// process keeps and a lost power supply may cut off at its end. What is left is
+// always a prefix of the batches committed. So whoever writes puts the position
+// it has applied into the same batch as its data; after a crash the position
+// goes back with the state, and the stream is replayed from there.
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+var (
+	// ErrLocked: another process has the folder open. Nothing was read or written.
+	ErrLocked = errors.New("store: folder is in use by another process")
+
+	// ErrFailed: an earlier scan broke off, so what followed from it may be wrong.
+	// The database takes no more commits; close it.
+	ErrFailed = errors.New("store: an earlier read failed, no more commits are taken")
+)
+
+// Options of a database; the zero value is good.
+type Options struct {
+	// Logger hears Pebble's own talk: debug, and errors as warnings. It never
+	// holds keys or values. Nil discards it.
+	Logger *slog.Logger
+	// CacheBytes is the size of the block cache. 0: 128 MiB.
+	CacheBytes int64
+	// BlockBytes is the size of a data block before compression. 0: 8 KiB, right
+	// for small values read at random; lists want 16 KiB.
+	BlockBytes int
+}
+
+// DB is one open database. All methods are safe for concurrent use; Close must
+// come after the last of them, all iterators ended and all snapshots closed.
+type DB struct {
+	reader
+	p    *pebble.DB
+	lock *pebble.Lock
+	// failed is set for good by the first scan that broke off.
+	failed atomic.Pointer[error]
+}
+
+// Open opens the database in dir and makes it if it is not there; the parent
+// must exist. ErrLocked if another process has it open.
+func Open(dir string, o Options) (*DB, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	lock, err := pebble.LockDirectory(dir, vfs.Default)
+	if err != nil {
+		return nil, lockError(dir, err)
+	}
+	opts := pebbleOptions(o)
+	opts.Lock = lock
+	p, err := pebble.Open(dir, opts)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("store: open %s: %w", dir, err), lock.Close())
+	}
+	db := &DB{p: p, lock: lock}
+	db.reader = reader{r: p, fail: db.fail}
+	return db, nil
+}
+
+// lockError tells a folder in use from one that cannot be written: only the
+// latter names a path.
+func lockError(dir string, err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fmt.Errorf("store: %w", err)
+	}
+	return fmt.Errorf("%w: %s (%w)", ErrLocked, dir, err)
+}
+
+// Close closes the database. What was committed is synced by it.
+func (db *DB) Close() error {
+	if err := errors.Join(db.p.Close(), db.lock.Close()); err != nil {
+		return fmt.Errorf("store: close: %w", err)
+	}
+	return nil
+}
+
+// Err is nil, or ErrFailed with the cause if a scan has broken off.
+func (db *DB) Err() error {
+	if err := db.failed.Load(); err != nil {
+		return fmt.Errorf("%w: %w", ErrFailed, *err)
+	}
+	return nil
+}
+
+func (db *DB) fail(err error) { db.failed.CompareAndSwap(nil, &err) }
+
+// CompactionDebtBytes estimates how much compaction is behind. A bulk writer
+// pauses above 1 GiB, or reads become slow.
+func (db *DB) CompactionDebtBytes() uint64 { return db.p.Metrics().Compact.EstimatedDebt }
+
+// Snapshot is the database as it is now, until it is closed.
+func (db *DB) Snapshot() *Snapshot {
+	s := db.p.NewSnapshot()
+	return &Snapshot{reader: reader{r: s, fail: db.fail}, s: s}
+}
+
+// Snapshot is a database at one moment. Safe for concurrent use; Close must
+// come after the last use and before the database is closed.
+type Snapshot struct {
+	reader
+	s *pebble.Snapshot
+}
+
+// Close releases what the snapshot holds back from compaction.
+func (s *Snapshot) Close() error {
+	if err := s.s.Close(); err != nil {
+		return fmt.Errorf("store: close snapshot: %w", err)
+	}
+	return nil
+}
+
+// NewBatch begins a batch. It must end with Commit or Close.
+func (db *DB) NewBatch() *Batch { return &Batch{db: db, b: db.p.NewBatch()} }
+
+// Batch collects writes that become visible together. It is not safe for
+// concurrent use and does not see its own writes.
+type Batch struct {
+	db *DB
+	b  *pebble.Batch
+}
+
+// Set writes a key; both slices are copied.
+func (b *Batch) Set(key, value []byte) error { return wrap("set", b.b.Set(key, value, nil)) }
+
+// Delete removes a key; it need not exist.
+func (b *Batch) Delete(key []byte) error { return wrap("delete", b.b.Delete(key, nil)) }
+
+// DeleteRange removes all keys in [start, end).
+func (b *Batch) DeleteRange(start, end []byte) error {
+	return wrap("delete range", b.b.DeleteRange(start, end, nil))
+}
+
+// Bytes is the size of the batch so far.
+func (b *Batch) Bytes() int { return b.b.Len() }
+
+// Commit makes the writes visible together and ends the batch. Without sync
+// they survive the end of the process but perhaps not of the machine, and what
+// survives is a prefix of all commits (see the package). With sync this batch
+// and all before it are on disk. On an error none of them is visible.
+func (b *Batch) Commit(sync bool) error {
+	if err := b.db.Err(); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	o := pebble.NoSync
+	if sync {
+		o = pebble.Sync
+	}
+	if err := b.b.Commit(o); err != nil {
+		return errors.Join(wrap("commit", err), b.Close())
+	}
+	return wrap("close batch", b.b.Close())
+}
+
+// Close drops a batch that is not to be committed.
+func (b *Batch) Close() error { return wrap("close batch", b.b.Close()) }
+
+func wrap(what string, err error) error {
+	if err != nil {
+		return fmt.Errorf("store: %s: %w", what, err)
+	}
+	return nil
+}
