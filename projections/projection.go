@@ -1,8 +1,13 @@
 // Package projections builds what follows from the ledger: state that can be
 // deleted at any time and folds anew to the same bytes.
+//
+// This package is the contract only and imports no database, because mirrors
+// outside the server run the same folds. Package runner feeds the projections of
+// a server; their rooms are suppression, timeline, listing and registry.
 package projections
 
 import (
+	"context"
 	"iter"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
@@ -25,6 +30,16 @@ type Batch interface {
 	Scan(start, end []byte) iter.Seq2[[]byte, []byte]
 }
 
+// Reader is what a projection may read of the store outside a batch: a database
+// or a snapshot of package store.
+type Reader interface {
+	// Get gives a copy of the value of a key, nil if there is none.
+	Get(key []byte) ([]byte, error)
+	// Each visits the keys in [lower, upper) in order until visit returns an
+	// error, which it returns. Key and value are valid only during the visit.
+	Each(lower, upper []byte, visit func(key, value []byte) error) error
+}
+
 // Projection folds entries into its key spaces. Apply must be deterministic: no
 // clock, no network, no map order. State and position commit in one batch, so it
 // never meets an entry whose effect it already holds.
@@ -38,4 +53,25 @@ type Projection interface {
 	Spaces() []byte
 	// Apply folds one entry.
 	Apply(b Batch, e *ledger.Entry) error
+}
+
+// Resident is a projection that also answers from memory. Load, Apply and
+// Committed are called by one goroutine at a time and never overlap.
+type Resident interface {
+	Projection
+	// Load replaces what is in memory by what the store holds. It is called
+	// before the first Apply and after the projection's spaces were deleted.
+	Load(r Reader) error
+	// Committed publishes what Apply changed since the last call: its batch, up to
+	// and with position at, is in the store now. Until then readers must not see it.
+	Committed(at ledger.Position)
+}
+
+// Source gives the entries of the ledger to those who follow it.
+type Source interface {
+	// Entries yields whole commits in order, decoded and with tokens opened, from
+	// the one that holds the position after `after`; entries at or below `after`
+	// may come along with it. Having reached the tail it waits for more. It ends
+	// only with ctx or an error, and never skips what it cannot read.
+	Entries(ctx context.Context, after ledger.Position) iter.Seq2[[]*ledger.Entry, error]
 }

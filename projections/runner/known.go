@@ -1,0 +1,99 @@
+package runner
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
+)
+
+const (
+	knownShards = 64
+	// loadCheckKeys is after how many keys a load looks whether it is still wanted.
+	loadCheckKeys = 1 << 14
+)
+
+// known is the resident set of tokens that may have suppression state: 32 bits
+// of each, which are as good as random. A token not in it has none, and that
+// spares a look-up that would miss. It never forgets a token: one too many costs
+// a look-up. A rebuild begins a new set, because whoever still reads a snapshot
+// of before needs the old one. Safe for concurrent use.
+type known struct {
+	// loaded is set once every key of the store is in the set. Until then every
+	// token may have state.
+	loaded atomic.Bool
+	shards [knownShards]struct {
+		mu   sync.RWMutex
+		bits *roaring.Bitmap
+	}
+}
+
+// newKnown makes an empty set; loaded says that the store is empty, too.
+func newKnown(loaded bool) *known {
+	k := &known{}
+	k.loaded.Store(loaded)
+	for i := range k.shards {
+		k.shards[i].bits = roaring.New()
+	}
+	return k
+}
+
+// fingerprint takes 32 bits of the token in a key of SpaceState.
+func fingerprint(key []byte) (f uint32, ok bool) {
+	const tokenAt, versionBytes = 1, 1
+	if len(key) < tokenAt+len(ledger.Token{}) || key[0] != store.SpaceState {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(key[tokenAt+versionBytes:]), true
+}
+
+// add remembers the token of a key; keys of other spaces are ignored.
+func (k *known) add(key []byte) {
+	f, ok := fingerprint(key)
+	if !ok {
+		return
+	}
+	s := &k.shards[f>>26]
+	s.mu.Lock()
+	s.bits.Add(f)
+	s.mu.Unlock()
+}
+
+// mayHave is false only if the store certainly does not have the key.
+func (k *known) mayHave(key []byte) bool {
+	if !k.loaded.Load() {
+		return true
+	}
+	f, ok := fingerprint(key)
+	if !ok {
+		return true
+	}
+	s := &k.shards[f>>26]
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.bits.Contains(f)
+}
+
+// load reads all tokens of a snapshot. What is written after the snapshot was
+// taken is added by the writer, so load may take its time beside it.
+func (k *known) load(ctx context.Context, r store.Reader) error {
+	n := 0
+	lo, hi := store.SpaceRange(store.SpaceState)
+	err := r.Each(lo, hi, func(key, _ []byte) error {
+		k.add(key)
+		if n++; n%loadCheckKeys == 0 {
+			return ctx.Err()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	k.loaded.Store(true)
+	return nil
+}

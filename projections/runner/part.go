@@ -1,0 +1,129 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
+	"github.com/consent-ledger/consent-ledger/projections"
+)
+
+// part is one projection and how far it is. While a batch is folded it belongs
+// to one goroutine.
+type part struct {
+	p    projections.Projection
+	over *overlay
+
+	applied ledger.Position
+	leaf    ledger.Hash
+	// stored is the position the store has.
+	stored ledger.Position
+	// verified: the ledger's entry at the stored position was seen and is the one
+	// this state was folded from.
+	verified bool
+}
+
+// openPart reads how far a projection is, or deletes what cannot be used.
+func (r *Runner) openPart(p projections.Projection) (*part, error) {
+	pt := &part{p: p, over: newOverlay(r.db, p.Spaces(), nil)}
+	raw, err := r.db.Get(store.MetaKey(p.Name()))
+	if err != nil {
+		return nil, err
+	}
+	m, err := decodeMeta(raw)
+	if err != nil || m.version != p.Version() {
+		r.o.Logger.Info("projection is folded anew", "projection", p.Name(),
+			"stored_version", m.version, "version", p.Version(), "had_record", raw != nil)
+		if err := wipeParts(r.db, pt); err != nil {
+			return nil, err
+		}
+		m = meta{}
+	}
+	pt.restart(m)
+	return pt, pt.load(r.db)
+}
+
+// restart takes over what the store says.
+func (pt *part) restart(m meta) {
+	pt.applied, pt.stored, pt.leaf, pt.verified = m.applied, m.applied, m.leaf, m.applied == 0
+	pt.over.reset()
+}
+
+func (pt *part) load(r projections.Reader) error {
+	if res, ok := pt.p.(projections.Resident); ok {
+		return res.Load(r)
+	}
+	return nil
+}
+
+// apply folds the entries above the part's position.
+func (pt *part) apply(entries []*ledger.Entry) error {
+	for _, e := range entries {
+		if e.Position <= pt.applied {
+			if err := pt.verify(e); err != nil {
+				return err
+			}
+			continue
+		}
+		if !pt.verified {
+			return fmt.Errorf("%w: projection %s holds position %d, and the ledger gave %d first",
+				ErrOtherHistory, pt.p.Name(), pt.applied, e.Position)
+		}
+		if err := pt.p.Apply(pt.over, e); err != nil {
+			return fmt.Errorf("projection %s: entry %d: %w", pt.p.Name(), e.Position, err)
+		}
+		pt.applied, pt.leaf = e.Position, e.Leaf
+	}
+	return nil
+}
+
+func (pt *part) verify(e *ledger.Entry) error {
+	if e.Position != pt.applied {
+		return nil
+	}
+	if e.Leaf != pt.leaf {
+		return fmt.Errorf("%w: projection %s, position %d", ErrOtherHistory, pt.p.Name(), e.Position)
+	}
+	pt.verified = true
+	return nil
+}
+
+// flush moves state and position to a batch, if the position moved.
+func (pt *part) flush(b *store.Batch) (moved bool, err error) {
+	if pt.applied == pt.stored {
+		return false, nil
+	}
+	if err := pt.over.flush(b); err != nil {
+		return false, err
+	}
+	m := meta{version: pt.p.Version(), applied: pt.applied, leaf: pt.leaf}
+	return true, b.Set(store.MetaKey(pt.p.Name()), m.encode())
+}
+
+// committed publishes what is in the store now.
+func (pt *part) committed() {
+	if pt.applied == pt.stored {
+		return
+	}
+	pt.stored = pt.applied
+	if res, ok := pt.p.(projections.Resident); ok {
+		res.Committed(pt.applied)
+	}
+}
+
+// wipeParts deletes the spaces and the record of projections.
+func wipeParts(db *store.DB, parts ...*part) error {
+	b := db.NewBatch()
+	for _, pt := range parts {
+		for _, s := range pt.p.Spaces() {
+			if err := b.DeleteRange(store.SpaceRange(s)); err != nil {
+				return errors.Join(err, b.Close())
+			}
+		}
+		if err := b.Delete(store.MetaKey(pt.p.Name())); err != nil {
+			return errors.Join(err, b.Close())
+		}
+	}
+	return b.Commit(false)
+}
