@@ -59,9 +59,10 @@ type Projection interface {
 // Committed are called by one goroutine at a time and never overlap.
 type Resident interface {
 	Projection
-	// Load replaces what is in memory by what the store holds. It is called
-	// before the first Apply and after the projection's spaces were deleted.
-	Load(r Reader) error
+	// Load replaces what is in memory by what the store holds, which is true at a
+	// position. It is called before the first Apply and, with 0, after the
+	// projection's spaces were deleted.
+	Load(r Reader, at ledger.Position) error
 	// Committed publishes what Apply changed since the last call: its batch, up to
 	// and with position at, is in the store now. Until then readers must not see it.
 	Committed(at ledger.Position)

@@ -52,7 +52,7 @@ func (pt *part) restart(m meta) {
 
 func (pt *part) load(r projections.Reader) error {
 	if res, ok := pt.p.(projections.Resident); ok {
-		return res.Load(r)
+		return res.Load(r, pt.applied)
 	}
 	return nil
 }

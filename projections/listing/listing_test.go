@@ -1,0 +1,157 @@
+package listing_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
+	"github.com/consent-ledger/consent-ledger/projections"
+	"github.com/consent-ledger/consent-ledger/projections/internal/memsource"
+	"github.com/consent-ledger/consent-ledger/projections/listing"
+	"github.com/consent-ledger/consent-ledger/projections/runner"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// follow folds a source into a fresh listing over dir and stops again.
+func follow(t *testing.T, dir string, s *memsource.Source) *listing.Snapshot {
+	t.Helper()
+	db, err := store.Open(dir, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := listing.New()
+	r, err := runner.Open(db, s, []projections.Projection{l}, runner.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	if err := r.WaitApplied(ctx, s.Tail()); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Snapshot()
+}
+
+func system(f *consentv1.Fact) memsource.Declared { return memsource.Declared{Fact: f} }
+
+func seller(id, name string) memsource.Declared {
+	return system(&consentv1.Fact{Kind: &consentv1.Fact_SellerRegistered{SellerRegistered: &consentv1.SellerRegistered{Id: id, Name: name}}})
+}
+
+func pause(at time.Time, sellers ...string) *consentv1.Fact {
+	return &consentv1.Fact{Sellers: sellers, Earliest: timestamppb.New(at), Kind: &consentv1.Fact_ContactPaused{ContactPaused: &consentv1.ContactPaused{}}}
+}
+
+func resume(at time.Time, sellers ...string) *consentv1.Fact {
+	return &consentv1.Fact{Sellers: sellers, Earliest: timestamppb.New(at), Kind: &consentv1.Fact_ContactResumed{ContactResumed: &consentv1.ContactResumed{}}}
+}
+
+func TestRegistrationsSurviveARestart(t *testing.T) {
+	s := memsource.New()
+	s.Append(
+		seller("beta", "Beta"), seller("acme", "Acme"),
+		system(&consentv1.Fact{Kind: &consentv1.Fact_ProgrammeRegistered{ProgrammeRegistered: &consentv1.ProgrammeRegistered{Id: "spring", Seller: "acme", Name: "Spring"}}}),
+		system(&consentv1.Fact{Kind: &consentv1.Fact_CampaignRegistered{CampaignRegistered: &consentv1.CampaignRegistered{
+			Id: "c1", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING, Programme: "spring", Subject: "boots"}}}),
+		system(&consentv1.Fact{Kind: &consentv1.Fact_SourceRegistered{SourceRegistered: &consentv1.SourceRegistered{Id: "crm", Name: "CRM"}}}),
+	)
+	s.Append(
+		seller("acme", "Acme Inc"), // another name, the same seller
+		system(&consentv1.Fact{Kind: &consentv1.Fact_SourceDistrusted{SourceDistrusted: &consentv1.SourceDistrusted{Id: "crm"}}}),
+	)
+	dir := t.TempDir() + "/db"
+	for _, when := range []string{"folded", "read again"} {
+		t.Run(when, func(t *testing.T) {
+			got := follow(t, dir, s)
+			if d := cmp.Diff([]listing.Seller{{ID: "acme", Name: "Acme Inc", Since: 2}, {ID: "beta", Name: "Beta", Since: 1}}, got.Sellers()); d != "" {
+				t.Error(d)
+			}
+			c, ok := got.Campaign("c1")
+			want := listing.Campaign{ID: "c1", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING, Programme: "spring", Subject: "boots"}
+			if d := cmp.Diff(want, c); d != "" || !ok {
+				t.Error(ok, d)
+			}
+			if p, ok := got.Programme("acme", "spring"); !ok || p.Name != "Spring" {
+				t.Error(p, ok)
+			}
+			if len(got.Programmes("beta")) != 0 || len(got.Programmes("acme")) != 1 {
+				t.Error(got.Programmes("acme"), got.Programmes("beta"))
+			}
+			src, _ := got.Source("crm")
+			if d := cmp.Diff(listing.Source{ID: "crm", Name: "CRM", Registered: true, Distrusted: memsource.Start.Add(7 * time.Second)}, src); d != "" {
+				t.Error(d)
+			}
+			if !got.Distrusted("crm") || got.Distrusted("web") {
+				t.Error("distrusted")
+			}
+			if _, ok := got.Seller("nobody"); ok || got.Position != s.Tail() {
+				t.Error(ok, got.Position)
+			}
+		})
+	}
+}
+
+func TestPause(t *testing.T) {
+	at := func(s int) time.Time { return memsource.Start.Add(time.Duration(s) * time.Second) }
+	day := func(f *consentv1.Fact, from, to int) *consentv1.Fact {
+		f.Earliest, f.Latest = timestamppb.New(at(from)), timestamppb.New(at(to))
+		return f
+	}
+	for _, c := range []struct {
+		name       string
+		facts      []*consentv1.Fact
+		acme, beta bool
+	}{
+		{"never", nil, false, false},
+		{"one", []*consentv1.Fact{pause(at(1), "acme")}, true, false},
+		{"one of two", []*consentv1.Fact{pause(at(1), "acme", "beta"), resume(at(2), "beta")}, true, false},
+		{"none named is all", []*consentv1.Fact{pause(at(1))}, true, true},
+		{"all", []*consentv1.Fact{pause(at(1), ledger.All)}, true, true},
+		{"resumed", []*consentv1.Fact{pause(at(1)), resume(at(2))}, false, false},
+		{"resumed before", []*consentv1.Fact{pause(at(3)), resume(at(2))}, true, true},
+		{"at the same time the pause holds", []*consentv1.Fact{resume(at(2)), pause(at(2))}, true, true},
+		{"paused again", []*consentv1.Fact{pause(at(1)), resume(at(2)), pause(at(3))}, true, true},
+		{"all is not lifted for one", []*consentv1.Fact{pause(at(1)), resume(at(2), "acme")}, true, true},
+		{"one is not lifted for all", []*consentv1.Fact{pause(at(1), "acme"), resume(at(2))}, true, false},
+		{"a pause of that day may have come after", []*consentv1.Fact{day(pause(at(0), "acme"), 0, 10), resume(at(5), "acme")}, true, false},
+		{"a resumption of that day may have come before", []*consentv1.Fact{pause(at(5), "acme"), day(resume(at(0), "acme"), 0, 10)}, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, order := range []string{"as told", "backwards"} {
+				s := memsource.New()
+				s.Append(seller("acme", ""), seller("beta", ""))
+				for i := range c.facts {
+					f := c.facts[i]
+					if order == "backwards" {
+						f = c.facts[len(c.facts)-1-i]
+					}
+					s.Append(system(f))
+				}
+				got := follow(t, t.TempDir()+"/db", s)
+				if _, p := got.Paused("acme"); p != c.acme {
+					t.Errorf("%s: acme paused: %t", order, p)
+				}
+				if _, p := got.Paused("beta"); p != c.beta {
+					t.Errorf("%s: beta paused: %t", order, p)
+				}
+			}
+		})
+	}
+}
