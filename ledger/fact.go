@@ -76,6 +76,19 @@ func IsStop(f *consentv1.Fact) bool {
 	return false
 }
 
+// EndsPerson tells whether the number's next fact is about another holder: a
+// person begins anew after a reassignment, a disconnection or an erasure.
+func EndsPerson(f *consentv1.Fact) bool {
+	switch k := f.GetKind().(type) {
+	case *consentv1.Fact_NumberReassigned:
+		r := k.NumberReassigned.GetResult()
+		return r == consentv1.QueryResult_QUERY_RESULT_YES || r == consentv1.QueryResult_QUERY_RESULT_UNSPECIFIED
+	case *consentv1.Fact_Disconnected, *consentv1.Fact_PersonErased:
+		return true
+	}
+	return false
+}
+
 // ScopeOf gives the scope a fact carries, nil if its kind has none.
 func ScopeOf(f *consentv1.Fact) *consentv1.Scope {
 	m := kindMessage(f)
@@ -88,8 +101,8 @@ func ScopeOf(f *consentv1.Fact) *consentv1.Scope {
 	return nil
 }
 
-// ensureScope gives the fact's scope, made if it was missing; nil if the kind has none.
-func ensureScope(f *consentv1.Fact) *consentv1.Scope {
+// EnsureScope gives the fact's scope, made if it was missing; nil if the kind has none.
+func EnsureScope(f *consentv1.Fact) *consentv1.Scope {
 	m := kindMessage(f)
 	if m == nil {
 		return nil

@@ -151,6 +151,13 @@ var (
 	// Nothing was recorded.
 	ErrEventIDConflict = errors.New("ledger: EVENT_ID_CONFLICT, this source and event id were used for another fact; nothing was recorded")
 
+	// ErrNotReady: the writer cannot take facts now. Nothing was recorded.
+	ErrNotReady = errors.New("ledger: not ready, nothing was recorded; retry with the same source and event id")
+
+	// ErrDamaged: stream and index contradict each other. Nothing is served until
+	// an operator has looked: consent doctor.
+	ErrDamaged = errors.New("ledger: DAMAGED")
+
 	// ErrClosed: the ledger is shutting down. Nothing was recorded.
 	ErrClosed = errors.New("ledger: closing, nothing was recorded")
 )

@@ -28,6 +28,12 @@ import (
 // stop may be as large as a message: its words go to a file.
 const PersonalFieldBytesMax = 65536
 
+// factBytesMax bounds a whole fact other than a stop.
+const factBytesMax = 512 << 10
+
+// listMax bounds each list of ids, which an entry holds in clear.
+const listMax = 64
+
 // Catalog tells what is registered. Safe for concurrent use.
 type Catalog interface {
 	Seller(id string) bool
@@ -62,6 +68,8 @@ type Declared struct {
 	Content     ledger.Hash
 	Stop        bool
 	Notices     []string
+	// NotBefore ranks an invalidation no earlier than the grant it voids.
+	NotBefore time.Time
 	// Invalid is why a new fact is refused. It is looked at only after the
 	// idempotency key: a retry of what was once accepted is a duplicate, whatever
 	// has been unregistered since.
@@ -92,12 +100,12 @@ func Declare(in Declaration, h Hasher, c Catalog) (*Declared, error) {
 // identify parses the number and makes the hashes, all over the fact as declared.
 func (d *Declared) identify(in Declaration, h Hasher) error {
 	f := d.Fact
-	wantsNumber := ledger.NatureOf(d.Kind) != ledger.System
+	wantsNumber := aboutNumber(f)
 	var n phone.Number
 	if wantsNumber {
 		var err error
 		if n, err = phone.Parse(f.GetNumber(), in.DefaultRegion); err != nil {
-			return &ledger.InvalidError{Field: "number", Problem: unreadable(err), Fix: "send E.164 such as +12125550143, or name the default region", Inbox: d.Stop}
+			return unreadable(err, d.Stop)
 		}
 		f.Number = n.E164
 	}
@@ -120,8 +128,6 @@ func (d *Declared) identify(in Declaration, h Hasher) error {
 		if f.GetNumber() != "" {
 			return &ledger.InvalidError{Field: "number", Problem: fmt.Sprintf("is set, but %s is about no number", d.Kind), Fix: "leave it out"}
 		}
-		// A system fact has no person whose keys could seal these.
-		f.EventId, f.OccurredOn, f.Unread = "", "", ""
 		return nil
 	}
 	var err error
@@ -133,13 +139,22 @@ func (d *Declared) identify(in Declaration, h Hasher) error {
 	return nil
 }
 
-// unreadable gives the phone package's reason without its prefix.
-func unreadable(err error) string {
-	var u *phone.UnreadableError
-	if errors.As(err, &u) {
-		return u.Problem
+// aboutNumber: all kinds but system facts; and the closing of an inbox item only
+// if its message is in the ledger.
+func aboutNumber(f *consentv1.Fact) bool {
+	if c := f.GetInboxItemClosed(); c != nil {
+		return c.GetMessagePosition() != 0
 	}
-	return "cannot be read"
+	return ledger.NatureOf(ledger.KindOf(f)) != ledger.System
+}
+
+// unreadable says why there is no number. A stop then goes to a person.
+func unreadable(err error, stop bool) *ledger.InvalidError {
+	var u *phone.UnreadableError
+	if !errors.As(err, &u) {
+		return &ledger.InvalidError{Field: "number", Problem: "cannot be read", Inbox: stop}
+	}
+	return &ledger.InvalidError{Field: "number", Problem: u.Problem, Fix: u.Fix, Inbox: stop}
 }
 
 var idPattern = regexp.MustCompile(`^[a-z0-9_-]{1,64}$`)
@@ -188,6 +203,9 @@ func (d *Declared) checkSizes() error {
 	if d.Stop {
 		return nil
 	}
+	if size := proto.Size(d.Fact); size > factBytesMax {
+		return &ledger.InvalidError{Field: "fact", Problem: fmt.Sprintf("has %d bytes, at most %d are taken", size, factBytesMax), Fix: "name fewer sellers, programmes or area codes"}
+	}
 	if field, size := largestString(d.Fact.ProtoReflect()); size > PersonalFieldBytesMax {
 		return &ledger.InvalidError{Field: field, Problem: fmt.Sprintf("has %d bytes, at most %d are taken", size, PersonalFieldBytesMax),
 			Fix: "keep the recording or document elsewhere and give its reference"}
@@ -207,14 +225,16 @@ func (d *Declared) checkPermit(c Catalog) error {
 		}
 	}
 	slices.Sort(f.Sellers)
-	f.Sellers = slices.Compact(f.Sellers)
+	if f.Sellers = slices.Compact(f.Sellers); len(f.Sellers) > listMax {
+		return &ledger.InvalidError{Field: "seller", Problem: fmt.Sprintf("names more than %d", listMax), Fix: "record one fact for each group of sellers"}
+	}
 	if f.GetOccurredAt() == nil && f.GetOccurredOn() == "" && !d.interactive {
 		return &ledger.InvalidError{Field: "occurred_at", Problem: "is missing", Fix: "say when it happened (RFC 3339, or a date)"}
 	}
 	if err := validTime("occurred_at", f.GetOccurredAt()); err != nil {
 		return err
 	}
-	if s := ensureScope(f); s != nil {
+	if s := ledger.EnsureScope(f); s != nil {
 		if err := checkScope(s, f.GetSellers(), d.Kind, c); err != nil {
 			return err
 		}
@@ -242,6 +262,9 @@ func checkScope(s *consentv1.Scope, sellers []string, k ledger.Kind, c Catalog) 
 	}
 	if len(s.GetProgrammes()) == 0 {
 		s.Programmes = []string{ledger.All}
+	}
+	if len(s.GetProgrammes()) > listMax {
+		return &ledger.InvalidError{Field: "programme", Problem: fmt.Sprintf("names more than %d", listMax), Fix: "record one fact for each group of programmes"}
 	}
 	for _, p := range s.GetProgrammes() {
 		if p == ledger.All {
@@ -311,7 +334,7 @@ func (d *Declared) widen(c Catalog) {
 	if k, ok := f.GetKind().(*consentv1.Fact_ConsentRevoked); ok {
 		k.ConsentRevoked.InReplyToProgramme = d.widenID("in_reply_to_programme", k.ConsentRevoked.GetInReplyToProgramme())
 	}
-	s := ensureScope(f)
+	s := ledger.EnsureScope(f)
 	if s == nil {
 		return
 	}
@@ -323,8 +346,8 @@ func (d *Declared) widen(c Catalog) {
 		d.widened("purposes", fmt.Sprint(s.GetPurposes()))
 		s.Purposes = nil
 	}
-	if bad := slices.IndexFunc(s.GetProgrammes(), func(p string) bool { return p != ledger.All && !ValidID(p) }); bad >= 0 {
-		d.widened("programmes", s.GetProgrammes()[bad])
+	if bad := slices.IndexFunc(s.GetProgrammes(), func(p string) bool { return p != ledger.All && !ValidID(p) }); bad >= 0 || len(s.GetProgrammes()) > listMax {
+		d.widened("programmes", strings.Join(s.GetProgrammes(), ";"))
 		s.Programmes = nil
 	}
 	if len(s.GetChannels()) == 0 {
@@ -354,7 +377,7 @@ func (d *Declared) widenSellers(c Catalog) {
 			return
 		}
 	}
-	if len(f.GetSellers()) == 0 {
+	if len(f.GetSellers()) == 0 || len(f.GetSellers()) > listMax {
 		f.Sellers = []string{ledger.All}
 		return
 	}
@@ -406,6 +429,9 @@ func (d *Declared) Resolve(recordedAt time.Time) error {
 			d.Notices = append(d.Notices, "occurred_at lies in the future: taken as now")
 		}
 		earliest, latest = recordedAt, recordedAt
+	}
+	if latest.Before(d.NotBefore) {
+		latest = d.NotBefore
 	}
 	if latest.After(recordedAt) {
 		latest = recordedAt

@@ -30,17 +30,27 @@ const (
 	FilesBucket   = "consent-files"
 )
 
+// ledgerIDKey is the metadata by which a stream names its ledger.
+const ledgerIDKey = "consent-ledger-id"
+
+// Provision says whose streams they are and how many copies they have.
+type Provision struct {
+	LedgerID string
+	Replicas int
+}
+
 // Pinned gives the configuration every stream must have, in the order in which
 // they are created. Nothing evicts: a full stream refuses. Deny flags stand on
 // the ledger only, because they can never be taken back. Direct get is off
 // there, so that a lagging replica cannot look like a hole.
-func Pinned(replicas int) []jetstream.StreamConfig {
+func Pinned(p Provision) []jetstream.StreamConfig {
 	base := func(name, subject, description string) jetstream.StreamConfig {
 		return jetstream.StreamConfig{
 			Name: name, Description: description, Subjects: []string{subject},
 			Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
 			MaxConsumers: -1, MaxMsgs: -1, MaxBytes: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
-			Replicas: replicas, Duplicates: 10 * time.Second, Compression: jetstream.NoCompression,
+			Replicas: p.Replicas, Duplicates: 10 * time.Second, Compression: jetstream.NoCompression,
+			Metadata: map[string]string{ledgerIDKey: p.LedgerID},
 		}
 	}
 	ledger := base(LedgerStream, LedgerSubject, "consent ledger: the truth, one commit a message; never delete, purge or limit")
@@ -72,6 +82,9 @@ func (d Difference) String() string {
 	if d.Field == "stream" {
 		return d.Stream + " does not exist"
 	}
+	if d.Field == "ledger" {
+		return fmt.Sprintf("%s belongs to another ledger (%s, not %s)", d.Stream, d.Have, d.Want)
+	}
 	return fmt.Sprintf("%s: %s is %s and must be %s", d.Stream, d.Field, d.Have, d.Want)
 }
 
@@ -87,9 +100,9 @@ func (e *DifferenceError) Error() string {
 }
 
 // Plan compares every stream with its pinned configuration. Nothing is changed.
-func Plan(ctx context.Context, js jetstream.JetStream, replicas int) ([]Difference, error) {
+func Plan(ctx context.Context, js jetstream.JetStream, p Provision) ([]Difference, error) {
 	var out []Difference
-	for _, want := range Pinned(replicas) {
+	for _, want := range Pinned(p) {
 		s, err := js.Stream(ctx, want.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			out = append(out, Difference{Stream: want.Name, Field: "stream"})
@@ -104,8 +117,8 @@ func Plan(ctx context.Context, js jetstream.JetStream, replicas int) ([]Differen
 }
 
 // Verify is Plan that refuses any difference with a *DifferenceError.
-func Verify(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	diffs, err := Plan(ctx, js, replicas)
+func Verify(ctx context.Context, js jetstream.JetStream, p Provision) error {
+	diffs, err := Plan(ctx, js, p)
 	if err != nil {
 		return err
 	}
@@ -117,12 +130,12 @@ func Verify(ctx context.Context, js jetstream.JetStream, replicas int) error {
 
 // Apply creates streams that do not exist. An existing stream that differs is
 // never changed by us: whoever changed the ledger's stream must be asked why.
-func Apply(ctx context.Context, js jetstream.JetStream, replicas int) ([]Difference, error) {
-	diffs, err := Plan(ctx, js, replicas)
+func Apply(ctx context.Context, js jetstream.JetStream, p Provision) ([]Difference, error) {
+	diffs, err := Plan(ctx, js, p)
 	if err != nil {
 		return nil, err
 	}
-	for _, cfg := range Pinned(replicas) {
+	for _, cfg := range Pinned(p) {
 		if !slices.Contains(diffs, Difference{Stream: cfg.Name, Field: "stream"}) {
 			continue
 		}
@@ -132,16 +145,19 @@ func Apply(ctx context.Context, js jetstream.JetStream, replicas int) ([]Differe
 	}
 	if _, err := js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
 		Bucket: FilesBucket, Description: "consent ledger: files, content-addressed and encrypted",
-		Storage: jetstream.FileStorage, Replicas: replicas,
+		Storage: jetstream.FileStorage, Replicas: p.Replicas,
 	}); err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
 		return nil, fmt.Errorf("object store %s: create: %w", FilesBucket, err)
 	}
-	return Plan(ctx, js, replicas)
+	return Plan(ctx, js, p)
 }
 
 // compare lists the fields in which two configurations differ.
 func compare(want, have jetstream.StreamConfig) []Difference {
 	var out []Difference
+	if w, h := want.Metadata[ledgerIDKey], have.Metadata[ledgerIDKey]; w != h {
+		out = append(out, Difference{want.Name, "ledger", w, h})
+	}
 	w, h := reflect.ValueOf(want), reflect.ValueOf(have)
 	for i := range w.NumField() {
 		name := w.Type().Field(i).Name

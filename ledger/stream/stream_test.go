@@ -13,6 +13,8 @@ import (
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
+var provision = stream.Provision{LedgerID: "test", Replicas: 1}
+
 func startJetStream(t *testing.T) jetstream.JetStream {
 	t.Helper()
 	e, err := stream.StartEmbedded(stream.EmbeddedOptions{Dir: t.TempDir(), CipherKey: "test", AdminKey: "test", Logger: slog.New(slog.DiscardHandler)})
@@ -34,7 +36,7 @@ func startJetStream(t *testing.T) jetstream.JetStream {
 func TestLog(t *testing.T) {
 	ledgertest.Run(t, func(t *testing.T) ledger.Log {
 		js := startJetStream(t)
-		if diffs, err := stream.Apply(t.Context(), js, 1); err != nil || len(diffs) != 0 {
+		if diffs, err := stream.Apply(t.Context(), js, provision); err != nil || len(diffs) != 0 {
 			t.Fatalf("apply: %v, %v", diffs, err)
 		}
 		l, err := stream.Open(t.Context(), js, consentv1.Durability_DURABILITY_FSYNC)
@@ -47,22 +49,22 @@ func TestLog(t *testing.T) {
 
 func TestVerifyNamesTheField(t *testing.T) {
 	js, ctx := startJetStream(t), t.Context()
-	if err := stream.Verify(ctx, js, 1); err == nil {
+	if err := stream.Verify(ctx, js, provision); err == nil {
 		t.Fatal("verified streams that do not exist")
 	}
-	if _, err := stream.Apply(ctx, js, 1); err != nil {
+	if _, err := stream.Apply(ctx, js, provision); err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Verify(ctx, js, 1); err != nil {
+	if err := stream.Verify(ctx, js, provision); err != nil {
 		t.Fatal(err)
 	}
-	cfg := stream.Pinned(1)[0]
+	cfg := stream.Pinned(provision)[0]
 	cfg.MaxMsgs = 100
 	if _, err := js.UpdateStream(ctx, cfg); err != nil {
 		t.Fatal(err)
 	}
 	var diff *stream.DifferenceError
-	if err := stream.Verify(ctx, js, 1); !errors.As(err, &diff) {
+	if err := stream.Verify(ctx, js, provision); !errors.As(err, &diff) {
 		t.Fatalf("got %v", err)
 	}
 	want := stream.Difference{Stream: stream.LedgerStream, Field: "MaxMsgs", Want: "-1", Have: "100"}

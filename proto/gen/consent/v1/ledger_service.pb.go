@@ -1156,8 +1156,11 @@ type StoredInboxItem struct {
 	PossibleStop bool `protobuf:"varint,3,opt,name=possible_stop,json=possibleStop,proto3" json:"possible_stop,omitempty"`
 	// When it came.
 	ReceivedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
-	// The request or the raw bytes, sealed under the retention key.
-	Sealed        []byte `protobuf:"bytes,5,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	// The RecordRequest, sealed under the retention key. What could not be read at
+	// all stands in its fact's `unread`.
+	Sealed []byte `protobuf:"bytes,5,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	// For an unclear message that is in the ledger: its position.
+	Position      uint64 `protobuf:"varint,6,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1225,6 +1228,13 @@ func (x *StoredInboxItem) GetSealed() []byte {
 		return x.Sealed
 	}
 	return nil
+}
+
+func (x *StoredInboxItem) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
 }
 
 // CloseInboxRequest closes one item.
@@ -1718,14 +1728,15 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12#\n" +
 	"\rpossible_stop\x18\x05 \x01(\bR\fpossibleStop\x12\x18\n" +
 	"\acontent\x18\x06 \x01(\tR\acontent\x12\x1a\n" +
-	"\bposition\x18\a \x01(\x04R\bposition\"\xbb\x01\n" +
+	"\bposition\x18\a \x01(\x04R\bposition\"\xd7\x01\n" +
 	"\x0fStoredInboxItem\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12#\n" +
 	"\rpossible_stop\x18\x03 \x01(\bR\fpossibleStop\x12;\n" +
 	"\vreceived_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"receivedAt\x12\x16\n" +
-	"\x06sealed\x18\x05 \x01(\fR\x06sealed\"=\n" +
+	"\x06sealed\x18\x05 \x01(\fR\x06sealed\x12\x1a\n" +
+	"\bposition\x18\x06 \x01(\x04R\bposition\"=\n" +
 	"\x11CloseInboxRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\tR\aoutcome\"C\n" +

@@ -1,0 +1,182 @@
+// Package reader reads the ledger: single entries by position, whole commits in
+// order, and what is sealed in them.
+package reader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/index"
+	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// commitsKept is how many decoded commits stay in memory: histories of one
+// number and repeated imports touch the same ones again.
+const commitsKept = 32
+
+// Files reads what is too large for an entry.
+type Files interface {
+	GetBytes(ctx context.Context, name ledger.Hash) ([]byte, error)
+}
+
+// Reader reads entries. Safe for concurrent use.
+type Reader struct {
+	log   ledger.Log
+	index *index.Index
+	keys  *seal.Keyring
+	files Files
+
+	// mu guards kept, newest last.
+	mu   sync.Mutex
+	kept []commit
+}
+
+type commit struct {
+	seq     uint64
+	entries []*ledger.Entry
+}
+
+// New makes a reader.
+func New(log ledger.Log, ix *index.Index, keys *seal.Keyring, files Files) *Reader {
+	return &Reader{log: log, index: ix, keys: keys, files: files}
+}
+
+// Entry gives the entry at a position; ledger.ErrNotFound beyond the tail.
+func (r *Reader) Entry(ctx context.Context, at ledger.Position) (*ledger.Entry, error) {
+	seq, err := r.index.SeqOf(at)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := r.commit(ctx, seq)
+	if err != nil {
+		return nil, err
+	}
+	if i := int(at) - int(entries[0].Position); i >= 0 && i < len(entries) {
+		return entries[i], nil
+	}
+	return nil, fmt.Errorf("reader: message %d does not hold position %d: %w", seq, at, ledger.ErrDamaged)
+}
+
+func (r *Reader) commit(ctx context.Context, seq uint64) ([]*ledger.Entry, error) {
+	r.mu.Lock()
+	for i, c := range r.kept {
+		if c.seq == seq {
+			r.kept = append(append(r.kept[:i:i], r.kept[i+1:]...), c)
+			r.mu.Unlock()
+			return c.entries, nil
+		}
+	}
+	r.mu.Unlock()
+	m, err := r.log.Read(ctx, seq)
+	if err != nil {
+		return nil, fmt.Errorf("reader: message %d: %w", seq, err)
+	}
+	entries, err := ledger.DecodeCommit(m, r.keys)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.kept = append(r.kept, commit{seq, entries}); len(r.kept) > commitsKept {
+		r.kept = r.kept[1:]
+	}
+	return entries, nil
+}
+
+// Entries yields the entries after a position, a commit at a time, in order, and
+// then waits for more. It ends only with ctx or an error.
+func (r *Reader) Entries(ctx context.Context, after ledger.Position) iter.Seq2[[]*ledger.Entry, error] {
+	return func(yield func([]*ledger.Entry, error) bool) {
+		seq, err := r.seqBefore(after)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for m, err := range r.log.Follow(ctx, seq) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			entries, err := ledger.DecodeCommit(m, r.keys)
+			if err != nil {
+				yield(nil, fmt.Errorf("%w: %w", ledger.ErrDamaged, err))
+				return
+			}
+			for len(entries) > 0 && entries[0].Position <= after {
+				entries = entries[1:]
+			}
+			if len(entries) > 0 && !yield(entries, nil) {
+				return
+			}
+		}
+	}
+}
+
+// seqBefore is the message after which the first entry beyond a position stands.
+func (r *Reader) seqBefore(after ledger.Position) (uint64, error) {
+	if after == 0 {
+		return 0, nil
+	}
+	seq, err := r.index.SeqOf(after)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return 0, fmt.Errorf("reader: position %d lies beyond the ledger's tail: %w", after, err)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return seq - 1, nil // its own commit may go on beyond the position
+}
+
+// Open gives the whole fact, sealed parts opened and proven by their
+// commitments. erased: the keys of some part are gone, and it is left out.
+func (r *Reader) Open(ctx context.Context, e *ledger.Entry) (fact *consentv1.Fact, erased bool, err error) {
+	var parts []seal.Part
+	for _, s := range e.Msg.GetPersonal() {
+		o, err := r.openPart(ctx, e, s)
+		if errors.Is(err, seal.ErrErased) {
+			erased = true
+			continue
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("reader: position %d: %w", e.Position, err)
+		}
+		parts = append(parts, seal.Part{Class: s.GetClass(), Field: s.GetField(), Value: o.Value})
+	}
+	fact = proto.CloneOf(e.Fact())
+	return fact, erased, seal.Restore(fact, parts)
+}
+
+func (r *Reader) openPart(ctx context.Context, e *ledger.Entry, s *consentv1.SealedPart) (seal.Opening, error) {
+	key, err := r.key(e, s)
+	if err != nil {
+		return seal.Opening{}, err
+	}
+	if len(s.GetFile()) > 0 {
+		s = proto.CloneOf(s)
+		if s.Sealed, err = r.files.GetBytes(ctx, ledger.Hash(s.GetFile())); err != nil {
+			return seal.Opening{}, err
+		}
+	}
+	return seal.OpenPart(key, e.ID, s)
+}
+
+func (r *Reader) key(e *ledger.Entry, s *consentv1.SealedPart) (seal.PersonKey, error) {
+	if len(e.Msg.GetPerson()) == 0 {
+		return r.keys.SystemKey(s.GetClass()), nil
+	}
+	wrapped, found, err := r.index.Key(ledger.PersonID(e.Msg.GetPerson()), s.GetClass())
+	if err != nil {
+		return seal.PersonKey{}, err
+	}
+	if !found {
+		return seal.PersonKey{}, fmt.Errorf("no key of class %s is known: %w", s.GetClass(), ledger.ErrDamaged)
+	}
+	return r.keys.Unwrap(wrapped)
+}

@@ -1,0 +1,114 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// Inbox is the stream CONSENT_INBOX. An item stays until a person closes it.
+type Inbox struct {
+	js     jetstream.JetStream
+	stream jetstream.Stream
+}
+
+// InboxEntry is one open item; its id is the stream's sequence.
+type InboxEntry struct {
+	ID   string
+	Item *consentv1.StoredInboxItem
+}
+
+// OpenInbox binds to the stream.
+func OpenInbox(ctx context.Context, js jetstream.JetStream) (*Inbox, error) {
+	s, err := js.Stream(ctx, InboxStream)
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", InboxStream, err)
+	}
+	return &Inbox{js, s}, nil
+}
+
+// Put makes an item durable.
+func (b *Inbox) Put(ctx context.Context, item *consentv1.StoredInboxItem) error {
+	data, err := proto.Marshal(item)
+	if err != nil {
+		return fmt.Errorf("inbox: %w", err)
+	}
+	if _, err := b.js.Publish(ctx, InboxSubject, data, jetstream.WithExpectStream(InboxStream)); err != nil {
+		return fmt.Errorf("inbox: %w", err)
+	}
+	return nil
+}
+
+// Count is how many items are open.
+func (b *Inbox) Count(ctx context.Context) (uint64, error) {
+	info, err := b.stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("inbox: %w", err)
+	}
+	return info.State.Msgs, nil
+}
+
+// List gives the open items, oldest first.
+func (b *Inbox) List(ctx context.Context) ([]InboxEntry, error) {
+	info, err := b.stream.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("inbox: %w", err)
+	}
+	var out []InboxEntry
+	if info.State.Msgs == 0 {
+		return nil, nil
+	}
+	for m, err := range follow(ctx, b.stream, info.State.FirstSeq-1) {
+		if err != nil {
+			return nil, err
+		}
+		item := &consentv1.StoredInboxItem{}
+		if err := proto.Unmarshal(m.Data, item); err != nil {
+			return nil, fmt.Errorf("inbox: item %d: %w", m.Seq, err)
+		}
+		out = append(out, InboxEntry{strconv.FormatUint(m.Seq, 10), item})
+		if m.Seq >= info.State.LastSeq {
+			break
+		}
+	}
+	return out, nil
+}
+
+// Get reads one open item; ledger.ErrNotFound if it is closed or never was.
+func (b *Inbox) Get(ctx context.Context, id string) (*consentv1.StoredInboxItem, error) {
+	seq, err := strconv.ParseUint(id, 10, 64)
+	if err != nil {
+		return nil, ledger.ErrNotFound
+	}
+	m, err := b.stream.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, ledger.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("inbox: item %s: %w", id, err)
+	}
+	item := &consentv1.StoredInboxItem{}
+	if err := proto.Unmarshal(m.Data, item); err != nil {
+		return nil, fmt.Errorf("inbox: item %s: %w", id, err)
+	}
+	return item, nil
+}
+
+// Remove takes a closed item out; removing it twice is harmless.
+func (b *Inbox) Remove(ctx context.Context, id string) error {
+	seq, err := strconv.ParseUint(id, 10, 64)
+	if err != nil {
+		return ledger.ErrNotFound
+	}
+	if err := b.stream.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("inbox: remove item %s: %w", id, err)
+	}
+	return nil
+}

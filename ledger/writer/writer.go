@@ -1,0 +1,402 @@
+// Package writer is the one writer of a ledger: it packs waiting facts into
+// commits, seals them, gives them positions and answers each caller once its
+// entry is durable.
+//
+// Life of a fact: Record puts a call in a lane (queue.go). The assembler takes
+// what waits and makes one commit (assemble.go) while the publisher makes the one
+// before it durable (publish.go), indexes it and answers. Up to two commits are
+// open, never more than one is in flight. Whatever leaves doubt ends the writer:
+// the process restarts, reads the stream to its tail, and that settles it.
+package writer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/declare"
+	"github.com/consent-ledger/consent-ledger/ledger/index"
+	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// Files keeps what is too large for an entry.
+type Files interface {
+	// PutBytes stores sealed bytes under their SHA-256; twice is harmless.
+	PutBytes(ctx context.Context, data []byte) (ledger.Hash, error)
+}
+
+// Metrics are told what happens; all methods must be cheap and safe for
+// concurrent use.
+type Metrics interface {
+	Committed(entries, bytes int, took time.Duration)
+	AppendRetried()
+}
+
+// Config is what a writer needs.
+type Config struct {
+	Log     ledger.Log
+	Index   *index.Index
+	Keys    *seal.Keyring
+	Files   Files
+	Clock   Clock
+	Metrics Metrics
+	Logger  *slog.Logger
+	// Lagging tells whether local projections are so far behind that bulk must
+	// wait, or read-your-writes would stall every check.
+	Lagging func() bool
+	// Version of the program and a random id of the process, for WriterStarted.
+	Version, Instance string
+}
+
+// Writer appends. Record and Erase are safe for concurrent use; Run runs once.
+type Writer struct {
+	log     ledger.Log
+	index   *index.Index
+	keys    *seal.Keyring
+	files   Files
+	clock   *clock
+	metrics Metrics
+	logger  *slog.Logger
+	queue   *queue
+	epoch   ledger.Position // of WriterStarted
+
+	// next belongs to the assembler; tail to the publisher.
+	next ledger.Position
+	tail uint64
+
+	acked atomic.Uint64 // last durable position
+
+	// ending is closed when no call may enter any more. mu is held for reading
+	// while a call enters a lane and guards failure.
+	ending  chan struct{}
+	endOnce sync.Once
+	mu      sync.RWMutex
+	failure error
+}
+
+// Open catches the index up with the stream, finishes erasures a crash
+// interrupted, and only then lets the writer exist: its index is exact.
+func Open(ctx context.Context, cfg Config) (*Writer, error) {
+	w := &Writer{log: cfg.Log, index: cfg.Index, keys: cfg.Keys, files: cfg.Files, metrics: cfg.Metrics, logger: cfg.Logger,
+		queue: newQueue(cfg.Lagging), ending: make(chan struct{})}
+	if err := w.catchUp(ctx); err != nil {
+		return nil, err
+	}
+	applied := w.index.Applied()
+	w.tail, w.next = applied.Seq, applied.Position+1
+	w.acked.Store(uint64(applied.Position))
+	w.clock = newClock(cfg.Clock, applied.RecordedAt)
+	if err := w.finishErasures(ctx); err != nil {
+		return nil, err
+	}
+	return w, w.start(ctx, cfg)
+}
+
+// catchUp reads both streams to their tails, through the same code that indexes
+// every commit of normal operation.
+func (w *Writer) catchUp(ctx context.Context) error {
+	for m, err := range w.log.FollowKeys(ctx, w.index.Applied().KeysSeq) {
+		if err != nil {
+			return err
+		}
+		var keys consentv1.WrappedKeys
+		if err := proto.Unmarshal(m.Data, &keys); err != nil {
+			return fmt.Errorf("writer: keys message %d: %w", m.Seq, err)
+		}
+		if err := w.index.ApplyKeys(m.Seq, &keys); err != nil {
+			return err
+		}
+	}
+	tail, err := w.log.Tail(ctx)
+	if err != nil {
+		return err
+	}
+	if at := w.index.Applied().Seq; at > tail {
+		return fmt.Errorf("writer: the index knows message %d, the stream ends at %d: entries are missing: %w", at, tail, ledger.ErrDamaged)
+	} else if at == tail {
+		return nil
+	}
+	for m, err := range w.log.Follow(ctx, w.index.Applied().Seq) {
+		if err != nil {
+			return err
+		}
+		entries, err := ledger.DecodeCommit(m, w.keys)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
+		}
+		if err := w.index.ApplyCommit(m.Seq, entries); err != nil {
+			return err
+		}
+		if m.Seq >= tail {
+			return nil
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// start appends WriterStarted. Its position is the writer's epoch.
+func (w *Writer) start(ctx context.Context, cfg Config) error {
+	d, err := declare.Declare(declare.Declaration{Fact: &consentv1.Fact{Source: "consent-ledger", EventId: "writer-" + cfg.Instance,
+		Kind: &consentv1.Fact_WriterStarted{WriterStarted: &consentv1.WriterStarted{Version: cfg.Version, Instance: cfg.Instance}}}}, w.keys, w.index)
+	if err != nil {
+		return err
+	}
+	c := newCall([]*declare.Declared{d})
+	j, err := w.assemble(ctx, []item{{c, 0}})
+	if err != nil {
+		return err
+	}
+	if err := w.publish(ctx, j); err != nil {
+		return err
+	}
+	if c.outcomes[0].Err != nil {
+		return c.outcomes[0].Err
+	}
+	w.epoch = c.outcomes[0].Receipt.Position
+	return nil
+}
+
+// Run assembles and publishes until ctx is done or something leaves doubt. Its
+// error then ends the process. Facts that were accepted are settled first.
+func (w *Writer) Run(ctx context.Context) error {
+	jobs := make(chan *job)
+	g, gctx := errgroup.WithContext(context.WithoutCancel(ctx))
+	g.Go(func() error {
+		defer close(jobs)
+		return w.assembleAll(ctx, gctx, jobs)
+	})
+	g.Go(func() error {
+		for j := range jobs {
+			if err := w.publish(gctx, j); err != nil {
+				w.fail(err)
+				w.abandon(j, err)
+				for j := range jobs {
+					w.abandon(j, ledger.ErrNotReady)
+				}
+				return err
+			}
+		}
+		return nil
+	})
+	err := g.Wait()
+	w.fail(err)
+	w.queue.drain(func(c *call) { c.abandon(w.refusal()) })
+	return err
+}
+
+// assembleAll makes commits until stop is done. gctx ends with the publisher.
+func (w *Writer) assembleAll(stop, gctx context.Context, jobs chan<- *job) error {
+	var last *job
+	for {
+		both, cancel := mergeDone(stop, gctx)
+		items := w.queue.take(both)
+		cancel()
+		if len(items) == 0 {
+			return nil
+		}
+		j, err := w.assembleOne(gctx, items, last)
+		if err != nil {
+			w.fail(err)
+			abandonItems(items, fmt.Errorf("%w: %w", ledger.ErrNotReady, err))
+			return err
+		}
+		jobs <- j
+		if last = j; items[0].call.alone != nil {
+			<-j.done // an erasure changes keys; nothing may be sealed meanwhile
+		}
+	}
+}
+
+// assembleOne lets an erasure see a ledger in which nothing else is open.
+func (w *Writer) assembleOne(ctx context.Context, items []item, last *job) (*job, error) {
+	c := items[0].call
+	if c.alone == nil {
+		return w.assemble(ctx, items)
+	}
+	if last != nil {
+		<-last.done
+	}
+	var err error
+	if c.facts[0], err = c.alone.before(); err != nil {
+		return nil, err
+	}
+	return w.assemble(ctx, items)
+}
+
+// publish makes a job's commit durable, indexes it and answers.
+func (w *Writer) publish(ctx context.Context, j *job) error {
+	defer close(j.done)
+	started := w.clock.source.Mono()
+	if j.keys != nil {
+		data, err := proto.Marshal(j.keys)
+		if err != nil {
+			return fmt.Errorf("writer: serialize keys: %w", err)
+		}
+		seq, err := w.appendKeysSettled(ctx, data)
+		if err != nil {
+			return err
+		}
+		if err := w.index.ApplyKeys(seq, j.keys); err != nil {
+			return err
+		}
+	}
+	if len(j.entries) > 0 {
+		if err := w.appendSettled(ctx, w.tail, j.data); err != nil {
+			return err
+		}
+		w.tail++
+		if err := w.index.ApplyCommit(w.tail, j.entries); err != nil {
+			return err
+		}
+		w.acked.Store(uint64(j.entries[len(j.entries)-1].Position))
+		w.metrics.Committed(len(j.entries), len(j.data), w.clock.source.Mono()-started)
+	}
+	if a := j.items[0].call.alone; a != nil {
+		if err := a.after(ctx); err != nil {
+			return err
+		}
+	}
+	for i, it := range j.items {
+		it.call.answer(it.i, j.outcomes[i])
+	}
+	return nil
+}
+
+// abandon answers a job that will not be published: what may be stored is
+// uncertain, the rest was not recorded.
+func (w *Writer) abandon(j *job, err error) {
+	for i, it := range j.items {
+		o := j.outcomes[i]
+		if o.Err == nil && !errors.Is(err, ledger.ErrNotReady) {
+			o = ledger.Outcome{Err: fmt.Errorf("%w (%w)", ledger.ErrUncertain, err)}
+		} else if o.Err == nil {
+			o = ledger.Outcome{Err: err}
+		}
+		it.call.answer(it.i, o)
+	}
+}
+
+func abandonItems(items []item, err error) {
+	for _, it := range items {
+		it.call.answer(it.i, ledger.Outcome{Err: err})
+	}
+}
+
+// fail ends the writer: nobody enters a lane any more. err nil is a clean end.
+func (w *Writer) fail(err error) {
+	w.endOnce.Do(func() { close(w.ending) })
+	w.mu.Lock() // after this, everybody who waited for room has left
+	defer w.mu.Unlock()
+	if w.failure == nil {
+		w.failure = err
+	}
+}
+
+// refusal is what callers hear after the end.
+func (w *Writer) refusal() error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.refusalLocked()
+}
+
+func (w *Writer) refusalLocked() error {
+	if w.failure != nil {
+		return ledger.ErrNotReady
+	}
+	return ledger.ErrClosed
+}
+
+// Record makes facts durable and gives one outcome each, in order. A single fact
+// goes before streams. If ctx ends while facts wait, their outcome is
+// ErrUncertain: they may still be recorded.
+func (w *Writer) Record(ctx context.Context, facts []*declare.Declared) []ledger.Outcome {
+	if len(facts) == 0 {
+		return nil
+	}
+	l := bulk
+	if len(facts) == 1 {
+		if l = singles; facts[0].Stop {
+			l = stops
+		}
+	}
+	return w.submit(ctx, l, newCall(facts))
+}
+
+func (w *Writer) submit(ctx context.Context, l lane, c *call) []ledger.Outcome {
+	if err := w.enter(ctx, l, c); err != nil {
+		out := make([]ledger.Outcome, len(c.facts))
+		for i := range out {
+			out[i].Err = err
+		}
+		return out
+	}
+	select {
+	case <-c.done:
+		return c.outcomes
+	case <-ctx.Done():
+		out := make([]ledger.Outcome, len(c.facts))
+		for i := range out {
+			out[i].Err = fmt.Errorf("%w (%w)", ledger.ErrUncertain, context.Cause(ctx))
+		}
+		return out
+	}
+}
+
+// enter puts a call in a lane. The read lock is held while it waits for room, so
+// that the end of the writer sees every call that got in.
+func (w *Writer) enter(ctx context.Context, l lane, c *call) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	select {
+	case <-w.ending:
+		return w.refusalLocked()
+	default:
+	}
+	select {
+	case w.queue.lanes[l] <- c:
+		return nil
+	case <-w.ending:
+		return w.refusalLocked()
+	case <-ctx.Done():
+		return fmt.Errorf("%w (%w)", ledger.ErrNotReady, context.Cause(ctx))
+	}
+}
+
+// Acked is the last durable position.
+func (w *Writer) Acked() ledger.Position { return ledger.Position(w.acked.Load()) }
+
+// Epoch is the position of this writer's WriterStarted.
+func (w *Writer) Epoch() ledger.Position { return w.epoch }
+
+// Problems lists what keeps the writer from its full work, for doctor and readiness.
+func (w *Writer) Problems() []string {
+	var out []string
+	if p := w.clock.state(); p != "" {
+		out = append(out, p)
+	}
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.failure != nil {
+		out = append(out, w.failure.Error())
+	}
+	return out
+}
+
+// ConfirmClock trusts the wall clock again; an officer has looked at it.
+func (w *Writer) ConfirmClock() { w.clock.confirm() }
+
+// mergeDone is done when either context is.
+func mergeDone(a, b context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(a)
+	stop := context.AfterFunc(b, func() { cancel(context.Cause(b)) })
+	return ctx, func() { stop(); cancel(nil) }
+}
