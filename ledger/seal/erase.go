@@ -15,32 +15,45 @@ import (
 // stream: about 230 KiB.
 const KeysPerMessageMax = 2000
 
-// Erasure is an erasure under way. It is two steps with a publication between:
-//
-//	e, err := ring.Erase(persons, index.BucketKeys)  // new epochs are on disk
-//	for each e.Messages(): AppendKeys, index.ApplyKeys  // survivors are safe
-//	err = e.Destroy()                                 // old epochs are gone
-//
-// A crash before Destroy leaves old and new epochs live: everything still opens,
-// the erased included, and the whole is to be run again (index.PendingErasures
-// lists what is due). Running it twice does no harm.
-type Erasure struct {
+// erasure is an erasure under way: new epochs, survivors wrapped anew.
+type erasure struct {
 	ring *Keyring
 	// epochs are the fresh ones, by bucket: what is older goes.
 	epochs   map[uint16]uint32
 	messages []*consentv1.WrappedKeys
 }
 
-// Erase begins to erase persons whose PersonErased is durable. It adds an epoch
-// to each of their buckets, on disk, and wraps the keys of the other persons
-// there under it. keysOf gives all wrapped keys of a bucket, those of dead epochs
-// too. Meanwhile no other key may be on its way that Wrap made before: the one
-// writer erases between commits.
+// Destroy destroys the keys of persons whose PersonErased is durable, in three
+// steps: each of their buckets gets a fresh epoch, on disk; the keys of the other
+// persons there are wrapped under it and handed to publish, which returns once
+// they are durable; then the old epochs are forgotten. From there on the erased
+// persons' keys open nowhere but in a backup of the epochs file. What the file
+// system keeps of a replaced file's blocks is beyond us: they are encrypted
+// under the KEK.
 //
-// An error means that nothing was destroyed.
-func (r *Keyring) Erase(persons []ledger.PersonID, keysOf func(bucket uint16) iter.Seq2[*consentv1.WrappedKey, error]) (*Erasure, error) {
+// keysOf gives all wrapped keys of a bucket, dead ones too. No key that Wrap made
+// before may be on its way meanwhile: the one writer erases between commits.
+//
+// An error, or a crash, before the last step destroys nothing: old and new epochs
+// are both live, everything still opens, and the whole is to be run again
+// (the index lists what is due). Running it twice does no harm.
+func (r *Keyring) Destroy(persons []ledger.PersonID, keysOf func(bucket uint16) iter.Seq2[*consentv1.WrappedKey, error],
+	publish func(*consentv1.WrappedKeys) error) error {
+	e, err := r.beginErasure(persons, keysOf)
+	if err != nil {
+		return err
+	}
+	for _, m := range e.messages {
+		if err := publish(m); err != nil {
+			return fmt.Errorf("seal: publish keys wrapped anew: %w", err)
+		}
+	}
+	return e.finish()
+}
+
+func (r *Keyring) beginErasure(persons []ledger.PersonID, keysOf func(bucket uint16) iter.Seq2[*consentv1.WrappedKey, error]) (*erasure, error) {
 	erased := make(map[ledger.PersonID]bool, len(persons))
-	e := &Erasure{ring: r, epochs: map[uint16]uint32{}}
+	e := &erasure{ring: r, epochs: map[uint16]uint32{}}
 	for _, p := range persons {
 		erased[p] = true
 		e.epochs[p.Bucket()] = 0
@@ -92,7 +105,7 @@ func (r *Keyring) storeEpochs(t *epochTable) error {
 
 // rewrap wraps a survivor's key under its bucket's fresh epoch. A key whose epoch
 // is dead belongs to somebody erased before and is left out.
-func (e *Erasure) rewrap(w *consentv1.WrappedKey) error {
+func (e *erasure) rewrap(w *consentv1.WrappedKey) error {
 	t := e.ring.epochs.Load()
 	k, err := t.unwrap(w)
 	if errors.Is(err, ErrErased) {
@@ -117,15 +130,8 @@ func (e *Erasure) rewrap(w *consentv1.WrappedKey) error {
 	return nil
 }
 
-// Messages are the survivors' keys, wrapped anew, to be published and acknowledged
-// before Destroy. There may be none.
-func (e *Erasure) Messages() []*consentv1.WrappedKeys { return e.messages }
-
-// Destroy forgets the old epochs of the buckets, on disk and in memory. From
-// here on the erased persons' keys open nowhere but in a backup of the epochs
-// file. What the file system keeps of a replaced file's blocks is beyond us:
-// they are encrypted under the KEK.
-func (e *Erasure) Destroy() error {
+// finish forgets the old epochs of the buckets, on disk and in memory.
+func (e *erasure) finish() error {
 	r := e.ring
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -94,31 +94,31 @@ func (w *eraseWorld) indexOpens(s *consentv1.SealedPart, p ledger.PersonID) erro
 	return err
 }
 
-func TestEraseAtEveryCrash(t *testing.T) {
-	erase := func(t *testing.T, w *eraseWorld, stopAfter string) bool {
-		t.Helper()
-		e, err := w.ring.Erase([]ledger.PersonID{w.erased}, w.keysOf)
-		must(t, err)
-		if stopAfter == "new epoch" {
-			return false
+var errCrash = errors.New("crash")
+
+// erase runs Destroy and cuts it off: before anything is published, when all is
+// published, or not at all.
+func (w *eraseWorld) erase(crash string, persons ...ledger.PersonID) error {
+	return w.ring.Destroy(persons, w.keysOf, func(m *consentv1.WrappedKeys) error {
+		if crash == "new epoch" {
+			return errCrash
 		}
-		for _, m := range e.Messages() {
-			w.publish(m)
+		w.publish(m)
+		if crash == "published" {
+			return errCrash
 		}
-		if stopAfter == "published" {
-			return false
-		}
-		must(t, e.Destroy())
-		return true
-	}
-	for _, crash := range []string{"none", "new epoch", "published", "destroyed", "published twice"} {
-		t.Run(crash, func(t *testing.T) {
+		return nil
+	})
+}
+
+func TestDestroyAtEveryCrash(t *testing.T) {
+	for _, crashes := range [][]string{{}, {"new epoch"}, {"published"}, {"published", "published"}, {"new epoch", "published"}} {
+		t.Run(fmt.Sprint(crashes), func(t *testing.T) {
 			w := newEraseWorld(t)
-			if crash == "published twice" {
-				erase(t, w, "published")
-				w.reopen(t)
-			}
-			if !erase(t, w, map[string]string{"new epoch": "new epoch", "published": "published", "published twice": "published"}[crash]) {
+			for _, crash := range crashes {
+				if err := w.erase(crash, w.erased); !errors.Is(err, errCrash) {
+					t.Fatal(err)
+				}
 				w.reopen(t)
 				if !w.opens(w.secret) || !w.opens(w.public) {
 					t.Fatal("half an erasure lost a key")
@@ -126,26 +126,30 @@ func TestEraseAtEveryCrash(t *testing.T) {
 				if err := w.indexOpens(w.public, w.kept); err != nil {
 					t.Fatalf("the survivor after half an erasure: %v", err)
 				}
-				erase(t, w, "")
 			}
-			w.reopen(t)
-			if w.opens(w.secret) {
-				t.Fatal("some wrapping still opens what was erased")
-			}
-			if err := w.indexOpens(w.secret, w.erased); !errors.Is(err, ErrErased) {
-				t.Fatalf("the erased person: %v, want ErrErased", err)
-			}
-			if err := w.indexOpens(w.public, w.kept); err != nil {
-				t.Fatalf("the survivor: %v", err)
-			}
-			if b := w.ring.epochs.Load().buckets[w.kept.Bucket()]; len(b) != 1 {
-				t.Fatalf("%d live epochs", len(b))
-			}
-			erase(t, w, "") // again: the dead key is passed over, the survivor stays
-			if err := w.indexOpens(w.public, w.kept); err != nil || w.opens(w.secret) {
-				t.Fatalf("after erasing again: %v", err)
+			for range 2 { // and once more: the dead key is passed over, the survivor stays
+				must(t, w.erase("", w.erased))
+				w.reopen(t)
+				w.mustBeErased(t)
 			}
 		})
+	}
+}
+
+// mustBeErased: no copy of anything published opens the erased person's part.
+func (w *eraseWorld) mustBeErased(t *testing.T) {
+	t.Helper()
+	if w.opens(w.secret) {
+		t.Fatal("some wrapping still opens what was erased")
+	}
+	if err := w.indexOpens(w.secret, w.erased); !errors.Is(err, ErrErased) {
+		t.Fatalf("the erased person: %v, want ErrErased", err)
+	}
+	if err := w.indexOpens(w.public, w.kept); err != nil {
+		t.Fatalf("the survivor: %v", err)
+	}
+	if b := w.ring.epochs.Load().buckets[w.kept.Bucket()]; len(b) != 1 {
+		t.Fatalf("%d live epochs", len(b))
 	}
 }
 
@@ -153,18 +157,15 @@ func TestEraseAtEveryCrash(t *testing.T) {
 // hold the key of someone who is erased only later.
 func TestSecondPersonBetweenCrashAndRepeat(t *testing.T) {
 	w := newEraseWorld(t)
-	e, err := w.ring.Erase([]ledger.PersonID{w.erased}, w.keysOf)
-	must(t, err)
-	for _, m := range e.Messages() {
-		w.publish(m)
+	if err := w.erase("published", w.erased); !errors.Is(err, errCrash) {
+		t.Fatal(err)
 	}
-	w.reopen(t) // crash before Destroy
-	e, err = w.ring.Erase([]ledger.PersonID{w.erased, w.kept}, w.keysOf)
-	must(t, err)
-	if len(e.Messages()) != 0 {
+	w.reopen(t)
+	before := len(w.stream)
+	must(t, w.erase("", w.erased, w.kept))
+	if len(w.stream) != before {
 		t.Fatal("an erased person's key was wrapped anew")
 	}
-	must(t, e.Destroy())
 	if w.opens(w.secret) || w.opens(w.public) {
 		t.Fatal("an erased person's part opens")
 	}
@@ -178,7 +179,7 @@ func TestEraseErrorsDestroyNothing(t *testing.T) {
 				k.Wrapped[40] ^= 1
 			}
 		}
-		if _, err := w.ring.Erase([]ledger.PersonID{w.erased}, w.keysOf); !errors.Is(err, ErrNotOpened) {
+		if err := w.erase("", w.erased); !errors.Is(err, ErrNotOpened) {
 			t.Fatalf("erase: %v", err)
 		}
 		if w.reopen(t); !w.opens(w.secret) {
@@ -187,9 +188,9 @@ func TestEraseErrorsDestroyNothing(t *testing.T) {
 	})
 	t.Run("the index breaks off", func(t *testing.T) {
 		w, broken := newEraseWorld(t), errors.New("disk")
-		_, err := w.ring.Erase([]ledger.PersonID{w.erased}, func(uint16) iter.Seq2[*consentv1.WrappedKey, error] {
+		err := w.ring.Destroy([]ledger.PersonID{w.erased}, func(uint16) iter.Seq2[*consentv1.WrappedKey, error] {
 			return func(yield func(*consentv1.WrappedKey, error) bool) { yield(nil, broken) }
-		})
+		}, nil)
 		if !errors.Is(err, broken) {
 			t.Fatalf("erase: %v", err)
 		}
@@ -197,7 +198,7 @@ func TestEraseErrorsDestroyNothing(t *testing.T) {
 	t.Run("the epochs file cannot be written", func(t *testing.T) {
 		w := newEraseWorld(t)
 		must(t, os.Mkdir(filepath.Join(w.dir, EpochsFile+".tmp"), 0o700))
-		if _, err := w.ring.Erase([]ledger.PersonID{w.erased}, w.keysOf); err == nil {
+		if err := w.erase("", w.erased); err == nil {
 			t.Fatal("erased without a file")
 		}
 		if w.ring.Live(w.erased.Bucket(), 2) {
@@ -213,10 +214,13 @@ func TestMessagesAreBounded(t *testing.T) {
 		must(t, err)
 		w.publish(&consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{wk}})
 	}
-	e, err := w.ring.Erase([]ledger.PersonID{w.erased}, w.keysOf)
-	must(t, err)
-	if m := e.Messages(); len(m) != 2 || len(m[0].GetKeys()) != KeysPerMessageMax || len(m[1].GetKeys()) != 1 {
-		t.Fatalf("%d messages", len(m))
+	var sizes []int
+	must(t, w.ring.Destroy([]ledger.PersonID{w.erased}, w.keysOf, func(m *consentv1.WrappedKeys) error {
+		sizes = append(sizes, len(m.GetKeys()))
+		return nil
+	}))
+	if len(sizes) != 2 || sizes[0] != KeysPerMessageMax || sizes[1] != 1 {
+		t.Fatalf("messages of %v keys", sizes)
 	}
 }
 
