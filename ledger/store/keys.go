@@ -20,10 +20,11 @@ import (
 //	meta         name                              by name
 //	idempotency  idempotency hash (16)             position, entry id, leaf, recorded_at, content
 //	token        token (17), person (16)           open flag
-//	person       person (16)                       token, sequence, head position, head leaf, erased at
+//	person       person (16)                       sequence, head position, head leaf
 //	commit       first position (8)                stream sequence (8)
 //	key          person (16), class (1), key id (8)  epoch (4), wrapped key
 //	catalog      kind (1), id                      registered sellers, programmes, campaigns, sources
+//	erased       person (16)                       position of its PersonErased
 //
 // Database `projections` (disposable):
 //
@@ -42,6 +43,7 @@ const (
 	SpaceCommit      byte = 0x13
 	SpaceKey         byte = 0x14
 	SpaceCatalog     byte = 0x15
+	SpaceErased      byte = 0x16
 
 	SpaceState        byte = 0x20
 	SpaceTimeline     byte = 0x21
@@ -138,6 +140,27 @@ func ParsePersonKey(k []byte) (p ledger.PersonID, err error) {
 	copy(p[:], b)
 	return p, err
 }
+
+// ErasedKey is the key of an erased person.
+func ErasedKey(p ledger.PersonID) []byte { return key(SpaceErased, p[:]) }
+
+// ParseErasedKey undoes ErasedKey.
+func ParseErasedKey(k []byte) (p ledger.PersonID, err error) {
+	b, err := body(SpaceErased, k, len(p))
+	copy(p[:], b)
+	return p, err
+}
+
+// TokenRange is the range of all persons of a token.
+func TokenRange(t ledger.Token) (lo, hi []byte) { return PrefixRange(key(SpaceToken, t[:])) }
+
+// KeyRange is the range of all wrapped keys of a person's class.
+func KeyRange(p ledger.PersonID, class byte) (lo, hi []byte) {
+	return PrefixRange(key(SpaceKey, p[:], []byte{class}))
+}
+
+// KeyPersonRange is the range of all wrapped keys of a person.
+func KeyPersonRange(p ledger.PersonID) (lo, hi []byte) { return PrefixRange(key(SpaceKey, p[:])) }
 
 // CommitKey is the key of the commit whose first entry is at first.
 func CommitKey(first ledger.Position) []byte { return key(SpaceCommit, u64(uint64(first))) }

@@ -1,0 +1,294 @@
+// Package index is what the writer must know exactly: which events are in the
+// ledger, who holds a number, where each person's chain ends, which message
+// holds a position, which keys exist, and what is registered.
+//
+// It is a fold over the two streams in a Pebble database of its own and can be
+// built anew from them. Every commit goes through the same code, whether it was
+// just made or is read again after a crash: a plan is made of its entries, which
+// checks them against all that came before (plan.go), and written in one batch
+// with the position. The batch is not synced; after a crash the index goes back
+// to an earlier position as a whole, and the stream is read on from there.
+//
+// A commit on its way to the stream is staged: its plan is held in memory and
+// every look-up sees it, so that the next commit can be assembled meanwhile.
+package index
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// formatVersion changes whenever a key or value changes meaning; an index of
+// another version is emptied and built anew.
+const formatVersion = 1
+
+// stagedMax is how many commits can be staged: one in flight, one assembled.
+const stagedMax = 2
+
+// ErrForeign: the folder holds the index of another ledger. Nothing was changed.
+var ErrForeign = errors.New("index: folder belongs to another ledger")
+
+// Options of an index.
+type Options struct {
+	// Ledger is the id of the ledger; an index of another one is refused.
+	Ledger [16]byte
+	// Live tells whether an epoch's key still exists (seal.Keyring.Live). Nil:
+	// every epoch is taken for live.
+	Live func(bucket uint16, epoch uint32) bool
+	// Logger hears what happens beside the answers. Nil discards it.
+	Logger *slog.Logger
+	// CacheBytes is the block cache of the database. 0: the store's default.
+	CacheBytes int64
+}
+
+// Applied is how far the index has come in both streams.
+type Applied struct {
+	Seq        uint64          // last message of the ledger stream
+	Position   ledger.Position // last entry
+	KeysSeq    uint64          // last message of the keys stream
+	RecordedAt time.Time       // of the last entry
+}
+
+// Index is safe for concurrent use. Stage, ApplyCommit and ApplyKeys belong to
+// the one writer; look-ups see what was staged or applied before they began.
+type Index struct {
+	db   *store.DB
+	live func(uint16, uint32) bool
+	log  *slog.Logger
+
+	// Resident fingerprints: what they do not hold is not in the database.
+	events, tokens, persons *fingerprints
+
+	applied atomic.Pointer[Applied]
+	catalog atomic.Pointer[catalog]
+	// staged is replaced as a whole, oldest plan first; plans in it never change.
+	// A plan leaves only after its batch is in the database, so a look-up that
+	// asks the plans first and the database second misses nothing.
+	staged atomic.Pointer[[]*plan]
+
+	// mu orders the writer's calls: one goroutine stages while another applies.
+	mu sync.Mutex
+
+	stop   context.CancelFunc
+	loaded sync.WaitGroup
+}
+
+// Open opens the index in dir, or begins an empty one. It may be used at once;
+// the fingerprints load meanwhile and only save time.
+func Open(dir string, o Options) (*Index, error) {
+	if o.Live == nil {
+		o.Live = func(uint16, uint32) bool { return true }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	db, err := store.Open(dir, store.Options{Logger: o.Logger, CacheBytes: o.CacheBytes})
+	if err != nil {
+		return nil, fmt.Errorf("index: %w", err)
+	}
+	ix := &Index{db: db, live: o.Live, log: o.Logger,
+		events: newFingerprints(), tokens: newFingerprints(), persons: newFingerprints()}
+	if err := ix.load(dir, o.Ledger); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ix.stop = stop
+	ix.loaded.Go(func() { ix.loadFingerprints(ctx) })
+	return ix, nil
+}
+
+// Close waits for the fingerprints' loader and closes the database. All look-ups
+// must have ended.
+func (ix *Index) Close() error {
+	ix.stop()
+	ix.loaded.Wait()
+	return ix.db.Close()
+}
+
+var (
+	metaLedger  = store.MetaKey("ledger")
+	metaVersion = store.MetaKey("version")
+	metaApplied = store.MetaKey("applied")
+)
+
+// load checks whose index this is and reads what is kept in memory whole.
+func (ix *Index) load(dir string, id [16]byte) error {
+	owner, err := ix.db.Get(metaLedger)
+	if err != nil {
+		return err
+	}
+	if owner != nil && string(owner) != string(id[:]) {
+		return fmt.Errorf("%w: %s is of ledger %s, not %x", ErrForeign, dir, hex.EncodeToString(owner), id)
+	}
+	version, err := ix.db.Get(metaVersion)
+	if err != nil {
+		return err
+	}
+	if want := string(binary.BigEndian.AppendUint32(nil, formatVersion)); string(version) != want {
+		if err := ix.begin(id, want, version != nil); err != nil {
+			return err
+		}
+	}
+	raw, err := ix.db.Get(metaApplied)
+	if err != nil {
+		return err
+	}
+	a := Applied{}
+	if raw != nil {
+		if a, err = decodeApplied(raw); err != nil {
+			return err
+		}
+	}
+	ix.applied.Store(&a)
+	ix.staged.Store(&[]*plan{})
+	return ix.loadCatalog()
+}
+
+// begin empties the database and writes whose it is.
+func (ix *Index) begin(id [16]byte, version string, old bool) error {
+	if old {
+		ix.log.Warn("index is of another version of the program and is built anew from the stream")
+	}
+	b := ix.db.NewBatch()
+	err := errors.Join(b.DeleteRange([]byte{0}, []byte{0xff}), b.Set(metaLedger, id[:]), b.Set(metaVersion, []byte(version)))
+	if err != nil {
+		return errors.Join(err, b.Close())
+	}
+	return b.Commit(true)
+}
+
+// Applied tells how far the index has come; read on behind it.
+func (ix *Index) Applied() Applied { return *ix.applied.Load() }
+
+// Hash is the state hash: equal for every index that read the same streams.
+func (ix *Index) Hash(ctx context.Context) (ledger.Hash, error) {
+	return ix.db.Hash(ctx, []byte{0}, []byte{0xff})
+}
+
+// Stage holds an assembled commit, and the keys it needs for the first time, until
+// ApplyCommit; from here on look-ups see it. ledger.ErrDamaged, and nothing is
+// staged, if its entries do not follow from what came before. At most two
+// commits are staged. There is no way to take one back: a writer that cannot
+// publish what it staged ends, and the next one reads the stream.
+func (ix *Index) Stage(entries []*ledger.Entry, keys *consentv1.WrappedKeys) error {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	staged := *ix.staged.Load()
+	if len(staged) >= stagedMax {
+		return fmt.Errorf("index: %d commits are staged already", len(staged))
+	}
+	p, err := ix.plan(entries)
+	if err != nil {
+		return err
+	}
+	for _, w := range keys.GetKeys() {
+		k, err := keyOfWrapped(w)
+		if err != nil {
+			return err
+		}
+		p.keys[k.keyOwner] = append(p.keys[k.keyOwner], w)
+	}
+	ix.stagePlans(append(staged[:len(staged):len(staged)], p))
+	return nil
+}
+
+func (ix *Index) stagePlans(plans []*plan) { ix.staged.Store(&plans) }
+
+// ApplyCommit writes the commit stored as message seq: one that was staged,
+// oldest first, or one read from the stream. ledger.ErrDamaged, naming the
+// position, if it does not follow from what came before. After any error the
+// index must be closed.
+func (ix *Index) ApplyCommit(seq uint64, entries []*ledger.Entry) error {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	at := ix.Applied()
+	if seq != at.Seq+1 {
+		return fmt.Errorf("index: message %d where %d is due: %w", seq, at.Seq+1, ledger.ErrDamaged)
+	}
+	staged := *ix.staged.Load()
+	var p *plan
+	var err error
+	if len(staged) > 0 {
+		if p = staged[0]; !p.isOf(entries) {
+			return fmt.Errorf("index: message %d is not the commit staged for position %d: %w", seq, p.first, ledger.ErrDamaged)
+		}
+	} else if p, err = ix.plan(entries); err != nil {
+		return fmt.Errorf("index: message %d: %w", seq, err)
+	}
+	at.Seq, at.Position, at.RecordedAt = seq, p.last, p.recordedAt
+	if err := ix.write(p, at); err != nil {
+		return err
+	}
+	ix.catalog.Store(ix.catalog.Load().with(p.catalog))
+	if len(staged) > 0 {
+		ix.stagePlans(staged[1:])
+	}
+	ix.applied.Store(&at)
+	return nil
+}
+
+// write commits a plan in one batch. Fingerprints come after it and before the
+// plan leaves the staged ones, so that no look-up falls between.
+func (ix *Index) write(p *plan, at Applied) error {
+	b := ix.db.NewBatch()
+	if err := errors.Join(p.writeTo(b, at.Seq), b.Set(metaApplied, encodeApplied(at))); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	if err := b.Commit(false); err != nil {
+		return err
+	}
+	for h := range p.events {
+		ix.events.add(h[:])
+	}
+	for t := range p.tokens {
+		ix.tokens.add(t[1:])
+	}
+	for id := range p.heads {
+		ix.persons.add(id[:])
+	}
+	return nil
+}
+
+// ApplyKeys writes one message of the keys stream. A key that is there already is
+// replaced: it was wrapped anew. A message at or before the last one is passed over.
+func (ix *Index) ApplyKeys(seq uint64, keys *consentv1.WrappedKeys) error {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	at := ix.Applied()
+	if seq <= at.KeysSeq {
+		return nil
+	}
+	b := ix.db.NewBatch()
+	at.KeysSeq = seq
+	err := b.Set(metaApplied, encodeApplied(at))
+	for _, w := range keys.GetKeys() {
+		k, kerr := keyOfWrapped(w)
+		if kerr != nil {
+			return errors.Join(fmt.Errorf("index: keys message %d: %w", seq, kerr), b.Close())
+		}
+		value := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(w.GetWrapped())), w.GetEpoch())
+		err = errors.Join(err, b.Set(store.KeyKey(k.person, byte(k.class), k.id), append(value, w.GetWrapped()...)))
+	}
+	if err != nil {
+		return errors.Join(err, b.Close())
+	}
+	if err := b.Commit(false); err != nil {
+		return err
+	}
+	for _, w := range keys.GetKeys() {
+		ix.persons.add(w.GetPerson())
+	}
+	ix.applied.Store(&at)
+	return nil
+}

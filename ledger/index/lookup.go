@@ -1,0 +1,248 @@
+package index
+
+import (
+	"errors"
+	"iter"
+	"slices"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// view looks things up: in the staged plans, newest first, then in the database.
+type view struct {
+	ix    *Index
+	plans []*plan
+}
+
+func (ix *Index) view() view { return view{ix, *ix.staged.Load()} }
+
+// Idempotency finds what is recorded, or staged, under an idempotency hash.
+func (ix *Index) Idempotency(h ledger.Hash) (r Recorded, found bool, err error) {
+	return ix.view().event(eventKey(h[:store.IdempotencyBytes]))
+}
+
+func (v view) event(k eventKey) (r Recorded, found bool, err error) {
+	for _, p := range slices.Backward(v.plans) {
+		if r, ok := p.events[k]; ok {
+			return r, true, nil
+		}
+	}
+	if !v.ix.events.mayHold(k[:]) {
+		return r, false, nil
+	}
+	raw, err := v.ix.db.Get(store.IdempotencyKey(k))
+	if raw == nil || err != nil {
+		return r, false, err
+	}
+	r, err = decodeRecorded(raw)
+	return r, err == nil, err
+}
+
+// OpenPerson gives the person who holds a number now; the next fact about the
+// number joins them. None: the next fact begins a new person.
+func (ix *Index) OpenPerson(t ledger.Token) (id ledger.PersonID, found bool, err error) {
+	return ix.view().open(t)
+}
+
+func (v view) open(t ledger.Token) (id ledger.PersonID, found bool, err error) {
+	for _, p := range slices.Backward(v.plans) {
+		if c, ok := p.tokens[t]; ok {
+			return c.open, !c.open.IsZero(), nil
+		}
+	}
+	err = v.ix.eachPerson(t, func(p ledger.PersonID, open bool) {
+		if open {
+			id, found = p, true
+		}
+	})
+	return id, found, err
+}
+
+// eachPerson visits the persons of a token in the database, ordered by id.
+func (ix *Index) eachPerson(t ledger.Token, visit func(p ledger.PersonID, open bool)) error {
+	if !ix.tokens.mayHold(t[1:]) {
+		return nil
+	}
+	lo, hi := store.TokenRange(t)
+	return ix.db.Each(lo, hi, func(k, v []byte) error {
+		_, p, err := store.ParseTokenKey(k)
+		if err != nil {
+			return err
+		}
+		if len(v) != 1 {
+			return badValue("a number's holder", len(v))
+		}
+		visit(p, v[0] == 1)
+		return nil
+	})
+}
+
+// Persons gives everyone who ever held a number, ordered by id, those erased too.
+func (ix *Index) Persons(t ledger.Token) ([]ledger.PersonID, error) {
+	var out []ledger.PersonID
+	for _, p := range ix.view().plans { // before the database: a plan leaves behind its batch
+		out = append(out, p.tokens[t].touched...)
+	}
+	if err := ix.eachPerson(t, func(p ledger.PersonID, _ bool) { out = append(out, p) }); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(out, func(a, b ledger.PersonID) int { return slices.Compare(a[:], b[:]) })
+	return slices.Compact(out), nil
+}
+
+// Head gives the end of a person's chain; not found for someone without entries.
+func (ix *Index) Head(id ledger.PersonID) (h Head, found bool, err error) { return ix.view().head(id) }
+
+func (v view) head(id ledger.PersonID) (h Head, found bool, err error) {
+	for _, p := range slices.Backward(v.plans) {
+		if h, ok := p.heads[id]; ok {
+			return h, true, nil
+		}
+	}
+	if !v.ix.persons.mayHold(id[:]) {
+		return h, false, nil
+	}
+	raw, err := v.ix.db.Get(store.PersonKey(id))
+	if raw == nil || err != nil {
+		return h, false, err
+	}
+	h, err = decodeHead(raw)
+	return h, err == nil, err
+}
+
+// Erased gives the position at which a person was erased.
+func (ix *Index) Erased(id ledger.PersonID) (at ledger.Position, found bool, err error) {
+	return ix.view().erasedAt(id)
+}
+
+func (v view) erasedAt(id ledger.PersonID) (at ledger.Position, found bool, err error) {
+	for _, p := range slices.Backward(v.plans) {
+		if at, ok := p.erased[id]; ok {
+			return at, true, nil
+		}
+	}
+	raw, err := v.ix.db.Get(store.ErasedKey(id))
+	if raw == nil || err != nil {
+		return 0, false, err
+	}
+	n, err := decodeSeq(raw)
+	return ledger.Position(n), err == nil, err
+}
+
+// SeqOf gives the message that holds a position. ledger.ErrNotFound for 0 and
+// beyond what is applied; what is staged has no message yet.
+func (ix *Index) SeqOf(at ledger.Position) (uint64, error) {
+	if at == 0 || at > ix.Applied().Position {
+		return 0, ledger.ErrNotFound
+	}
+	_, raw, err := ix.db.Last(store.CommitKey(0), store.CommitKey(at+1))
+	if err != nil {
+		return 0, err
+	}
+	return decodeSeq(raw)
+}
+
+// Key gives a person's key for a class, wrapped; if there are several, the one
+// with the smallest id, which seals as well as any.
+func (ix *Index) Key(id ledger.PersonID, class consentv1.PersonalClass) (w *consentv1.WrappedKey, found bool, err error) {
+	for _, p := range slices.Backward(ix.view().plans) {
+		if keys := p.keys[keyOwner{id, class}]; len(keys) > 0 {
+			return keys[0], true, nil
+		}
+	}
+	if !ix.persons.mayHold(id[:]) {
+		return nil, false, nil
+	}
+	lo, hi := store.KeyRange(id, byte(class))
+	err = ix.db.Each(lo, hi, func(k, v []byte) (err error) {
+		if w, err = decodeWrapped(k, v); err == nil {
+			err = errEnough
+		}
+		return err
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return w, err == nil && w != nil, err
+}
+
+// errEnough ends a scan that has found what it looks for.
+var errEnough = errors.New("index: enough")
+
+// KeyByID gives the key that sealed a part.
+func (ix *Index) KeyByID(id ledger.PersonID, class consentv1.PersonalClass, keyID store.KeyID) (w *consentv1.WrappedKey, found bool, err error) {
+	for _, p := range slices.Backward(ix.view().plans) {
+		for _, w := range p.keys[keyOwner{id, class}] {
+			if string(w.GetKeyId()) == string(keyID[:]) {
+				return w, true, nil
+			}
+		}
+	}
+	k := store.KeyKey(id, byte(class), keyID)
+	raw, err := ix.db.Get(k)
+	if raw == nil || err != nil {
+		return nil, false, err
+	}
+	w, err = decodeWrapped(k, raw)
+	return w, err == nil, err
+}
+
+// BucketKeys yields all applied keys of a bucket, of the erased and of dead epochs
+// too. It ends after an error.
+func (ix *Index) BucketKeys(bucket uint16) iter.Seq2[*consentv1.WrappedKey, error] {
+	lo, hi := store.KeyBucketRange(bucket)
+	return func(yield func(*consentv1.WrappedKey, error) bool) {
+		err := ix.db.Each(lo, hi, func(k, v []byte) error {
+			w, err := decodeWrapped(k, v)
+			if err == nil && !yield(w, nil) {
+				return errEnough
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, errEnough) {
+			yield(nil, err)
+		}
+	}
+}
+
+// PendingErasures lists the persons, ordered by id, whose PersonErased is applied
+// while a key of theirs still lies under a live epoch: what a crash left to be done.
+func (ix *Index) PendingErasures() ([]ledger.PersonID, error) {
+	var erased, out []ledger.PersonID
+	lo, hi := store.SpaceRange(store.SpaceErased)
+	err := ix.db.Each(lo, hi, func(k, _ []byte) error {
+		p, err := store.ParseErasedKey(k)
+		erased = append(erased, p)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range erased {
+		live, err := ix.hasLiveKey(p)
+		if err != nil {
+			return nil, err
+		}
+		if live {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+func (ix *Index) hasLiveKey(p ledger.PersonID) (bool, error) {
+	lo, hi := store.KeyPersonRange(p)
+	err := ix.db.Each(lo, hi, func(k, v []byte) error {
+		w, err := decodeWrapped(k, v)
+		if err == nil && ix.live(p.Bucket(), w.GetEpoch()) {
+			return errEnough
+		}
+		return err
+	})
+	if errors.Is(err, errEnough) {
+		return true, nil
+	}
+	return false, err
+}

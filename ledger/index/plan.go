@@ -1,0 +1,235 @@
+package index
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// plan is what one commit changes. Once made it does not change.
+type plan struct {
+	first, last ledger.Position
+	recordedAt  time.Time
+	leaf        ledger.Hash // of the last entry
+
+	events  map[eventKey]Recorded
+	tokens  map[ledger.Token]tokenChange
+	heads   map[ledger.PersonID]Head
+	erased  map[ledger.PersonID]ledger.Position
+	keys    map[keyOwner][]*consentv1.WrappedKey // staged only; ApplyKeys writes them
+	catalog []*consentv1.Fact
+}
+
+// eventKey is the stored part of an idempotency hash.
+type eventKey = [store.IdempotencyBytes]byte
+
+// tokenChange says who holds the number after the commit (zero: nobody yet), and
+// whose rows it changes.
+type tokenChange struct {
+	open    ledger.PersonID
+	touched []ledger.PersonID
+}
+
+// plan checks the entries of the next commit against everything applied, staged
+// and before them in the commit, and says what they change. The caller holds mu.
+func (ix *Index) plan(entries []*ledger.Entry) (*plan, error) {
+	if len(entries) == 0 {
+		return nil, fmt.Errorf("commit without entries: %w", ledger.ErrDamaged)
+	}
+	p := &plan{
+		first:  entries[0].Position,
+		events: make(map[eventKey]Recorded, len(entries)),
+		tokens: make(map[ledger.Token]tokenChange, len(entries)),
+		heads:  make(map[ledger.PersonID]Head, len(entries)),
+		erased: map[ledger.PersonID]ledger.Position{},
+		keys:   map[keyOwner][]*consentv1.WrappedKey{},
+	}
+	at := ix.Applied()
+	p.last, p.recordedAt = at.Position, at.RecordedAt
+	staged := *ix.staged.Load()
+	if n := len(staged); n > 0 {
+		p.last, p.recordedAt = staged[n-1].last, staged[n-1].recordedAt
+	}
+	v := view{ix: ix, plans: append(staged[:len(staged):len(staged)], p)}
+	for _, e := range entries {
+		if err := p.add(v, e); err != nil {
+			return nil, fmt.Errorf("position %d: %w", e.Position, err)
+		}
+	}
+	return p, nil
+}
+
+func damaged(format string, args ...any) error {
+	return fmt.Errorf(format+": %w", append(args, ledger.ErrDamaged)...)
+}
+
+// add checks and plans one entry. v sees the plan itself.
+func (p *plan) add(v view, e *ledger.Entry) error {
+	if e.Position != p.last+1 {
+		return damaged("%d is due", p.last+1)
+	}
+	if e.RecordedAt.Before(p.recordedAt) {
+		return damaged("recorded before the entry before it")
+	}
+	if err := p.event(v, e); err != nil {
+		return err
+	}
+	p.last, p.recordedAt, p.leaf = e.Position, e.RecordedAt, e.Leaf
+	switch k := e.Fact().GetKind().(type) {
+	case *consentv1.Fact_PersonErased:
+		return p.erase(v, e, k.PersonErased)
+	case *consentv1.Fact_SellerRegistered, *consentv1.Fact_ProgrammeRegistered, *consentv1.Fact_CampaignRegistered,
+		*consentv1.Fact_SourceRegistered, *consentv1.Fact_SourceDistrusted:
+		p.catalog = append(p.catalog, e.Fact())
+	}
+	if len(e.Msg.GetPerson()) == 0 {
+		if !e.Token.IsZero() {
+			return damaged("a number without a person")
+		}
+		return nil
+	}
+	return p.person(v, e)
+}
+
+// event notes the idempotency key, which nothing else may have.
+func (p *plan) event(v view, e *ledger.Entry) error {
+	if len(e.Msg.GetIdempotency()) != len(ledger.Hash{}) || len(e.Msg.GetContent()) != len(ledger.Hash{}) {
+		return damaged("keyed hashes of an impossible size")
+	}
+	k := eventKey(e.Msg.GetIdempotency())
+	r, found, err := v.event(k)
+	if err != nil {
+		return err
+	}
+	if found {
+		return damaged("the same source and event id as position %d", r.Position)
+	}
+	p.events[k] = Recorded{Position: e.Position, EntryID: e.ID, Leaf: e.Leaf, RecordedAt: e.RecordedAt.Round(0).UTC(), Content: ledger.Hash(e.Msg.GetContent())}
+	return nil
+}
+
+// person checks the entry's place in its person's chain and in the history of
+// its number.
+func (p *plan) person(v view, e *ledger.Entry) error {
+	if len(e.Msg.GetPerson()) != len(ledger.PersonID{}) || e.Token.IsZero() {
+		return damaged("a person without a number, or with an impossible id")
+	}
+	id := ledger.PersonID(e.Msg.GetPerson())
+	h, known, err := v.head(id)
+	if err != nil {
+		return err
+	}
+	if e.Msg.GetPersonSeq() != h.Seq+1 || (known && !bytes.Equal(e.Msg.GetPersonPrev(), h.Leaf[:])) || (!known && len(e.Msg.GetPersonPrev()) > 0) {
+		return damaged("entry %d of its person, linked to %x, does not follow entry %d with leaf %s", e.Msg.GetPersonSeq(), e.Msg.GetPersonPrev(), h.Seq, h.Leaf)
+	}
+	c, err := p.token(v, e.Token)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.open == id:
+	case c.open.IsZero() && !known:
+		c.open, c.touched = id, append(c.touched, id)
+	default:
+		return damaged("its person is not the one who holds the number")
+	}
+	if ledger.EndsPerson(e.Fact()) {
+		c = c.close()
+	}
+	p.heads[id] = Head{Seq: h.Seq + 1, Leaf: e.Leaf, Position: e.Position}
+	p.tokens[e.Token] = c
+	return nil
+}
+
+// erase marks the persons named and leaves the number without a holder.
+func (p *plan) erase(v view, e *ledger.Entry, m *consentv1.PersonErased) error {
+	if e.Token.IsZero() || len(e.Msg.GetPerson()) > 0 {
+		return damaged("an erasure without a number, or in a person's chain")
+	}
+	c, err := p.token(v, e.Token)
+	if err != nil {
+		return err
+	}
+	p.tokens[e.Token] = c.close()
+	for _, raw := range m.GetPersons() {
+		if len(raw) != len(ledger.PersonID{}) {
+			return damaged("an erased person with an impossible id")
+		}
+		id := ledger.PersonID(raw)
+		at, erased, err := v.erasedAt(id)
+		if err != nil {
+			return err
+		}
+		if !erased { // a number erased again names its old persons again
+			at = e.Position
+		}
+		p.erased[id] = at
+	}
+	return nil
+}
+
+// token is the plan's change of a token so far; at first, how it was before.
+func (p *plan) token(v view, t ledger.Token) (tokenChange, error) {
+	if c, ok := p.tokens[t]; ok {
+		return c, nil
+	}
+	open, _, err := v.open(t)
+	return tokenChange{open: open}, err
+}
+
+// close leaves the number without a holder.
+func (c tokenChange) close() tokenChange {
+	if !c.open.IsZero() && !slices.Contains(c.touched, c.open) {
+		c.touched = append(c.touched, c.open)
+	}
+	c.open = ledger.PersonID{}
+	return c
+}
+
+// isOf tells whether the plan was made of these entries.
+func (p *plan) isOf(entries []*ledger.Entry) bool {
+	n := len(entries)
+	return n > 0 && entries[0].Position == p.first && entries[n-1].Position == p.last && entries[n-1].Leaf == p.leaf
+}
+
+// writeTo puts the plan into a batch. The order does not matter: no key occurs twice.
+func (p *plan) writeTo(b *store.Batch, seq uint64) error {
+	w := writes{b: b}
+	w.set(store.CommitKey(p.first), encodeSeq(seq))
+	for k, r := range p.events {
+		w.set(store.IdempotencyKey(k), r.encode(w.buf[:0]))
+	}
+	for t, c := range p.tokens {
+		for _, id := range c.touched {
+			w.set(store.TokenKey(t, id), openFlag(id == c.open))
+		}
+	}
+	for id, h := range p.heads {
+		w.set(store.PersonKey(id), h.encode(w.buf[:0]))
+	}
+	for id, at := range p.erased {
+		w.set(store.ErasedKey(id), encodeSeq(uint64(at)))
+	}
+	for k, v := range catalogRows(p.catalog, &w.err) {
+		w.set([]byte(k), v)
+	}
+	return w.err
+}
+
+// writes keeps the first error of many writes, and a buffer for their values.
+type writes struct {
+	b   *store.Batch
+	buf [128]byte
+	err error
+}
+
+func (w *writes) set(key, value []byte) {
+	if w.err == nil {
+		w.err = w.b.Set(key, value)
+	}
+}

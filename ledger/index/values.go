@@ -1,0 +1,140 @@
+package index
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// Recorded is what the ledger holds under an idempotency key.
+type Recorded struct {
+	Position   ledger.Position
+	EntryID    ledger.EntryID
+	Leaf       ledger.Hash
+	RecordedAt time.Time
+	Content    ledger.Hash
+}
+
+// Head is the end of a person's chain.
+type Head struct {
+	Seq      uint64
+	Leaf     ledger.Hash
+	Position ledger.Position
+}
+
+const (
+	recordedBytes = 8 + 16 + 32 + 8 + 32
+	headBytes     = 8 + 8 + 32
+	appliedBytes  = 8 + 8 + 8 + 8
+)
+
+func badValue(what string, n int) error {
+	return fmt.Errorf("index: %s of %d bytes: the index is damaged; delete it, it is built anew from the stream", what, n)
+}
+
+func (r Recorded) encode(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Position))
+	b = append(b, r.EntryID[:]...)
+	b = append(b, r.Leaf[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.RecordedAt.UnixNano()))
+	return append(b, r.Content[:]...)
+}
+
+func decodeRecorded(b []byte) (r Recorded, err error) {
+	if len(b) != recordedBytes {
+		return r, badValue("a receipt", len(b))
+	}
+	r.Position = ledger.Position(binary.BigEndian.Uint64(b))
+	r.EntryID, r.Leaf = ledger.EntryID(b[8:24]), ledger.Hash(b[24:56])
+	r.RecordedAt = time.Unix(0, int64(binary.BigEndian.Uint64(b[56:]))).UTC()
+	r.Content = ledger.Hash(b[64:])
+	return r, nil
+}
+
+func (h Head) encode(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, h.Seq)
+	b = binary.BigEndian.AppendUint64(b, uint64(h.Position))
+	return append(b, h.Leaf[:]...)
+}
+
+func decodeHead(b []byte) (h Head, err error) {
+	if len(b) != headBytes {
+		return h, badValue("a person", len(b))
+	}
+	h.Seq, h.Position = binary.BigEndian.Uint64(b), ledger.Position(binary.BigEndian.Uint64(b[8:]))
+	h.Leaf = ledger.Hash(b[16:])
+	return h, nil
+}
+
+func encodeApplied(a Applied) []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, appliedBytes), a.Seq)
+	b = binary.BigEndian.AppendUint64(b, uint64(a.Position))
+	b = binary.BigEndian.AppendUint64(b, a.KeysSeq)
+	if a.Position == 0 {
+		return binary.BigEndian.AppendUint64(b, 0)
+	}
+	return binary.BigEndian.AppendUint64(b, uint64(a.RecordedAt.UnixNano()))
+}
+
+func decodeApplied(b []byte) (a Applied, err error) {
+	if len(b) != appliedBytes {
+		return a, badValue("the applied position", len(b))
+	}
+	a.Seq, a.Position = binary.BigEndian.Uint64(b), ledger.Position(binary.BigEndian.Uint64(b[8:]))
+	a.KeysSeq = binary.BigEndian.Uint64(b[16:])
+	if a.Position > 0 {
+		a.RecordedAt = time.Unix(0, int64(binary.BigEndian.Uint64(b[24:]))).UTC()
+	}
+	return a, nil
+}
+
+func encodeSeq(n uint64) []byte { return binary.BigEndian.AppendUint64(make([]byte, 0, 8), n) }
+
+func decodeSeq(b []byte) (uint64, error) {
+	if len(b) != 8 {
+		return 0, badValue("a sequence", len(b))
+	}
+	return binary.BigEndian.Uint64(b), nil
+}
+
+func openFlag(open bool) []byte {
+	if open {
+		return []byte{1}
+	}
+	return []byte{0}
+}
+
+// keyOwner is whose key it is and for what.
+type keyOwner struct {
+	person ledger.PersonID
+	class  consentv1.PersonalClass
+}
+
+// keyName is the name of one drawn key.
+type keyName struct {
+	keyOwner
+	id store.KeyID
+}
+
+func keyOfWrapped(w *consentv1.WrappedKey) (k keyName, err error) {
+	if len(w.GetPerson()) != len(k.person) || len(w.GetKeyId()) != len(k.id) || w.GetClass() < 1 || w.GetClass() > 0xff {
+		return k, damaged("wrapped key with an impossible name")
+	}
+	return keyName{keyOwner{ledger.PersonID(w.GetPerson()), w.GetClass()}, store.KeyID(w.GetKeyId())}, nil
+}
+
+func decodeWrapped(key, value []byte) (*consentv1.WrappedKey, error) {
+	p, class, id, err := store.ParseKeyKey(key)
+	if err != nil {
+		return nil, err
+	}
+	if len(value) < 4 {
+		return nil, badValue("a wrapped key", len(value))
+	}
+	return &consentv1.WrappedKey{Person: p[:], Class: consentv1.PersonalClass(class), KeyId: id[:],
+		Epoch: binary.BigEndian.Uint32(value), Wrapped: append([]byte(nil), value[4:]...)}, nil
+}
