@@ -18,6 +18,7 @@ type builder struct {
 
 	values values
 	whole  *consentv1.Fact // a row that is a fact already (protojson)
+	odd    string          // a broken row that is a stop all the same, as it came
 
 	// of the row at hand
 	fact   *consentv1.Fact
@@ -69,10 +70,10 @@ var kindNames = []string{
 // has no use for stands in unread.
 func (b *builder) build() (*consentv1.Fact, *RowError) {
 	if b.whole != nil {
-		f := b.whole
-		f.Historical = f.Historical || b.historical
-		b.whole = nil
-		return f, nil
+		b.fact, b.whole = b.whole, nil
+		b.fact.Historical = b.fact.Historical || b.historical
+		b.keepOdd()
+		return b.fact, nil
 	}
 	b.fact, b.used, b.err = &consentv1.Fact{Historical: b.historical}, 0, nil
 	kind, ok := b.kind()
@@ -83,7 +84,24 @@ func (b *builder) build() (*consentv1.Fact, *RowError) {
 	b.envelope(kind)
 	kind.fill(b)
 	b.keepUnused()
+	b.keepOdd()
 	return b.fact, b.err
+}
+
+// isStop tells whether a row is a person's wish to be left alone, which no
+// formality may lose (promise 10).
+func isStop(v *values) bool { return kinds[plain(v[fKind])].stop }
+
+// keepOdd puts a broken row into unread.
+func (b *builder) keepOdd() {
+	if b.odd == "" {
+		return
+	}
+	if b.fact.Unread != "" {
+		b.fact.Unread += "\n"
+	}
+	b.fact.Unread += "row=" + b.odd
+	b.odd = ""
 }
 
 func (b *builder) kind() (kindSpec, bool) {

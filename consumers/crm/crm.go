@@ -10,7 +10,8 @@
 // write. What forbids is read as widely as it could mean (promise 10): an
 // unknown word widens the scope to everything and is kept, sealed, in the fact's
 // unread field. So is every value for which a kind has no use: nothing a source
-// said is dropped.
+// said is dropped. A stop is not even lost to a broken row: whatever of it can be
+// told apart is taken, and the row as it came is kept in unread.
 package crm
 
 import (
@@ -138,7 +139,7 @@ func NewReader(in io.Reader, o Options) (*Reader, error) {
 	case JSONL:
 		r.src, r.header = newJSONLSource(r.hash, m, &r.b), []string{"record"}
 	default:
-		src, err := newCSVSource(r.hash, m)
+		src, err := newCSVSource(r.hash, m, &r.b)
 		if err != nil {
 			return nil, err
 		}

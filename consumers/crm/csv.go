@@ -29,10 +29,11 @@ type csvSource struct {
 	fields []field            // by column
 	names  [fieldCount]string // the file's name of each field
 	m      *mapping
+	b      *builder // learns of rows that are odd
 }
 
-func newCSVSource(in io.Reader, m *mapping) (*csvSource, error) {
-	s := &csvSource{lines: newLineReader(in), comma: m.comma, m: m}
+func newCSVSource(in io.Reader, m *mapping, b *builder) (*csvSource, error) {
+	s := &csvSource{lines: newLineReader(in), comma: m.comma, m: m, b: b}
 	_, raw, rowErr, err := s.record()
 	switch {
 	case err == io.EOF:
@@ -97,23 +98,36 @@ func (s *csvSource) explain(err error) error {
 
 func (s *csvSource) next(v *values) (int, []string, *RowError, error) {
 	line, raw, rowErr, err := s.record()
-	if err != nil || rowErr != nil {
-		return line, raw, rowErr, err
+	if err != nil {
+		return line, raw, nil, err
+	}
+	fields := raw
+	if rowErr != nil && len(raw) == 1 {
+		fields = strings.Split(raw[0], string(s.comma)) // quotes as ordinary characters
 	}
 	for f, constant := range s.m.set {
 		v[f] = constant
 	}
-	for i, text := range raw {
+	for i, text := range fields[:min(len(fields), len(s.fields))] {
 		f := s.fields[i]
 		if !utf8.ValidString(text) {
-			return line, raw, &RowError{Field: s.header[i], Problem: fmt.Sprintf("is not valid UTF-8 (column %d)", i+1), Fix: "save the file as CSV UTF-8"}, nil
+			if rowErr == nil {
+				rowErr = &RowError{Field: s.header[i], Problem: fmt.Sprintf("is not valid UTF-8 (column %d)", i+1), Fix: "save the file as CSV UTF-8"}
+			}
+			text = valid(text)
 		}
 		if f != unused {
 			v[f] = s.m.value(f, unguard(text))
 		}
 	}
-	return line, raw, nil, nil
+	if rowErr != nil && isStop(v) {
+		s.b.odd, rowErr = valid(strings.Join(raw, string(s.comma))), nil
+	}
+	return line, raw, rowErr, nil
 }
+
+// valid replaces what is not UTF-8.
+func valid(text string) string { return strings.ToValidUTF8(text, "\ufffd") }
 
 // record reads one row; blank lines are skipped. A row that cannot be read is
 // given back as its first line alone; whatever follows that line is read anew.
@@ -142,7 +156,7 @@ func (s *csvSource) quotedRecord(first []byte, line int) (int, []string, *RowErr
 	mark := s.lines.mark()
 	chunk := bytes.Clone(first)
 	for {
-		raw, state := split(chunk, s.comma)
+		raw, state := split(chunk, s.comma, len(s.fields))
 		var bad *RowError
 		switch state {
 		case splitWhole:
@@ -185,7 +199,9 @@ const (
 
 // split cuts a record into its fields. A quote in a field that does not begin
 // with one is an ordinary character (5" pipe).
-func split(text []byte, comma byte) (fields []string, state splitState) {
+// width is how many fields there should be.
+func split(text []byte, comma byte, width int) (fields []string, state splitState) {
+	fields = make([]string, 0, width)
 	for {
 		if len(text) == 0 || text[0] != '"' {
 			end := bytes.IndexByte(text, comma)

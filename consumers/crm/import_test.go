@@ -100,7 +100,7 @@ func stops(n int) string {
 
 func TestImportTwice(t *testing.T) {
 	l := newLedger(t)
-	file := stops(2500) + "consent_revoked,+12125550143\n"
+	file := stops(2500) + "consent_granted,+12125550143\n"
 	for _, want := range []Summary{
 		{Rows: 2501, Added: 2500, Rejected: 1},
 		{Rows: 2501, Duplicates: 2500, Rejected: 1},
@@ -133,7 +133,7 @@ func TestRejectsInOrder(t *testing.T) {
 		"e3,consent_revoked,+12125550143,stop\n" +
 		"e4,consent_revoked,Jane,stop\n" +
 		"e5,consent_revoked,+12125550143,stop\n" +
-		"e6,consent_revoked\n"
+		"e6,consent_granted\n"
 	var out bytes.Buffer
 	r := open(t, file, Options{})
 	rejects, err := NewRejects(&out, r.Header())
@@ -149,7 +149,7 @@ func TestRejectsInOrder(t *testing.T) {
 		{"e1", "consent_grant", "'+12125550143", "'=cmd|' /C calc'!A0", "2", `kind: "consent_grant" is unknown; did you mean consent_granted?`},
 		{"e2", "consent_granted", "'+12125550143", "yes", "3", "seller: is not registered"},
 		{"e5", "consent_revoked", "'+12125550143", "stop", "6", "EVENT_ID_CONFLICT: used for another fact"},
-		{"e6", "consent_revoked", "", "", "7", "has 2 fields, the header has 4; put fields with commas in quotes"},
+		{"e6", "consent_granted", "", "", "7", "has 2 fields, the header has 4; put fields with commas in quotes"},
 	}
 	rows, err := csv.NewReader(bytes.NewReader(out.Bytes())).ReadAll()
 	if err != nil {

@@ -45,8 +45,10 @@ func (s *jsonlSource) next(v *values) (int, []string, *RowError, error) {
 }
 
 func (s *jsonlSource) object(text []byte, v *values) *RowError {
+	var rowErr *RowError
 	if at := firstInvalid(text); at >= 0 {
-		return &RowError{Problem: fmt.Sprintf("is not valid UTF-8 (byte %d)", at+1), Fix: "write the file as UTF-8"}
+		rowErr = &RowError{Problem: fmt.Sprintf("is not valid UTF-8 (byte %d)", at+1), Fix: "write the file as UTF-8"}
+		text = []byte(valid(string(text)))
 	}
 	var members map[string]any
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -58,17 +60,20 @@ func (s *jsonlSource) object(text []byte, v *values) *RowError {
 		return &RowError{Problem: "has more than one JSON value", Fix: "write one object a line"}
 	}
 	if _, ok := members["fact"]; ok {
-		return s.fact(text, members)
+		return s.fact(text, members, rowErr)
 	}
 	for f, constant := range s.m.set {
 		v[f] = constant
 	}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if rowErr := s.member(name, members[name], v); rowErr != nil {
-			return rowErr
+		if bad := s.member(name, members[name], v); bad != nil && rowErr == nil {
+			rowErr = bad
 		}
 	}
-	return nil
+	if rowErr != nil && isStop(v) {
+		s.b.odd, rowErr = string(text), nil
+	}
+	return rowErr
 }
 
 func (s *jsonlSource) member(name string, value any, v *values) *RowError {
@@ -115,22 +120,40 @@ func scalar(value any) (string, bool) {
 
 // fact takes a whole fact. The library's error is not passed on, because it
 // quotes values.
-func (s *jsonlSource) fact(text []byte, members map[string]any) *RowError {
-	if len(members) != 1 {
-		return &RowError{Problem: "has other members beside fact", Fix: "put everything inside fact"}
-	}
+func (s *jsonlSource) fact(text []byte, members map[string]any, rowErr *RowError) *RowError {
 	var outer struct {
 		Fact json.RawMessage `json:"fact"`
 	}
 	if err := json.Unmarshal(text, &outer); err != nil {
 		return &RowError{Problem: "is no JSON object", Fix: "write one object a line"}
 	}
+	if rowErr == nil && len(members) != 1 {
+		rowErr = &RowError{Problem: "has other members beside fact", Fix: "put everything inside fact"}
+	}
 	f := &consentv1.Fact{}
-	if err := protojson.Unmarshal(outer.Fact, f); err != nil {
-		return &RowError{Field: "fact", Problem: "is no Fact in protojson", Fix: "see proto/consent/v1/fact.proto; unknown fields are refused"}
+	err := protojson.Unmarshal(outer.Fact, f)
+	if err != nil {
+		f = &consentv1.Fact{}
+		rowErr = &RowError{Field: "fact", Problem: "is no Fact in protojson", Fix: "see proto/consent/v1/fact.proto; unknown fields are refused"}
+		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(outer.Fact, f)
+	}
+	if rowErr != nil {
+		if err != nil || !kinds[kindOf(f)].stop {
+			return rowErr
+		}
+		s.b.odd = string(text)
 	}
 	s.b.whole = f
 	return nil
+}
+
+// kindOf names a fact's kind; empty if it has none.
+func kindOf(f *consentv1.Fact) string {
+	m := f.ProtoReflect()
+	if fd := m.WhichOneof(m.Descriptor().Oneofs().ByName("kind")); fd != nil {
+		return string(fd.Name())
+	}
+	return ""
 }
 
 func jsonOffset(err error) string {

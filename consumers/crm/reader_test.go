@@ -169,11 +169,11 @@ func TestBadRows(t *testing.T) {
 		{",+12125550143,acme,,,,,", `line 2: kind: is missing; use one of: ` + strings.Join(kindNames, ", ")},
 		{"consent_grant,+12125550143,acme,,,,,", `line 2: kind: "consent_grant" is unknown; did you mean consent_granted?`},
 		{"seller_registered,+12125550143,acme,,,,,", `line 2: kind: "seller_registered" is unknown; use one of: ` + strings.Join(kindNames, ", ")},
-		{"consent_revoked,+12125550143,acme", `line 2: has 3 fields, the header has 8; put fields with commas in quotes`},
-		{"consent_revoked,+12125550143,acme,,,,st\xffop,", `line 2: words: is not valid UTF-8 (column 7); save the file as CSV UTF-8`},
-		{`consent_revoked,+12125550143,acme,,,,"stop,`, `line 2: opens a quote that is never closed; close it; the lines after this one were read on their own`},
-		{`consent_revoked,+12125550143,acme,,,,"st"op,`, `line 2: has a quote inside a quoted field; write a quote in a quoted field twice: ""`},
-		{"consent_revoked,+12125550143,acme,,,," + strings.Repeat("x", RecordBytesMax) + ",", `line 2: is longer than 4194304 bytes; keep recordings and documents elsewhere and give their reference`},
+		{"consent_granted,+12125550143,acme", `line 2: has 3 fields, the header has 8; put fields with commas in quotes`},
+		{"consent_granted,+12125550143,acme,sms,marketing,,y\xffes,", `line 2: words: is not valid UTF-8 (column 7); save the file as CSV UTF-8`},
+		{`consent_granted,+12125550143,acme,sms,marketing,,"yes,`, `line 2: opens a quote that is never closed; close it; the lines after this one were read on their own`},
+		{`consent_granted,+12125550143,acme,sms,marketing,,"y"es,`, `line 2: has a quote inside a quoted field; write a quote in a quoted field twice: ""`},
+		{"consent_granted,+12125550143,acme,sms,marketing,," + strings.Repeat("x", RecordBytesMax) + ",", `line 2: is longer than 4194304 bytes; keep recordings and documents elsewhere and give their reference`},
 	} {
 		rows := readAll(t, open(t, head+tt.row+"\n"+good, Options{}))
 		if len(rows) != 2 {
@@ -185,6 +185,43 @@ func TestBadRows(t *testing.T) {
 		}
 		if rows[1].Err != nil || rows[1].Line != 3 {
 			t.Errorf("%.80s: the next row: line %d, %v", tt.row, rows[1].Line, rows[1].Err)
+		}
+	}
+}
+
+// TestBrokenStops: a broken row that is a stop is recorded all the same, with
+// the row as it came (promise 10).
+func TestBrokenStops(t *testing.T) {
+	const head = "kind,number,seller,channels,words\n"
+	for _, tt := range []struct {
+		row   string
+		words string
+	}{
+		{"consent_revoked,+12125550143", ""},
+		{"consent_revoked,+12125550143,acme,sms,stop, please", "stop"},
+		{"consent_revoked,+12125550143,acme,sms,st\xffop", "st\ufffdop"},
+		{`consent_revoked,+12125550143,acme,sms,"stop`, `"stop`},
+		{`consent_revoked,+12125550143,acme,sms,"st"op`, `"st"op`},
+		{"consent_revoked,+12125550143,acme,sms," + strings.Repeat("x", RecordBytesMax), strings.Repeat("x", keptOfLongLine-len("consent_revoked,+12125550143,acme,sms,"))},
+	} {
+		rows := readAll(t, open(t, head+tt.row+"\n"+"dnc_added,+12125550144,,,\n", Options{}))
+		if len(rows) != 2 || rows[0].Err != nil || rows[1].Err != nil {
+			t.Errorf("%.80s: %+v", tt.row, rows)
+			continue
+		}
+		f := rows[0].Fact
+		if f.GetNumber() != "+12125550143" || f.GetConsentRevoked().GetWords() != tt.words || !strings.HasPrefix(f.GetUnread(), "row=consent_revoked,+12125550143") {
+			t.Errorf("%.80s: %.200v", tt.row, f)
+		}
+	}
+	for _, line := range []string{
+		`{"kind":"consent_revoked","number":"+12125550143","extra":1}`,
+		"{\"kind\":\"consent_revoked\",\"number\":\"+12125550143\",\"words\":\"\xff\"}",
+		`{"fact":{"number":"+12125550143","consentRevoked":{},"extra":1}}`,
+	} {
+		rows := readAll(t, open(t, line, Options{Format: JSONL}))
+		if rows[0].Err != nil || rows[0].Fact.GetNumber() != "+12125550143" || !strings.HasPrefix(rows[0].Fact.GetUnread(), "row={") {
+			t.Errorf("%s: %v %v", line, rows[0].Fact, rows[0].Err)
 		}
 	}
 }
