@@ -43,53 +43,30 @@ func (v view) event(k eventKey) (r Recorded, found bool, err error) {
 // OpenPerson gives the person who holds a number now; the next fact about the
 // number joins them. None: the next fact begins a new person.
 func (ix *Index) OpenPerson(t ledger.Token) (id ledger.PersonID, found bool, err error) {
-	return ix.view().open(t)
+	h, err := ix.view().holders(t)
+	return h.holder(), h.open, err
 }
 
-func (v view) open(t ledger.Token) (id ledger.PersonID, found bool, err error) {
-	for _, p := range slices.Backward(v.plans) {
-		if c, ok := p.tokens[t]; ok {
-			return c.open, !c.open.IsZero(), nil
-		}
-	}
-	err = v.ix.eachPerson(t, func(p ledger.PersonID, open bool) {
-		if open {
-			id, found = p, true
-		}
-	})
-	return id, found, err
-}
-
-// eachPerson visits the persons of a token in the database, ordered by id.
-func (ix *Index) eachPerson(t ledger.Token, visit func(p ledger.PersonID, open bool)) error {
-	if !ix.tokens.mayHold(t[1:]) {
-		return nil
-	}
-	lo, hi := store.TokenRange(t)
-	return ix.db.Each(lo, hi, func(k, v []byte) error {
-		_, p, err := store.ParseTokenKey(k)
-		if err != nil {
-			return err
-		}
-		if len(v) != 1 {
-			return badValue("a number's holder", len(v))
-		}
-		visit(p, v[0] == 1)
-		return nil
-	})
-}
-
-// Persons gives everyone who ever held a number, ordered by id, those erased too.
+// Persons gives everyone who ever held a number, oldest first, those erased too.
 func (ix *Index) Persons(t ledger.Token) ([]ledger.PersonID, error) {
-	var out []ledger.PersonID
-	for _, p := range ix.view().plans { // before the database: a plan leaves behind its batch
-		out = append(out, p.tokens[t].touched...)
+	h, err := ix.view().holders(t)
+	return slices.Clone(h.persons), err
+}
+
+func (v view) holders(t ledger.Token) (holders, error) {
+	for _, p := range slices.Backward(v.plans) {
+		if h, ok := p.tokens[t]; ok {
+			return h, nil
+		}
 	}
-	if err := ix.eachPerson(t, func(p ledger.PersonID, _ bool) { out = append(out, p) }); err != nil {
-		return nil, err
+	if !v.ix.tokens.mayHold(t[1:]) {
+		return holders{}, nil
 	}
-	slices.SortFunc(out, func(a, b ledger.PersonID) int { return slices.Compare(a[:], b[:]) })
-	return slices.Compact(out), nil
+	raw, err := v.ix.db.Get(store.TokenKey(t))
+	if raw == nil || err != nil {
+		return holders{}, err
+	}
+	return decodeHolders(raw)
 }
 
 // Head gives the end of a person's chain; not found for someone without entries.

@@ -3,7 +3,6 @@ package index
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
@@ -18,7 +17,7 @@ type plan struct {
 	leaf        ledger.Hash // of the last entry
 
 	events  map[eventKey]Recorded
-	tokens  map[ledger.Token]tokenChange
+	tokens  map[ledger.Token]holders
 	heads   map[ledger.PersonID]Head
 	erased  map[ledger.PersonID]ledger.Position
 	keys    map[keyOwner][]*consentv1.WrappedKey // staged only; ApplyKeys writes them
@@ -27,13 +26,6 @@ type plan struct {
 
 // eventKey is the stored part of an idempotency hash.
 type eventKey = [store.IdempotencyBytes]byte
-
-// tokenChange says who holds the number after the commit (zero: nobody yet), and
-// whose rows it changes.
-type tokenChange struct {
-	open    ledger.PersonID
-	touched []ledger.PersonID
-}
 
 // plan checks the entries of the next commit against everything applied, staged
 // and before them in the commit, and says what they change. The caller holds mu.
@@ -44,7 +36,7 @@ func (ix *Index) plan(entries []*ledger.Entry) (*plan, error) {
 	p := &plan{
 		first:  entries[0].Position,
 		events: make(map[eventKey]Recorded, len(entries)),
-		tokens: make(map[ledger.Token]tokenChange, len(entries)),
+		tokens: make(map[ledger.Token]holders, len(entries)),
 		heads:  make(map[ledger.PersonID]Head, len(entries)),
 		erased: map[ledger.PersonID]ledger.Position{},
 		keys:   map[keyOwner][]*consentv1.WrappedKey{},
@@ -127,22 +119,24 @@ func (p *plan) person(v view, e *ledger.Entry) error {
 	if e.Msg.GetPersonSeq() != h.Seq+1 || (known && !bytes.Equal(e.Msg.GetPersonPrev(), h.Leaf[:])) || (!known && len(e.Msg.GetPersonPrev()) > 0) {
 		return damaged("entry %d of its person, linked to %x, does not follow entry %d with leaf %s", e.Msg.GetPersonSeq(), e.Msg.GetPersonPrev(), h.Seq, h.Leaf)
 	}
-	c, err := p.token(v, e.Token)
+	of, err := v.holders(e.Token)
 	if err != nil {
 		return err
 	}
-	switch {
-	case c.open == id:
-	case c.open.IsZero() && !known:
-		c.open, c.touched = id, append(c.touched, id)
-	default:
+	begins, ends := !of.open && !known, ledger.EndsPerson(e.Fact())
+	if of.holder() != id && !begins {
 		return damaged("its person is not the one who holds the number")
 	}
-	if ledger.EndsPerson(e.Fact()) {
-		c = c.close()
+	if begins {
+		of = of.begin(id)
+	}
+	if ends {
+		of = of.end()
+	}
+	if begins || ends {
+		p.tokens[e.Token] = of
 	}
 	p.heads[id] = Head{Seq: h.Seq + 1, Leaf: e.Leaf, Position: e.Position}
-	p.tokens[e.Token] = c
 	return nil
 }
 
@@ -151,11 +145,11 @@ func (p *plan) erase(v view, e *ledger.Entry, m *consentv1.PersonErased) error {
 	if e.Token.IsZero() || len(e.Msg.GetPerson()) > 0 {
 		return damaged("an erasure without a number, or in a person's chain")
 	}
-	c, err := p.token(v, e.Token)
+	of, err := v.holders(e.Token)
 	if err != nil {
 		return err
 	}
-	p.tokens[e.Token] = c.close()
+	p.tokens[e.Token] = of.end()
 	for _, raw := range m.GetPersons() {
 		if len(raw) != len(ledger.PersonID{}) {
 			return damaged("an erased person with an impossible id")
@@ -173,24 +167,6 @@ func (p *plan) erase(v view, e *ledger.Entry, m *consentv1.PersonErased) error {
 	return nil
 }
 
-// token is the plan's change of a token so far; at first, how it was before.
-func (p *plan) token(v view, t ledger.Token) (tokenChange, error) {
-	if c, ok := p.tokens[t]; ok {
-		return c, nil
-	}
-	open, _, err := v.open(t)
-	return tokenChange{open: open}, err
-}
-
-// close leaves the number without a holder.
-func (c tokenChange) close() tokenChange {
-	if !c.open.IsZero() && !slices.Contains(c.touched, c.open) {
-		c.touched = append(c.touched, c.open)
-	}
-	c.open = ledger.PersonID{}
-	return c
-}
-
 // isOf tells whether the plan was made of these entries.
 func (p *plan) isOf(entries []*ledger.Entry) bool {
 	n := len(entries)
@@ -204,10 +180,8 @@ func (p *plan) writeTo(b *store.Batch, seq uint64) error {
 	for k, r := range p.events {
 		w.set(store.IdempotencyKey(k), r.encode(w.buf[:0]))
 	}
-	for t, c := range p.tokens {
-		for _, id := range c.touched {
-			w.set(store.TokenKey(t, id), openFlag(id == c.open))
-		}
+	for t, h := range p.tokens {
+		w.set(store.TokenKey(t), h.encode(w.buf[:0]))
 	}
 	for id, h := range p.heads {
 		w.set(store.PersonKey(id), h.encode(w.buf[:0]))

@@ -101,11 +101,50 @@ func decodeSeq(b []byte) (uint64, error) {
 	return binary.BigEndian.Uint64(b), nil
 }
 
-func openFlag(open bool) []byte {
-	if open {
-		return []byte{1}
+// holders are the persons who held a number, oldest first; if open, the last of
+// them holds it now.
+type holders struct {
+	open    bool
+	persons []ledger.PersonID
+}
+
+// holder is who holds the number now; zero: nobody known.
+func (h holders) holder() ledger.PersonID {
+	if !h.open {
+		return ledger.PersonID{}
 	}
-	return []byte{0}
+	return h.persons[len(h.persons)-1]
+}
+
+// begin adds a person. The list it grew from does not change.
+func (h holders) begin(p ledger.PersonID) holders {
+	return holders{open: true, persons: append(h.persons[:len(h.persons):len(h.persons)], p)}
+}
+
+// end leaves the number without a holder.
+func (h holders) end() holders { return holders{persons: h.persons} }
+
+func (h holders) encode(b []byte) []byte {
+	flag := byte(0)
+	if h.open {
+		flag = 1
+	}
+	b = append(b, flag)
+	for _, p := range h.persons {
+		b = append(b, p[:]...)
+	}
+	return b
+}
+
+func decodeHolders(b []byte) (h holders, err error) {
+	if len(b)%16 != 1 || b[0] > 1 || (b[0] == 1 && len(b) == 1) {
+		return h, badValue("a number's holders", len(b))
+	}
+	h.open = b[0] == 1
+	for at := 1; at < len(b); at += 16 {
+		h.persons = append(h.persons, ledger.PersonID(b[at:]))
+	}
+	return h, nil
 }
 
 // keyOwner is whose key it is and for what.

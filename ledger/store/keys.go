@@ -19,7 +19,7 @@ import (
 //	space        key after the space byte          value
 //	meta         name                              by name
 //	idempotency  idempotency hash (16)             position, entry id, leaf, recorded_at, content
-//	token        token (17), person (16)           open flag
+//	token        token (17)                        open flag, persons (16 each, oldest first)
 //	person       person (16)                       sequence, head position, head leaf
 //	commit       first position (8)                stream sequence (8)
 //	key          person (16), class (1), key id (8)  epoch (4), wrapped key
@@ -119,16 +119,14 @@ func ParseIdempotencyKey(k []byte) (h [IdempotencyBytes]byte, err error) {
 	return h, err
 }
 
-// TokenKey is the key of one person of a token.
-func TokenKey(t ledger.Token, p ledger.PersonID) []byte { return key(SpaceToken, t[:], p[:]) }
+// TokenKey is the key of the persons who held a number.
+func TokenKey(t ledger.Token) []byte { return key(SpaceToken, t[:]) }
 
 // ParseTokenKey undoes TokenKey.
-func ParseTokenKey(k []byte) (t ledger.Token, p ledger.PersonID, err error) {
-	b, err := body(SpaceToken, k, len(t)+len(p))
-	if err != nil {
-		return t, p, err
-	}
-	return ledger.Token(b[:len(t)]), ledger.PersonID(b[len(t):]), nil
+func ParseTokenKey(k []byte) (t ledger.Token, err error) {
+	b, err := body(SpaceToken, k, len(t))
+	copy(t[:], b)
+	return t, err
 }
 
 // PersonKey is the key of a person's head.
@@ -150,9 +148,6 @@ func ParseErasedKey(k []byte) (p ledger.PersonID, err error) {
 	copy(p[:], b)
 	return p, err
 }
-
-// TokenRange is the range of all persons of a token.
-func TokenRange(t ledger.Token) (lo, hi []byte) { return PrefixRange(key(SpaceToken, t[:])) }
 
 // KeyRange is the range of all wrapped keys of a person's class.
 func KeyRange(p ledger.PersonID, class byte) (lo, hi []byte) {

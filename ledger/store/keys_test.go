@@ -78,14 +78,9 @@ var keySpaces = []struct {
 	{"idempotency", func(p parts) []byte { return IdempotencyKey(p.person) },
 		func(k []byte, p parts) (bool, error) { h, err := ParseIdempotencyKey(k); return h == p.person, err },
 		func(a, b parts) int { return bytes.Compare(a.person[:], b.person[:]) }},
-	{"token", func(p parts) []byte { return TokenKey(p.token, p.person) },
-		func(k []byte, p parts) (bool, error) {
-			x, y, err := ParseTokenKey(k)
-			return x == p.token && y == p.person, err
-		},
-		func(a, b parts) int {
-			return cmp.Or(bytes.Compare(a.token[:], b.token[:]), bytes.Compare(a.person[:], b.person[:]))
-		}},
+	{"token", func(p parts) []byte { return TokenKey(p.token) },
+		func(k []byte, p parts) (bool, error) { x, err := ParseTokenKey(k); return x == p.token, err },
+		func(a, b parts) int { return bytes.Compare(a.token[:], b.token[:]) }},
 	{"person", func(p parts) []byte { return PersonKey(p.person) },
 		func(k []byte, p parts) (bool, error) { x, err := ParsePersonKey(k); return x == p.person, err },
 		func(a, b parts) int { return bytes.Compare(a.person[:], b.person[:]) }},
