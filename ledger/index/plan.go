@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
@@ -173,19 +174,20 @@ func (p *plan) isOf(entries []*ledger.Entry) bool {
 	return n > 0 && entries[0].Position == p.first && entries[n-1].Position == p.last && entries[n-1].Leaf == p.leaf
 }
 
-// writeTo puts the plan into a batch. The order does not matter: no key occurs twice.
+// writeTo puts the plan into a batch, each space sorted: Pebble's memtable finds
+// the next place from the last one, and misses the processor's cache less.
 func (p *plan) writeTo(b *store.Batch, seq uint64) error {
 	w := writes{b: b}
+	for _, k := range sorted(p.events, func(a, b eventKey) int { return bytes.Compare(a[:], b[:]) }) {
+		w.set(store.IdempotencyKey(k), p.events[k].encode(w.buf[:0]))
+	}
+	for _, t := range sorted(p.tokens, func(a, b ledger.Token) int { return bytes.Compare(a[:], b[:]) }) {
+		w.set(store.TokenKey(t), p.tokens[t].encode(w.buf[:0]))
+	}
+	for _, id := range sorted(p.heads, func(a, b ledger.PersonID) int { return bytes.Compare(a[:], b[:]) }) {
+		w.set(store.PersonKey(id), p.heads[id].encode(w.buf[:0]))
+	}
 	w.set(store.CommitKey(p.first), encodeSeq(seq))
-	for k, r := range p.events {
-		w.set(store.IdempotencyKey(k), r.encode(w.buf[:0]))
-	}
-	for t, h := range p.tokens {
-		w.set(store.TokenKey(t), h.encode(w.buf[:0]))
-	}
-	for id, h := range p.heads {
-		w.set(store.PersonKey(id), h.encode(w.buf[:0]))
-	}
 	for id, at := range p.erased {
 		w.set(store.ErasedKey(id), encodeSeq(uint64(at)))
 	}
@@ -193,6 +195,16 @@ func (p *plan) writeTo(b *store.Batch, seq uint64) error {
 		w.set([]byte(k), v)
 	}
 	return w.err
+}
+
+// sorted gives the keys of m in order.
+func sorted[K comparable, V any](m map[K]V, compare func(a, b K) int) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, compare)
+	return keys
 }
 
 // writes keeps the first error of many writes, and a buffer for their values.
