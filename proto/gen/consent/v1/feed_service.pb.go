@@ -312,7 +312,10 @@ type FeedBatch struct {
 	// Last position of the run.
 	ThroughPosition uint64 `protobuf:"varint,3,opt,name=through_position,json=throughPosition,proto3" json:"through_position,omitempty"`
 	// The changes, in order.
-	Updates       []*FeedUpdate `protobuf:"bytes,4,rep,name=updates,proto3" json:"updates,omitempty"`
+	Updates []*FeedUpdate `protobuf:"bytes,4,rep,name=updates,proto3" json:"updates,omitempty"`
+	// The next message of this seller belongs to the same run: the run's changes
+	// were too many for one message.
+	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -373,6 +376,13 @@ func (x *FeedBatch) GetUpdates() []*FeedUpdate {
 		return x.Updates
 	}
 	return nil
+}
+
+func (x *FeedBatch) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 // Heartbeat says that the feed is alive and complete.
@@ -834,12 +844,13 @@ const file_consent_v1_feed_service_proto_rawDesc = "" +
 	"\vrecorded_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"recordedAt\x12\x16\n" +
 	"\x06number\x18\a \x01(\tR\x06number\x12\x16\n" +
-	"\x06erased\x18\b \x01(\bR\x06erased\"\xa5\x01\n" +
+	"\x06erased\x18\b \x01(\bR\x06erased\"\xb9\x01\n" +
 	"\tFeedBatch\x12\x16\n" +
 	"\x06seller\x18\x01 \x01(\tR\x06seller\x12#\n" +
 	"\rfrom_position\x18\x02 \x01(\x04R\ffromPosition\x12)\n" +
 	"\x10through_position\x18\x03 \x01(\x04R\x0fthroughPosition\x120\n" +
-	"\aupdates\x18\x04 \x03(\v2\x16.consent.v1.FeedUpdateR\aupdates\"S\n" +
+	"\aupdates\x18\x04 \x03(\v2\x16.consent.v1.FeedUpdateR\aupdates\x12\x12\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more\"S\n" +
 	"\tHeartbeat\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"A\n" +
