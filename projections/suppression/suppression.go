@@ -11,10 +11,10 @@
 // Projection; a mirror reads the same states with the same View.
 //
 //	suppression.go  states, folding, keys, the projection
-//	fact.go         what a fact says: its kind, times, grade
+//	fact.go         what one fact says: a state of its own
 //	scope.go        channels and purposes as bit masks
 //	registers.go    the registers and how they join
-//	canonical.go    the one form of a state, its bytes
+//	encoding.go     the bytes of a state
 //	view.go         questions and what a state answers
 //	consent.go      which grant holds, or why none does
 package suppression
@@ -81,11 +81,15 @@ func (m States) Fold(in Input) (changed []string) {
 		return changed
 	}
 	for _, seller := range Sellers(in.Fact) {
+		said := stateOf(in) // one each: merging uses it up
+		if said == nil {
+			return nil
+		}
 		s := m[seller]
 		if s == nil {
 			s = &State{}
 		}
-		if FoldSeller(s, in) {
+		if merge(s, said) {
 			m[seller] = s
 			changed = append(changed, seller)
 		}
@@ -138,6 +142,9 @@ func Sellers(f *consentv1.Fact) []string {
 	slices.Sort(named)
 	return slices.Compact(named)
 }
+
+// all stands for every programme.
+const all = ledger.All
 
 const (
 	// space is the key space of states; it equals store.SpaceState, which this
@@ -226,7 +233,8 @@ func (Projection) Apply(b projections.Batch, e *ledger.Entry) error {
 }
 
 func apply(b projections.Batch, key []byte, in Input) error {
-	if !matters(in.Fact) { // spares a read for kinds that leave no trace
+	said := stateOf(in)
+	if said == nil {
 		return nil
 	}
 	s := &State{}
@@ -237,7 +245,7 @@ func apply(b projections.Batch, key []byte, in Input) error {
 	if err != nil {
 		return fmt.Errorf("suppression: state: %w", err)
 	}
-	if !FoldSeller(s, in) {
+	if !merge(s, said) {
 		return nil
 	}
 	return set(b, key, s)

@@ -1,9 +1,20 @@
 package suppression
 
 import (
+	"cmp"
+	"slices"
+	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// The halves of a view.
+const (
+	sellerHalf = iota
+	allHalf
 )
 
 // View is what is known of one number towards one seller. Either half may be
@@ -67,6 +78,9 @@ type Prohibition struct {
 	Historical bool   // taken over from older records
 	Time       Span
 }
+
+// latest is what a grant is compared with.
+func (p Prohibition) latest() int64 { return p.Time.Latest.UnixNano() }
 
 // Failure is why no grant holds. Of several grants the one that came furthest
 // decides; greater is further.
@@ -160,4 +174,166 @@ type UnclearMessage struct {
 	EntryID []byte
 	Channel consentv1.Channel
 	Time    Span
+}
+
+// halves gives both states; a missing one reads as empty.
+func (v View) halves() [2]*State { return [2]*State{sellerHalf: v.Seller, allHalf: v.All} }
+
+// register is one list of prohibitions of a state.
+type register struct {
+	of   func(*State) []*consentv1.ProhibitionRegister
+	kind string // of all its records; empty: each has its own
+}
+
+// The registers that forbid.
+func revoked() register  { return register{(*State).GetRevoked, ""} }
+func dncAdded() register { return register{(*State).GetDncAdded, KindDnc} }
+func refused() register  { return register{(*State).GetRefused, KindRefused} }
+
+// newest gives the newest prohibition of a register, in either half, that is wanted.
+func (v View) newest(in register, want func(*consentv1.ProhibitionRegister) bool) (p Prohibition, found bool) {
+	for i, s := range v.halves() {
+		for _, r := range in.of(s) {
+			if (!found || r.GetTime().GetLatest() > p.latest()) && want(r) {
+				p, found = prohibition(cmp.Or(in.kind, r.GetKind()), r.GetProgramme(), r.GetHistorical(), i == allHalf, r.GetTime()), true
+			}
+		}
+	}
+	return p, found
+}
+
+func prohibition(kind, programme string, historical, allSellers bool, t *consentv1.TimeSpan) Prohibition {
+	return Prohibition{Kind: kind, Programme: programme, Historical: historical, AllSellers: allSellers, Time: spanOf(t)}
+}
+
+// later gives the newer of two, the first one if they are of the same time.
+func later(a Prohibition, has bool, b Prohibition) (Prohibition, bool) {
+	if has && a.latest() >= b.latest() {
+		return a, true
+	}
+	return b, true
+}
+
+func spanOf(t *consentv1.TimeSpan) Span {
+	return Span{Earliest: instant(t.GetEarliest()), Latest: instant(t.GetLatest())}
+}
+
+// Unclear gives the messages that nobody has read yet. They block everything:
+// what they ask for is not known.
+func (v View) Unclear() (open []UnclearMessage) {
+	for i, s := range v.halves() {
+		other := v.halves()[1-i]
+		for _, m := range s.GetUnclear() {
+			if m.GetOpened() && !closedIn(other, m) {
+				open = append(open, UnclearMessage{EntryID: m.GetEntryId(), Channel: m.GetChannel(), Time: spanOf(m.GetTime())})
+			}
+		}
+	}
+	return open
+}
+
+// closedIn: a message to one seller may have been closed for all, and one to all
+// for this seller.
+func closedIn(s *State, m *consentv1.UnclearRegister) bool {
+	at, found := slices.BinarySearchFunc(s.GetUnclear(), m, unclearKey)
+	return found && s.GetUnclear()[at].GetClosed()
+}
+
+// Marks gives the newest evidence of a kind, whether told of this seller or of
+// all: several if they are of the same time.
+func (v View) Marks(kind string) (out []Mark) {
+	var newest *consentv1.TimeSpan
+	for i, s := range v.halves() {
+		for _, m := range s.GetMarks() {
+			if m.GetKind() != kind {
+				continue
+			}
+			if newest != nil && newerForbidding(m.GetTime(), newest) < 0 {
+				continue
+			}
+			if newest != nil && newerForbidding(m.GetTime(), newest) > 0 {
+				out = out[:0]
+			}
+			newest = m.GetTime()
+			out = append(out, Mark{Kind: kind, Value: m.GetValue(), AsOf: instantOrNone(m.GetAsOf()), AllSellers: i == allHalf, Time: spanOf(newest)})
+		}
+	}
+	return out
+}
+
+// Place is the region and time zone of a MarkLocation; either may be empty.
+func (m Mark) Place() (region, zone string) {
+	region, zone, _ = strings.Cut(m.Value, " ")
+	return region, zone
+}
+
+// Relationships gives those that began by an instant and neither ended at or
+// after their beginning nor belong to an earlier holder of the number.
+func (v View) Relationships(at time.Time) (out []Relationship) {
+	q := Question{At: at}
+	for i, s := range v.halves() {
+		for _, m := range s.GetRelationships() {
+			word, begins := strings.CutSuffix(m.GetKind(), startSuffix)
+			if !begins || !q.has(m.GetTime().GetLatest()) || v.endedSince(word, m.GetTime().GetEarliest()) {
+				continue
+			}
+			r := Relationship{Kind: relationshipKind(word), AllSellers: i == allHalf, Since: spanOf(m.GetTime())}
+			if m.GetValue() != "" {
+				related := m.GetValue() == offerRelated
+				r.OfferRelated = &related
+			}
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// endedSince tells whether a relationship that began at an instant ended, or the
+// number was found in other hands, at that instant or later.
+func (v View) endedSince(word string, began int64) bool {
+	for _, s := range v.halves() {
+		for _, m := range s.GetRelationships() {
+			if m.GetKind() == word+endSuffix && m.GetTime().GetLatest() >= began {
+				return true
+			}
+		}
+		for _, m := range s.GetMarks() {
+			if (m.GetKind() == MarkReassigned || m.GetKind() == MarkWrongParty) && m.GetTime().GetLatest() >= began {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func relationshipKind(word string) consentv1.RelationshipKind {
+	for k, w := range relationshipKinds {
+		if w == word {
+			return k
+		}
+	}
+	return consentv1.RelationshipKind_RELATIONSHIP_KIND_UNSPECIFIED
+}
+
+// Preferences gives the limits the person set, towards this seller and towards
+// all. A limit that this version cannot read allows nothing: an empty window set
+// or no contacts at all.
+func (v View) Preferences() (out Preferences) {
+	for _, s := range v.halves() {
+		for _, r := range s.GetPreferences() {
+			wish := &consentv1.PreferenceSet{}
+			if proto.Unmarshal(r.GetValue(), wish) != nil {
+				wish = &consentv1.PreferenceSet{}
+			}
+			switch r.GetDimension() {
+			case dimensionWindows:
+				out.Windows = append(out.Windows, wish.GetWindows())
+			case dimensionFrequency:
+				out.Frequencies = append(out.Frequencies, Frequency{Max: wish.GetFrequencyMax(), Days: wish.GetFrequencyDays()})
+			case dimensionLanguage:
+				out.Languages = append(out.Languages, wish.GetLanguage())
+			}
+		}
+	}
+	return out
 }
