@@ -66,6 +66,11 @@ func (t *Tokens) Feed(seller string, x ledger.ExchangeToken) ledger.FeedToken {
 	return versioned(t.seller(seller).mac([block]byte(x[1:])))
 }
 
+// ExchangeOfFeed turns a seller's feed token back into its exchange token.
+func (t *Tokens) ExchangeOfFeed(seller string, f ledger.FeedToken) ledger.ExchangeToken {
+	return versioned(t.seller(seller).unmac([block]byte(f[1:])))
+}
+
 // Number turns an exchange token back into its number. An error if the token was
 // not made with this key.
 func (t *Tokens) Number(x ledger.ExchangeToken) (string, error) {

@@ -85,6 +85,9 @@ func TestTokensGoBothWays(t *testing.T) {
 		if tok.ExchangeOf(tok.Token(x)) != x {
 			t.Fatal("the token does not turn back")
 		}
+		if tok.ExchangeOfFeed("acme", tok.Feed("acme", x)) != x {
+			t.Fatal("feed token does not turn back")
+		}
 		if a, b := tok.Feed("acme", x), tok.Feed("other", x); a == b || ledger.Token(a) == tok.Token(x) {
 			t.Fatal("two keys, one token")
 		}
