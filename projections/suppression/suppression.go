@@ -124,14 +124,14 @@ func FoldAt(at time.Time, facts iter.Seq[Input]) States {
 }
 
 // Sellers names the states a fact goes to, sorted: the sellers it names, or
-// ledger.All if it names none. What permits and names none goes nowhere. An
-// erasure goes to ledger.All and ends every other state of its number.
+// ledger.All if it names none. What permits and names none goes nowhere, except
+// that a message may be closed for all sellers as it came. An erasure goes to ledger.All and ends every other state of its number.
 func Sellers(f *consentv1.Fact) []string {
 	named := f.GetSellers()
 	switch {
 	case f.GetPersonErased() != nil:
 		return []string{ledger.All}
-	case len(named) == 0 && ledger.NatureOf(ledger.KindOf(f)) == ledger.Permits:
+	case len(named) == 0 && permits(f) && f.GetInboxItemClosed() == nil:
 		return nil
 	case len(named) == 0:
 		return []string{ledger.All}
@@ -200,7 +200,7 @@ func Load(get func(key []byte) ([]byte, error), t ledger.Token, seller string) (
 // and may be shared.
 type Projection struct{}
 
-var _ projections.Projection = Projection{}
+var _ projections.ByToken = Projection{}
 
 // Name implements projections.Projection.
 func (Projection) Name() string { return name }
@@ -210,6 +210,9 @@ func (Projection) Version() uint32 { return version }
 
 // Spaces implements projections.Projection.
 func (Projection) Spaces() []byte { return []byte{space} }
+
+// ByToken implements projections.ByToken.
+func (Projection) ByToken() {}
 
 // Apply folds an entry about a number into each state it concerns. An erasure
 // deletes all states of the number and leaves one, towards all sellers.
