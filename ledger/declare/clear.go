@@ -38,10 +38,14 @@ func (d *Declared) checkClear() error {
 	return nil
 }
 
-// writtenByProgram: the source was checked as an id before hashing; dates and
-// ids of registries have checks of their own.
+// writtenByProgram names clear strings that no caller chooses, or that were
+// checked as an id before hashing.
 func writtenByProgram(fd protoreflect.FieldDescriptor) bool {
-	return fd.FullName() == "consent.v1.Fact.source"
+	switch fd.FullName() {
+	case "consent.v1.Fact.source", "consent.v1.WriterStarted.instance", "consent.v1.WriterStarted.version":
+		return true
+	}
+	return false
 }
 
 // walkStrings visits every set singular string field, nested ones included.

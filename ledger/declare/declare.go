@@ -185,11 +185,11 @@ func (d *Declared) check(c Catalog) error {
 		return err
 	}
 	switch ledger.NatureOf(d.Kind) {
-	case System:
+	case ledger.System:
 		return checkSystem(d.Fact, c)
-	case Permits:
+	case ledger.Permits:
 		return d.checkPermit(c)
-	case Forbids:
+	case ledger.Forbids:
 		d.widen(c)
 		return nil
 	default:

@@ -7,12 +7,17 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
+
+// recordedAt is late enough to follow whatever a test has recorded.
+var recordedAt = time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Commit makes a valid commit of n system entries from a position.
 func Commit(t testing.TB, first ledger.Position, n int) []byte {
@@ -21,7 +26,7 @@ func Commit(t testing.TB, first ledger.Position, n int) []byte {
 	for i := range n {
 		id := bytes.Repeat([]byte{byte(uint64(first) + uint64(i)), byte((uint64(first) + uint64(i)) >> 8)}, 16)
 		raw, err := proto.Marshal(&consentv1.Entry{
-			Position: uint64(first) + uint64(i), EntryId: id[:16], Idempotency: id, Content: id,
+			Position: uint64(first) + uint64(i), RecordedAt: timestamppb.New(recordedAt), EntryId: id[:16], Idempotency: id, Content: id,
 			Fact: &consentv1.Fact{Kind: &consentv1.Fact_WriterStarted{WriterStarted: &consentv1.WriterStarted{}}},
 		})
 		if err != nil {

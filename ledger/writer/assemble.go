@@ -326,6 +326,9 @@ func (a *assembly) finish(j *job) error {
 	if j.data, err = proto.Marshal(commit); err != nil {
 		return fmt.Errorf("writer: serialize commit: %w", err)
 	}
+	if err := a.w.index.Stage(j.entries, j.keys); err != nil {
+		return err
+	}
 	a.w.next += ledger.Position(len(j.entries))
 	return nil
 }

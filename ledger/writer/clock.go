@@ -26,24 +26,24 @@ func SystemClock() Clock {
 
 // clock gives recorded_at. Within a process it advances by the monotonic clock
 // and never goes backwards. Once the wall clock is more than driftMax off, or
-// starts behind the tail, it is suspect until an officer confirms: grants are
-// refused, stops are recorded.
+// starts that far behind the tail, it is suspect until an officer confirms:
+// grants are refused, stops are recorded. Less than that is what time services
+// correct every day.
 type clock struct {
 	source Clock
 
 	mu      sync.Mutex
-	base    time.Time
-	baseAt  time.Duration
-	last    time.Time
+	base    time.Time     // wall clock when it was last trusted
+	baseAt  time.Duration // process time then
+	last    time.Time     // newest recorded_at
 	problem string
 }
 
 // newClock starts a clock on a ledger whose tail was recorded at tail.
 func newClock(source Clock, tail time.Time) *clock {
 	c := &clock{source: source, base: source.Wall(), baseAt: source.Mono(), last: tail}
-	if c.base.Before(tail) {
-		c.problem = fmt.Sprintf("CLOCK: the machine's clock is %s behind the ledger's last entry", tail.Sub(c.base).Round(time.Second))
-		c.base = tail
+	if behind := tail.Sub(c.base); behind > driftMax {
+		c.problem = fmt.Sprintf("CLOCK: the machine's clock is %s behind the ledger's last entry", behind.Round(time.Second))
 	}
 	return c
 }
@@ -68,9 +68,6 @@ func (c *clock) confirm() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.base, c.baseAt, c.problem = c.source.Wall(), c.source.Mono(), ""
-	if c.base.Before(c.last) {
-		c.base = c.last
-	}
 }
 
 // state tells what is wrong without moving the clock.

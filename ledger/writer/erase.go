@@ -61,11 +61,7 @@ func (w *Writer) finishErasures(ctx context.Context) error {
 	if err != nil || len(pending) == 0 {
 		return err
 	}
-	e, err := w.keys.Erase(pending, w.index.BucketKeys)
-	if err != nil {
-		return err
-	}
-	for _, rewrapped := range e.Messages() {
+	return w.keys.Destroy(pending, w.index.BucketKeys, func(rewrapped *consentv1.WrappedKeys) error {
 		data, err := proto.Marshal(rewrapped)
 		if err != nil {
 			return fmt.Errorf("writer: serialize keys: %w", err)
@@ -74,9 +70,6 @@ func (w *Writer) finishErasures(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := w.index.ApplyKeys(seq, rewrapped); err != nil {
-			return err
-		}
-	}
-	return e.Destroy()
+		return w.index.ApplyKeys(seq, rewrapped)
+	})
 }

@@ -170,6 +170,8 @@ func (w *Writer) start(ctx context.Context, cfg Config) error {
 func (w *Writer) Run(ctx context.Context) error {
 	jobs := make(chan *job)
 	g, gctx := errgroup.WithContext(context.WithoutCancel(ctx))
+	gctx, stopAssembling := context.WithCancelCause(gctx)
+	defer stopAssembling(nil)
 	g.Go(func() error {
 		defer close(jobs)
 		return w.assembleAll(ctx, gctx, jobs)
@@ -178,6 +180,7 @@ func (w *Writer) Run(ctx context.Context) error {
 		for j := range jobs {
 			if err := w.publish(gctx, j); err != nil {
 				w.fail(err)
+				stopAssembling(err)
 				w.abandon(j, err)
 				for j := range jobs {
 					w.abandon(j, ledger.ErrNotReady)
@@ -369,6 +372,12 @@ func (w *Writer) enter(ctx context.Context, l lane, c *call) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w (%w)", ledger.ErrNotReady, context.Cause(ctx))
 	}
+}
+
+// Known tells whether a fact with this idempotency key is recorded or under way.
+func (w *Writer) Known(key ledger.Hash) (bool, error) {
+	_, found, err := w.index.Idempotency(key)
+	return found, err
 }
 
 // Acked is the last durable position.
