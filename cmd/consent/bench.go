@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/consent-ledger/consent-ledger/node"
+)
+
+// benchFlags are common to all benchmarks. Every one makes its own ledger in a
+// temporary folder and removes it.
+type benchFlags struct {
+	dir     string
+	seconds float64
+	rounds  int
+}
+
+func benchCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure this machine",
+		Long: `Measure this machine. Each benchmark makes ledgers of its own in a temporary
+folder and removes them; nothing touches an existing one. Machines are noisy:
+trust ratios within one run, not absolute figures, and not across runs.`,
+	}
+	c.AddCommand(benchAppendCommand(), benchCheckCommand(), benchScrubCommand(), benchRebuildCommand(), benchImportCommand())
+	return c
+}
+
+func (f *benchFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.dir, "tmp", "", "folder for temporary ledgers; default the system's")
+	c.Flags().Float64Var(&f.seconds, "seconds", 3, "length of one measurement")
+	c.Flags().IntVar(&f.rounds, "rounds", 3, "measurements of each side, in turn; the median is reported")
+}
+
+// temp makes a temporary folder and gives its removal.
+func (f *benchFlags) temp() (string, func(), error) {
+	dir, err := os.MkdirTemp(f.dir, "consent-bench-")
+	if err != nil {
+		return "", nil, err
+	}
+	return dir, func() { os.RemoveAll(dir) }, nil
+}
+
+// withNode runs do on a fresh node and closes it.
+func withNode(ctx context.Context, dir string, do func(ctx context.Context, n *node.Node) error) error {
+	cfg := node.Config{Dir: dir + "/ledger", Listen: "127.0.0.1:0", NATSListen: node.NATSListenNone, Version: version()}
+	if _, err := node.Init(ctx, cfg); err != nil {
+		return err
+	}
+	n, err := node.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	err = do(ctx, n)
+	cancel()
+	return firstError(err, <-ended, n.Close())
+}
+
+// load calls do from many goroutines for a while and gives the rate and the
+// quantiles of its latency.
+func load(callers int, length time.Duration, do func(caller, i int) error) (measured, error) {
+	var wg sync.WaitGroup
+	var failed atomic.Pointer[error]
+	took := make([][]time.Duration, callers)
+	begin := time.Now()
+	for c := range callers {
+		wg.Go(func() {
+			for i := 0; time.Since(begin) < length && failed.Load() == nil; i++ {
+				start := time.Now()
+				if err := do(c, i); err != nil {
+					failed.CompareAndSwap(nil, &err)
+					return
+				}
+				took[c] = append(took[c], time.Since(start))
+			}
+		})
+	}
+	wg.Wait()
+	elapsed := time.Since(begin)
+	if err := failed.Load(); err != nil {
+		return measured{}, *err
+	}
+	return measure(slices.Concat(took...), elapsed), nil
+}
+
+// measured is one measurement.
+type measured struct {
+	Rate float64 // per second
+	P50  time.Duration
+	P99  time.Duration
+}
+
+func measure(took []time.Duration, elapsed time.Duration) measured {
+	if len(took) == 0 {
+		return measured{}
+	}
+	slices.Sort(took)
+	return measured{Rate: float64(len(took)) / elapsed.Seconds(), P50: took[len(took)/2], P99: took[len(took)*99/100]}
+}
+
+// median of several measurements, by rate.
+func median(ms []measured) measured {
+	slices.SortFunc(ms, func(a, b measured) int {
+		switch {
+		case a.Rate < b.Rate:
+			return -1
+		case a.Rate > b.Rate:
+			return 1
+		}
+		return 0
+	})
+	return ms[len(ms)/2]
+}
+
+func report(w io.Writer, name string, m measured) {
+	fmt.Fprintf(w, "%-44s %12.0f/s   p50 %9s   p99 %9s\n", name, m.Rate, m.P50.Round(time.Microsecond), m.P99.Round(time.Microsecond))
+}

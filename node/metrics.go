@@ -1,0 +1,54 @@
+package node
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// metrics are what operators watch. No label ever holds a number or a token.
+type metrics struct {
+	registry  *prometheus.Registry
+	entries   prometheus.Counter
+	bytes     prometheus.Counter
+	commits   prometheus.Histogram
+	retries   prometheus.Counter
+	position  prometheus.Gauge
+	applied   prometheus.Gauge
+	decisions *prometheus.CounterVec
+	reasons   *prometheus.CounterVec
+	latency   prometheus.Histogram
+	feed      prometheus.Gauge
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		entries:  prometheus.NewCounter(prometheus.CounterOpts{Name: "consent_ledger_entries_total", Help: "Entries made durable by this process."}),
+		bytes:    prometheus.NewCounter(prometheus.CounterOpts{Name: "consent_ledger_commit_bytes_total", Help: "Bytes of commits made durable by this process."}),
+		commits: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "consent_ledger_commit_seconds", Help: "Time to make one commit durable and indexed.",
+			Buckets: prometheus.ExponentialBuckets(0.0002, 2, 16)}),
+		retries:   prometheus.NewCounter(prometheus.CounterOpts{Name: "consent_ledger_append_retries_total", Help: "Appends sent again because no answer came."}),
+		position:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "consent_ledger_position", Help: "Last durable position."}),
+		applied:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "consent_projections_applied_position", Help: "Position every projection has applied."}),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consent_decisions_total", Help: "Decisions by verdict."}, []string{"verdict"}),
+		reasons:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consent_decision_reasons_total", Help: "Reasons given in decisions, by code."}, []string{"code"}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "consent_decision_seconds", Help: "Time of one decision, waiting for projections included.",
+			Buckets: prometheus.ExponentialBuckets(0.00001, 2, 20)}),
+		feed: prometheus.NewGauge(prometheus.GaugeOpts{Name: "consent_feed_position", Help: "Position through which suppression updates are published."}),
+	}
+	m.registry.MustRegister(m.entries, m.bytes, m.commits, m.retries, m.position, m.applied, m.decisions, m.reasons, m.latency, m.feed,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Committed implements writer.Metrics.
+func (m *metrics) Committed(entries, bytes int, took time.Duration) {
+	m.entries.Add(float64(entries))
+	m.bytes.Add(float64(bytes))
+	m.commits.Observe(took.Seconds())
+}
+
+// AppendRetried implements writer.Metrics.
+func (m *metrics) AppendRetried() { m.retries.Inc() }

@@ -1,0 +1,386 @@
+// Package node is a whole server in one process: it opens a ledger's folder,
+// starts what stands on it in order, and closes it in the reverse order.
+//
+// Closing order: API and intake stop taking work; the writer settles what it has
+// taken; feed and projections end; then the databases close, then the connection
+// to NATS, then the embedded server, then the folder's lock goes.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/index"
+	"github.com/consent-ledger/consent-ledger/ledger/intake"
+	"github.com/consent-ledger/consent-ledger/ledger/reader"
+	"github.com/consent-ledger/consent-ledger/ledger/recorder"
+	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
+	"github.com/consent-ledger/consent-ledger/ledger/stream"
+	"github.com/consent-ledger/consent-ledger/ledger/writer"
+	"github.com/consent-ledger/consent-ledger/projections"
+	"github.com/consent-ledger/consent-ledger/projections/feed"
+	"github.com/consent-ledger/consent-ledger/projections/listing"
+	"github.com/consent-ledger/consent-ledger/projections/registry"
+	"github.com/consent-ledger/consent-ledger/projections/rules"
+	"github.com/consent-ledger/consent-ledger/projections/runner"
+	"github.com/consent-ledger/consent-ledger/projections/suppression"
+	"github.com/consent-ledger/consent-ledger/projections/timeline"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// Config is how a node is started. Dir is all it needs.
+type Config struct {
+	// Dir is the ledger's folder, made by Init.
+	Dir string
+	// Listen is where the API listens; default 127.0.0.1:8420, port 0 for any.
+	Listen string
+	// TLSCert and TLSKey are PEM files. Anything but loopback demands them.
+	TLSCert, TLSKey string
+	// NATSListen is where the embedded NATS server listens for outside clients;
+	// default 127.0.0.1:4222, `none` for nowhere.
+	NATSListen string
+	// NATSURL names an external NATS server instead of the embedded one.
+	NATSURL string
+	// LazySync gives up the fsync before each acknowledgement of the embedded
+	// server. Receipts then say DURABILITY_LAZY.
+	LazySync bool
+	// Version of the program.
+	Version string
+	// Clock is the machine's; zero means the system's.
+	Clock writer.Clock
+	// Logger hears everything; nil discards.
+	Logger *slog.Logger
+}
+
+// Defaults of Config.
+const (
+	ListenDefault     = "127.0.0.1:8420"
+	NATSListenDefault = "127.0.0.1:4222"
+	NATSListenNone    = "none"
+)
+
+func (c *Config) fill() {
+	if c.Listen == "" {
+		c.Listen = ListenDefault
+	}
+	if c.NATSListen == "" {
+		c.NATSListen = NATSListenDefault
+	}
+	if c.Clock.Wall == nil {
+		c.Clock = writer.SystemClock()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Node is a running server.
+type Node struct {
+	cfg      Config
+	folder   *folder
+	adminKey string
+	listener net.Listener
+	metrics  *metrics
+
+	bus
+	keys     *seal.Keyring
+	stateDB  *store.DB
+	index    *index.Index
+	writer   *writer.Writer
+	reader   *reader.Reader
+	recorder *recorder.Recorder
+
+	runner   *runner.Runner
+	listing  *listing.Projection
+	registry *registry.Projection
+	packs    *rules.Packs
+	feed     *feed.Publisher
+	fresh    *freshness
+
+	// requests is the base of all requests; endRequests ends streams that would
+	// otherwise never end.
+	requests    context.Context
+	endRequests context.CancelFunc
+
+	closers []func() error // run in reverse
+	once    sync.Once
+}
+
+// bus is the node's connection to NATS and what it reaches over it.
+type bus struct {
+	embedded *stream.Embedded
+	conn     *nats.Conn
+	js       jetstream.JetStream
+	log      *stream.Log
+	files    *stream.Files
+	inbox    *stream.Inbox
+}
+
+// Open opens the folder and everything on it, up to the writer's first entry.
+// Nothing is served until Run. Errors say what to do; after one, nothing runs.
+func Open(ctx context.Context, cfg Config) (n *Node, err error) {
+	cfg.fill()
+	n = &Node{cfg: cfg, metrics: newMetrics(), fresh: newFreshness()}
+	n.requests, n.endRequests = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.Close())
+			n = nil
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		n.openFolder, n.openListener, n.openBus, n.openLedger, n.openProjections,
+	} {
+		if err := step(ctx); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (n *Node) onClose(f func() error) { n.closers = append(n.closers, f) }
+
+func (n *Node) openFolder(context.Context) (err error) {
+	if n.folder, err = openFolder(n.cfg.Dir); err != nil {
+		return err
+	}
+	n.onClose(n.folder.release)
+	if n.adminKey, err = n.folder.adminKey(); err != nil {
+		return err
+	}
+	if n.keys, err = seal.Open(n.folder.path(keysDir)); err != nil {
+		return err
+	}
+	n.packs, err = rules.Embedded()
+	return err
+}
+
+func (n *Node) openListener(context.Context) (err error) {
+	n.listener, err = listen(n.cfg.Listen, n.cfg.TLSCert != "")
+	if err == nil {
+		n.onClose(func() error {
+			if err := n.listener.Close(); !errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			return nil
+		})
+	}
+	return err
+}
+
+func (n *Node) openBus(ctx context.Context) error {
+	if err := n.connect(); err != nil {
+		return err
+	}
+	if err := stream.Verify(ctx, n.js, n.provision()); err != nil {
+		return fmt.Errorf("%w; see: consent streams plan, consent streams apply", err)
+	}
+	var err error
+	if n.log, err = stream.Open(ctx, n.js, n.durability()); err != nil {
+		return err
+	}
+	if n.files, err = stream.OpenFiles(ctx, n.js); err != nil {
+		return err
+	}
+	n.inbox, err = stream.OpenInbox(ctx, n.js)
+	return err
+}
+
+// connect starts the embedded server or dials the external one.
+func (n *Node) connect() (err error) {
+	if n.cfg.NATSURL != "" {
+		n.conn, err = nats.Connect(n.cfg.NATSURL, nats.MaxReconnects(-1), nats.Name("consent-ledger"))
+		if err != nil {
+			return fmt.Errorf("nats-url: %s does not answer: %w", n.cfg.NATSURL, err)
+		}
+	} else {
+		o := stream.EmbeddedOptions{Dir: n.folder.path(jetstreamDir), CipherKey: n.keys.JetStreamKey(), AdminKey: n.adminKey,
+			LazySync: n.cfg.LazySync, Logger: n.cfg.Logger, Listen: n.cfg.NATSListen}
+		if o.Listen == NATSListenNone {
+			o.Listen = ""
+		}
+		if n.embedded, err = stream.StartEmbedded(o); err != nil {
+			return err
+		}
+		n.onClose(func() error { n.embedded.Close(context.Background()); return nil })
+		if n.conn, err = n.embedded.Connect(); err != nil {
+			return err
+		}
+	}
+	n.onClose(func() error { n.conn.Close(); return nil })
+	n.js, err = jetstream.New(n.conn)
+	return err
+}
+
+func (n *Node) provision() stream.Provision {
+	return stream.Provision{LedgerID: n.keys.LedgerID().String(), Replicas: 1}
+}
+
+func (n *Node) durability() consentv1.Durability {
+	switch {
+	case n.cfg.NATSURL != "":
+		return consentv1.Durability_DURABILITY_UNVERIFIED
+	case n.cfg.LazySync:
+		return consentv1.Durability_DURABILITY_LAZY
+	}
+	return consentv1.Durability_DURABILITY_FSYNC
+}
+
+// openLedger catches the index up and lets the writer take over.
+func (n *Node) openLedger(ctx context.Context) (err error) {
+	n.index, err = index.Open(n.folder.path(indexDir), index.Options{Ledger: n.keys.LedgerID(), Live: n.keys.Live, Logger: n.cfg.Logger})
+	if err != nil {
+		return err
+	}
+	n.onClose(n.index.Close)
+	n.writer, err = writer.Open(ctx, writer.Config{Log: n.log, Index: n.index, Keys: n.keys, Files: n.files, Clock: n.cfg.Clock,
+		Metrics: n.metrics, Logger: n.cfg.Logger, Lagging: n.lagging, Version: n.cfg.Version, Instance: uuid.NewString()})
+	if err != nil {
+		return err
+	}
+	n.reader = reader.New(n.log, n.index, n.keys, n.files)
+	n.recorder = recorder.New(n.writer, n.reader, n.keys, n.index, n.inbox)
+	return nil
+}
+
+func (n *Node) openProjections(ctx context.Context) (err error) {
+	if n.stateDB, err = store.Open(n.folder.path(projectionsDir), store.Options{Logger: n.cfg.Logger}); err != nil {
+		return err
+	}
+	n.onClose(n.stateDB.Close)
+	n.listing, n.registry = listing.New(), registry.New()
+	ps := []projections.Projection{suppression.Projection{}, timeline.Projection{}, n.listing, n.registry}
+	n.runner, err = runner.Open(n.stateDB, n.reader, ps, runner.Options{Logger: n.cfg.Logger, Metrics: runner.Metrics{
+		Applied: n.fresh.applied(n.metrics),
+	}})
+	if err != nil {
+		return err
+	}
+	n.feed, err = n.openFeed(ctx)
+	return err
+}
+
+// Run serves until ctx is done or something that must not fail has failed; the
+// error then says what, and a restart recovers. It may be called once.
+func (n *Node) Run(ctx context.Context) error {
+	// Two circles: what takes work in ends first, then what settles it.
+	inner, stopInner := context.WithCancelCause(context.WithoutCancel(ctx))
+	g, gctx := errgroup.WithContext(inner)
+	g.Go(func() error { return n.named("writer", n.writer.Run(gctx)) })
+	g.Go(func() error { return n.named("projections", n.runner.Run(gctx)) })
+	g.Go(func() error { return n.named("registry", n.runRegistry(gctx)) })
+	g.Go(func() error { return n.named("feed", n.feed.Run(gctx)) })
+	g.Go(func() error { return n.named("freshness", n.fresh.run(gctx, n.log)) })
+
+	edge, ectx := errgroup.WithContext(ctx)
+	stop := context.AfterFunc(gctx, n.endRequests)
+	defer stop()
+	edge.Go(func() error { return n.serveHTTP(ectx, n.listener) })
+	edge.Go(func() error { return intake.New(n.js, n.recorder, n.cfg.Logger).Run(ectx) })
+	edge.Go(func() error { return n.serveMicro(ectx) })
+	edge.Go(func() error { // the end of the inner circle ends the outer one
+		select {
+		case <-gctx.Done():
+			return context.Cause(gctx)
+		case <-ectx.Done():
+			return nil
+		}
+	})
+	err := edge.Wait()
+	stopInner(errStopped)
+	return errors.Join(err, g.Wait())
+}
+
+// errStopped is the cause of an orderly end.
+var errStopped = errors.New("node: stopped")
+
+// named says which part ended; the orderly end is no error.
+func (n *Node) named(part string, err error) error {
+	if err == nil || errors.Is(err, errStopped) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", part, err)
+}
+
+// Close closes everything in reverse order. Run must have returned.
+func (n *Node) Close() (err error) {
+	n.once.Do(func() {
+		n.endRequests()
+		for i := len(n.closers) - 1; i >= 0; i-- {
+			err = errors.Join(err, n.closers[i]())
+		}
+	})
+	return err
+}
+
+// URL is where the API listens.
+func (n *Node) URL() string {
+	scheme := "http"
+	if n.cfg.TLSCert != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + n.listener.Addr().String()
+}
+
+// NATSURL is where the embedded server listens; empty if it does not.
+func (n *Node) NATSURL() string {
+	if n.embedded == nil {
+		return n.cfg.NATSURL
+	}
+	return n.embedded.URL()
+}
+
+// AdminKey opens the API.
+func (n *Node) AdminKey() string { return n.adminKey }
+
+// lagBulkMax is how far the slowest projection may be behind before bulk waits.
+const lagBulkMax = 50 * time.Millisecond
+
+// lagging implements writer.Config.Lagging.
+func (n *Node) lagging() bool {
+	return n.writer != nil && n.fresh.lag(ledger.Position(n.writer.Acked())) > lagBulkMax
+}
+
+// Init makes a new ledger: folder, keys, and with an embedded server its streams.
+// It is never implied: a typo must not look like an empty history. It gives the
+// path of the admin key.
+func Init(ctx context.Context, cfg Config) (adminKeyFilePath string, err error) {
+	cfg.fill()
+	f, err := createFolder(cfg.Dir)
+	if err != nil {
+		return "", err
+	}
+	n := &Node{cfg: cfg, folder: f, endRequests: func() {}}
+	n.onClose(f.release)
+	defer func() { err = errors.Join(err, n.Close()) }()
+	if n.keys, err = seal.Create(f.path(keysDir)); err != nil {
+		return "", err
+	}
+	if n.adminKey, err = f.createAdminKey(); err != nil {
+		return "", err
+	}
+	n.cfg.NATSListen = NATSListenNone
+	if err := n.connect(); err != nil {
+		return "", err
+	}
+	if _, err := stream.Apply(ctx, n.js, n.provision()); err != nil {
+		return "", err
+	}
+	if err := stream.Verify(ctx, n.js, n.provision()); err != nil {
+		return "", err
+	}
+	return filepath.Join(cfg.Dir, adminKeyFile), f.seal()
+}
