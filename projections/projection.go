@@ -55,6 +55,15 @@ type Projection interface {
 	Apply(b Batch, e *ledger.Entry) error
 }
 
+// ByToken marks a projection whose Apply reads and writes only keys that depend
+// on the entry's token, and does nothing for an entry without one. Entries of
+// different tokens may be folded at the same time then, each token's in order.
+type ByToken interface {
+	Projection
+	// ByToken does nothing; it is the mark.
+	ByToken()
+}
+
 // Resident is a projection that also answers from memory. Load, Apply and
 // Committed are called by one goroutine at a time and never overlap.
 type Resident interface {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/consent-ledger/consent-ledger/ledger/store"
@@ -25,6 +26,7 @@ type overlay struct {
 	// ranges were deleted, in any order: a write after it is in points again.
 	ranges []keyRange
 	bytes  int
+	sorted []string // reused between batches
 }
 
 type keyRange struct{ start, end []byte }
@@ -158,8 +160,12 @@ func (o *overlay) flush(b *store.Batch) error {
 			return err
 		}
 	}
+	// In order, because the memtable takes sorted keys faster than sorting costs.
+	o.sorted = slices.AppendSeq(o.sorted[:0], maps.Keys(o.points))
+	slices.Sort(o.sorted)
 	var key []byte
-	for k, v := range o.points {
+	for _, k := range o.sorted {
+		v := o.points[k]
 		key = append(key[:0], k...)
 		if v == nil {
 			if err := b.Delete(key); err != nil {

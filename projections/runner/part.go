@@ -3,17 +3,25 @@ package runner
 import (
 	"errors"
 	"fmt"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
 	"github.com/consent-ledger/consent-ledger/projections"
 )
 
-// part is one projection and how far it is. While a batch is folded it belongs
-// to one goroutine.
+// shardsMax bounds the goroutines of one projection.
+const shardsMax = 8
+
+// part is one projection and how far it is. It belongs to Run; while a
+// batch is folded, each shard belongs to one goroutine.
 type part struct {
-	p    projections.Projection
-	over *overlay
+	p projections.Projection
+	// shards are one overlay, or several if tokens may be folded side by side:
+	// each token has its writes in just one of them.
+	shards []*overlay
 
 	applied ledger.Position
 	leaf    ledger.Hash
@@ -26,7 +34,10 @@ type part struct {
 
 // openPart reads how far a projection is, or deletes what cannot be used.
 func (r *Runner) openPart(p projections.Projection) (*part, error) {
-	pt := &part{p: p, over: newOverlay(r.db, p.Spaces(), nil)}
+	pt := &part{p: p}
+	for range shardsOf(p) {
+		pt.shards = append(pt.shards, newOverlay(r.db, p.Spaces(), nil))
+	}
 	raw, err := r.db.Get(store.MetaKey(p.Name()))
 	if err != nil {
 		return nil, err
@@ -47,7 +58,17 @@ func (r *Runner) openPart(p projections.Projection) (*part, error) {
 // restart takes over what the store says.
 func (pt *part) restart(m meta) {
 	pt.applied, pt.stored, pt.leaf, pt.verified = m.applied, m.applied, m.leaf, m.applied == 0
-	pt.over.reset()
+	for _, o := range pt.shards {
+		o.reset()
+	}
+}
+
+// shardsOf is how many tokens of a projection are folded at the same time.
+func shardsOf(p projections.Projection) int {
+	if _, ok := p.(projections.ByToken); ok {
+		return min(runtime.GOMAXPROCS(0), shardsMax)
+	}
+	return 1
 }
 
 func (pt *part) load(r projections.Reader) error {
@@ -59,7 +80,7 @@ func (pt *part) load(r projections.Reader) error {
 
 // apply folds the entries above the part's position.
 func (pt *part) apply(entries []*ledger.Entry) error {
-	for _, e := range entries {
+	for i, e := range entries {
 		if e.Position <= pt.applied {
 			if err := pt.verify(e); err != nil {
 				return err
@@ -70,13 +91,56 @@ func (pt *part) apply(entries []*ledger.Entry) error {
 			return fmt.Errorf("%w: projection %s holds position %d, and the ledger gave %d first",
 				ErrOtherHistory, pt.p.Name(), pt.applied, e.Position)
 		}
-		if err := pt.p.Apply(pt.over, e); err != nil {
-			return fmt.Errorf("projection %s: entry %d: %w", pt.p.Name(), e.Position, err)
-		}
-		pt.applied, pt.leaf = e.Position, e.Leaf
+		return pt.foldAll(entries[i:])
 	}
 	return nil
 }
+
+// foldAll folds entries that are all above the part's position.
+func (pt *part) foldAll(entries []*ledger.Entry) error {
+	if err := pt.foldShards(entries); err != nil {
+		return err
+	}
+	last := entries[len(entries)-1]
+	pt.applied, pt.leaf = last.Position, last.Leaf
+	return nil
+}
+
+func (pt *part) foldShards(entries []*ledger.Entry) error {
+	if len(pt.shards) == 1 || len(entries) < parallelEntries {
+		for _, e := range entries {
+			if err := pt.foldOne(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var g errgroup.Group
+	for i := range pt.shards {
+		g.Go(func() error {
+			for _, e := range entries {
+				if pt.shardOf(e) != i {
+					continue
+				}
+				if err := pt.foldOne(e); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (pt *part) foldOne(e *ledger.Entry) error {
+	if err := pt.p.Apply(pt.shards[pt.shardOf(e)], e); err != nil {
+		return fmt.Errorf("projection %s: entry %d: %w", pt.p.Name(), e.Position, err)
+	}
+	return nil
+}
+
+// shardOf spreads tokens by a byte behind those of the known set's shards.
+func (pt *part) shardOf(e *ledger.Entry) int { return int(e.Token[5]) % len(pt.shards) }
 
 func (pt *part) verify(e *ledger.Entry) error {
 	if e.Position != pt.applied {
@@ -94,8 +158,10 @@ func (pt *part) flush(b *store.Batch) (moved bool, err error) {
 	if pt.applied == pt.stored {
 		return false, nil
 	}
-	if err := pt.over.flush(b); err != nil {
-		return false, err
+	for _, o := range pt.shards {
+		if err := o.flush(b); err != nil {
+			return false, err
+		}
 	}
 	m := meta{version: pt.p.Version(), applied: pt.applied, leaf: pt.leaf}
 	return true, b.Set(store.MetaKey(pt.p.Name()), m.encode())

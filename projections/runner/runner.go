@@ -146,7 +146,9 @@ func checkSpaces(ps []projections.Projection) error {
 func (r *Runner) useKnown(k *known) {
 	r.known.Store(k)
 	for _, p := range r.parts {
-		p.over.known = k
+		for _, o := range p.shards {
+			o.known = k
+		}
 	}
 }
 

@@ -40,6 +40,7 @@ var errPoison = errors.New("cannot be folded")
 
 func (*tally) Name() string      { return "tally" }
 func (p *tally) Version() uint32 { return p.version }
+func (*tally) ByToken()          {}
 func (*tally) Spaces() []byte    { return []byte{store.SpaceState} }
 func (p *tally) Apply(b projections.Batch, e *ledger.Entry) error {
 	if e.Position == p.poison {
@@ -172,6 +173,19 @@ func TestStateDoesNotDependOnBatches(t *testing.T) {
 	want := folded(t, s)
 	if len(want) != 3 {
 		t.Fatal(want)
+	}
+	whole := memsource.New() // one commit: all tokens are folded side by side
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var entries []*ledger.Entry
+	for c := range s.Entries(ctx, 0) {
+		if entries = append(entries, c...); len(entries) == int(s.Tail()) {
+			break
+		}
+	}
+	whole.AppendRaw(entries...)
+	if d := cmp.Diff(want, folded(t, whole)); d != "" {
+		t.Error("as one commit:", d)
 	}
 	for _, o := range []Options{{BatchEntriesMax: 1}, {BatchEntriesMax: 100}, {BatchBytesMax: 1}, {BatchEntriesMax: 1 << 20}} {
 		r := start(t, openDB(t, t.TempDir()), s, o, nil, all()...)
@@ -501,25 +515,4 @@ func TestKnownTokensAreLoaded(t *testing.T) {
 	again := start(t, db, s, Options{}, nil, all()...)
 	again.wait(s.Tail())
 	check(again)
-}
-
-func BenchmarkFold(b *testing.B) {
-	const commits, size = 200, 1000
-	s := memsource.New()
-	n := 0
-	for range commits {
-		c := make([]memsource.Declared, size)
-		for i := range c {
-			n++
-			c[i] = memsource.Declared{Token: memsource.TokenOf(n * 7 % (commits * size * 7 / 10)), Fact: fact()}
-		}
-		s.Append(c...)
-	}
-	for b.Loop() {
-		db := openDB(b, b.TempDir())
-		r := start(b, db, s, Options{}, nil, all()...)
-		r.wait(s.Tail())
-		_ = r.stop()
-	}
-	b.ReportMetric(float64(commits*size*b.N)/b.Elapsed().Seconds(), "entries/s")
 }

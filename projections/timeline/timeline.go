@@ -23,7 +23,7 @@ const (
 // Projection is the timeline. It keeps nothing in memory and may be shared.
 type Projection struct{}
 
-var _ projections.Projection = Projection{}
+var _ projections.ByToken = Projection{}
 
 // Name implements projections.Projection.
 func (Projection) Name() string { return name }
@@ -33,6 +33,9 @@ func (Projection) Version() uint32 { return version }
 
 // Spaces implements projections.Projection.
 func (Projection) Spaces() []byte { return []byte{store.SpaceTimeline} }
+
+// ByToken implements projections.ByToken.
+func (Projection) ByToken() {}
 
 // Apply writes one item for an entry about a number. PersonErased is a barrier:
 // the number's items before it go, and what is left is the erasure itself.
