@@ -74,6 +74,8 @@ type consentRule struct {
 	need     suppression.Need
 	bases    bases
 	failures [suppression.FailRevoked + 1]reason
+	// invalidated: the grant was declared to be none.
+	invalidated reason
 }
 
 type permitRule struct {
@@ -159,6 +161,9 @@ func (p *Pack) compileRegistry(r *RegistryRule) registryRule {
 func (p *Pack) compileConsent(r *ConsentRule) consentRule {
 	c := consentRule{head: r.head(), need: needLevels(r.Levels), bases: p.bases(&r.Rule)}
 	c.need.EvidenceRequired = r.EvidenceRequired
+	c.invalidated = p.reason(CodeConsentRevoked, &r.Rule)
+	c.invalidated.msg.Text = "The consent on record was found to be invalid. " + r.Says
+	c.invalidated.msg.Fix = "Get consent from the person, and record it with its evidence."
 	for f := range c.failures {
 		code, text, fix := failure(suppression.Failure(f))
 		one := p.reason(code, &r.Rule)

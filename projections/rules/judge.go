@@ -166,7 +166,7 @@ func (e *evaluation) consent(c *cell, replied bool) (spoken bool) {
 			e.allowBy(found, &r.bases)
 			continue
 		}
-		why := r.failures[found.Failure]
+		why := e.why(r, found, replied)
 		// The same request to stop is not told twice.
 		if code := why.msg.GetCode(); code != CodeConsentRevoked && code != CodeErasedBlock || !e.blockedBy(code) {
 			e.block(why)
@@ -185,6 +185,24 @@ func (e *evaluation) consent(c *cell, replied bool) (spoken bool) {
 		}
 	}
 	return spoken
+}
+
+// why picks the reason for which no consent holds.
+func (e *evaluation) why(r *consentRule, found suppression.Consent, replied bool) reason {
+	if found.Failure != suppression.FailRevoked || e.blockedBy(CodeConsentRevoked) {
+		return r.failures[found.Failure]
+	}
+	// No request to stop stands. Then either the grant was declared to be none, or
+	// a newer one exists and is not enough.
+	anyLevel := e.need(r.need, replied)
+	anyLevel.Sufficient = nil
+	if e.in.View.Consent(e.q, anyLevel).Held {
+		return r.failures[suppression.FailLevel]
+	}
+	if found.Against.Kind == suppression.KindInvalidated {
+		return r.invalidated
+	}
+	return r.failures[found.Failure]
 }
 
 // confirmation judges the one message that may confirm a stop: any stop on the
