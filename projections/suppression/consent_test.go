@@ -207,6 +207,7 @@ func TestDnc(t *testing.T) {
 		{"a removal counts where it covers", inputs{on(1, dncAdded()), on(2, dncRemoved(), channels(fax))}, asked(), false, true},
 		{"a removal without a scope removes nothing", inputs{on(1, dncAdded()), on(2, dncRemoved(), channels())}, asked(), false, true},
 		{"a removal counts from its last instant", inputs{on(1, dncAdded()), on(0, dncRemoved(), between(2, 200))}, asked(), false, true},
+		{"of two removals the newest ranks by its first instant", inputs{on(2, dncAdded()), on(0, dncRemoved(), between(2, 9)), on(0, dncRemoved(), between(3, 4))}, asked(), false, false},
 		{"a removal for all sellers", inputs{on(1, dncAdded()), on(2, dncRemoved(), forSellers("all"))}, asked(), false, false},
 		{"an addition for sms_atds covers its family", inputs{on(1, dncAdded(), channels(smsAtds))}, asked(), false, true},
 		{"unless exact", inputs{on(1, dncAdded(), channels(smsAtds), exact)}, asked(), false, false},

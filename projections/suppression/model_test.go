@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
 
 	"github.com/consent-ledger/consent-ledger/projections/suppression"
@@ -24,9 +25,23 @@ func someOf[E any](t *rapid.T, label string, from []E, least int) []E {
 	return rapid.SliceOfN(rapid.SampledFrom(from), least, 2).Draw(t, label)
 }
 
-// anyFact draws a fact of any kind the fold knows but an erasure.
+// anyFact draws a fact of any kind the fold knows but an erasure. A third of
+// them are about one cell, so that they replace each other.
 func anyFact(t *rapid.T) suppression.Input {
-	permits := rapid.Bool().Draw(t, "permits")
+	permits := rapid.IntRange(0, 3).Draw(t, "permits") > 0
+	switch rapid.IntRange(0, 5).Draw(t, "focus") {
+	case 0:
+		if permits {
+			return anyWhen(t, anyGrant(t, smsMarketing()), "acme")
+		}
+		return anyWhen(t, anyProhibition(t, smsMarketing()), "acme")
+	case 1, 2: // grants of one key, which differ in time, end and content alone
+		f := granted()
+		f.GetConsentGranted().ExpiresAt = rapid.SampledFrom([]*timestamppb.Timestamp{nil, stamp(7), stamp(12)}).Draw(t, "end")
+		in := anyWhen(t, f, "acme")
+		f.Historical, f.Source = false, "crm"
+		return in
+	}
 	least := 0
 	if permits {
 		least = 1
@@ -43,12 +58,17 @@ func anyFact(t *rapid.T) suppression.Input {
 	} else {
 		f = anyProhibition(t, s)
 	}
-	in := on(0, f, forSellers(someOf(t, "sellers", someSellers, least)...))
-	from := rapid.IntRange(0, 9).Draw(t, "earliest")
+	return anyWhen(t, f, someOf(t, "sellers", someSellers, least)...)
+}
+
+// anyWhen dates a fact and says who reports it.
+func anyWhen(t *rapid.T, f *consentv1.Fact, sellers ...string) suppression.Input {
+	in := on(0, f, forSellers(sellers...))
+	from := rapid.IntRange(0, 5).Draw(t, "earliest")
 	between(from, from+rapid.IntRange(0, 3).Draw(t, "span"))(f)
 	f.Historical = rapid.Bool().Draw(t, "historical")
 	f.Source = rapid.SampledFrom([]string{"crm", "leads"}).Draw(t, "source")
-	in.Content = rapid.SliceOfN(rapid.Byte(), 2, 2).Draw(t, "content")
+	in.Content = []byte{rapid.ByteRange(0, 3).Draw(t, "content")}
 	in.EntryID = []byte{rapid.ByteRange(1, 3).Draw(t, "entry")}
 	return in
 }
@@ -58,7 +78,7 @@ func anyPermit(t *rapid.T, s *consentv1.Scope) *consentv1.Fact {
 	case 0:
 		return &consentv1.Fact{Kind: &consentv1.Fact_DncRemoved{DncRemoved: &consentv1.DncRemoved{Scope: s}}}
 	case 1:
-		return answered(rapid.IntRange(0, 12).Draw(t, "answered"), s.GetProgrammes()...)
+		return answered(rapid.IntRange(0, 8).Draw(t, "answered"), s.GetProgrammes()...)
 	case 2:
 		f := confirmed()
 		f.GetConsentConfirmed().Scope = s
@@ -66,6 +86,10 @@ func anyPermit(t *rapid.T, s *consentv1.Scope) *consentv1.Fact {
 	case 3:
 		return related(consentv1.RelationshipKind(rapid.IntRange(1, 2).Draw(t, "relationship")), consentv1.RelationshipPhase(rapid.IntRange(0, 2).Draw(t, "phase")))
 	}
+	return anyGrant(t, s)
+}
+
+func anyGrant(t *rapid.T, s *consentv1.Scope) *consentv1.Fact {
 	f := granted()
 	g := f.GetConsentGranted()
 	g.Scope, g.Level = s, rapid.SampledFrom([]string{"implied", "express"}).Draw(t, "level")
@@ -112,7 +136,7 @@ func anyProhibition(t *rapid.T, s *consentv1.Scope) *consentv1.Fact {
 }
 
 func anyFacts(t *rapid.T) inputs {
-	return rapid.SliceOfN(rapid.Custom(anyFact), 0, 30).Draw(t, "facts")
+	return rapid.SliceOfN(rapid.Custom(anyFact), rapid.IntRange(0, 12).Draw(t, "least"), 30).Draw(t, "facts")
 }
 
 // TestOrderDoesNotMatter: permuting, repeating and splitting facts changes no byte.
@@ -377,7 +401,7 @@ func anyQuestion(t *rapid.T) (suppression.Question, suppression.Need) {
 		Programme: rapid.SampledFrom([]string{"", "club", "news"}).Draw(t, "programme asked"),
 		Channel:   rapid.SampledFrom([]consentv1.Channel{sms, smsAtds, live}).Draw(t, "channel asked"),
 		Purpose:   rapid.SampledFrom([]consentv1.Purpose{marketing, informational}).Draw(t, "purpose asked"),
-		At:        day(rapid.IntRange(8, 16).Draw(t, "at")),
+		At:        day(rapid.IntRange(4, 14).Draw(t, "at")),
 	}
 	n := suppression.Need{EvidenceRequired: rapid.Bool().Draw(t, "evidence required"), CountReplied: rapid.Bool().Draw(t, "count replied")}
 	if rapid.Bool().Draw(t, "a level is needed") {
