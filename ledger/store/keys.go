@@ -33,7 +33,7 @@ import (
 //	timeline     token, position (8)               entry's clear summary
 //	listing      kind (1), id                      sellers, campaigns, sources, pauses
 //	registry     registry id, 0x00, version date, 0x00, number >> 12 (8)   sealed block
-//	registrymeta registry id                       versions
+//	registrymeta registry id, 0x00, position (8)   one announced version
 const (
 	SpaceMeta byte = 0x01
 
