@@ -103,12 +103,13 @@ type Node struct {
 	reader   *reader.Reader
 	recorder *recorder.Recorder
 
-	runner   *runner.Runner
-	listing  *listing.Projection
-	registry *registry.Projection
-	packs    *rules.Packs
-	feed     *feed.Publisher
-	fresh    *freshness
+	runner     *runner.Runner
+	listing    *listing.Projection
+	registry   *registry.Projection
+	packs      *rules.Packs
+	feed       *feed.Publisher
+	feedStream *feed.JetStream
+	fresh      *freshness
 
 	// requests is the base of all requests; endRequests ends streams that would
 	// otherwise never end.

@@ -1,0 +1,89 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/consent-ledger/consent-ledger/projections/runner"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// operations are the verbs that look at or mend a whole node.
+type operations struct{ n *Node }
+
+// problems lists what keeps this node from answering ALLOW or from recording.
+func (n *Node) problems(ctx context.Context) []string {
+	out := n.writer.Problems()
+	if err := n.runner.Err(); err != nil {
+		out = append(out, err.Error()+"; look at the log, then: consent rebuild")
+	}
+	if !n.fresh.fresh() {
+		out = append(out, "STATE_STALE: the NATS server has not answered for 2 seconds")
+	}
+	wait, cancel := context.WithTimeout(ctx, tailAgeMax)
+	defer cancel()
+	if err := n.runner.WaitApplied(wait, n.writer.Acked()); err != nil && n.runner.Err() == nil {
+		out = append(out, fmt.Sprintf("STATE_STALE: projections hold position %d, the ledger %d", n.runner.Applied(), n.writer.Acked()))
+	}
+	return append(out, n.registry.Problems()...)
+}
+
+// Doctor examines the ledger and its projections.
+func (o *operations) Doctor(ctx context.Context, req *consentv1.DoctorRequest) (*consentv1.DoctorResponse, error) {
+	n := o.n
+	if req.GetConfirmClock() {
+		n.writer.ConfirmClock()
+	}
+	res := &consentv1.DoctorResponse{Position: uint64(n.writer.Acked()), Integrity: "OK", Problems: n.problems(ctx), Durability: n.durability(),
+		StateHash: map[string]string{}, Applied: map[string]uint64{"projections": uint64(n.runner.Applied()), "feed": uint64(n.feed.Published())}}
+	for _, s := range n.listing.Snapshot().Sources() {
+		if !s.Registered && s.ID != "consent-ledger" {
+			res.UnregisteredSources = append(res.UnregisteredSources, s.ID)
+		}
+	}
+	var err error
+	if res.Inbox, err = n.inbox.Count(ctx); err != nil {
+		return nil, err
+	}
+	if res.Inbox > 0 {
+		res.Problems = append(res.Problems, fmt.Sprintf("INBOX: %d messages wait for a person: consent inbox list", res.Inbox))
+	}
+	if !req.GetStateHash() {
+		return res, nil
+	}
+	hashes, err := n.runner.StateHash(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(hashes)) {
+		res.StateHash[name] = hashes[name].String()
+	}
+	return res, nil
+}
+
+// Rebuild folds all projections anew; checks block meanwhile.
+func (o *operations) Rebuild(ctx context.Context, progress func(*consentv1.RebuildResponse) error) error {
+	var sendErr error
+	err := o.n.runner.Rebuild(ctx, func(p runner.Progress) {
+		if sendErr == nil {
+			sendErr = progress(&consentv1.RebuildResponse{Position: uint64(p.Applied), Target: uint64(p.Through)})
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if sendErr != nil {
+		return sendErr
+	}
+	hashes, err := o.n.runner.StateHash(ctx)
+	if err != nil {
+		return err
+	}
+	last := &consentv1.RebuildResponse{Position: uint64(o.n.runner.Applied()), Target: uint64(o.n.writer.Acked()), StateHash: map[string]string{}}
+	for name, h := range hashes {
+		last.StateHash[name] = h.String()
+	}
+	return progress(last)
+}

@@ -1,0 +1,132 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/recorder"
+	ledgerrpc "github.com/consent-ledger/consent-ledger/ledger/rpc"
+	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	"github.com/consent-ledger/consent-ledger/projections/feed"
+	"github.com/consent-ledger/consent-ledger/projections/rpc"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+	"github.com/consent-ledger/consent-ledger/proto/gen/consent/v1/consentv1connect"
+)
+
+// decider is how this node answers questions.
+func (n *Node) decider() *rpc.Decider {
+	return &rpc.Decider{Runner: n.runner, Reader: n.reader, Listing: n.listing, Registry: n.registry, Packs: n.packs, Keys: n.keys,
+		Acked: n.writer.Acked, Fresh: n.fresh.fresh, Now: n.cfg.Clock.Wall, Observe: n.metrics.decided}
+}
+
+// ledgerService is how this node records.
+func (n *Node) ledgerService() *ledgerrpc.Ledger {
+	return &ledgerrpc.Ledger{Recorder: n.recorder, Writer: n.writer, Reader: n.reader, Index: n.index, Keys: n.keys, Inbox: n.inbox,
+		Durability: n.durability(), Operations: &operations{n}}
+}
+
+// services mounts everything behind the key.
+func (n *Node) services(opts []connect.HandlerOption) []mount {
+	d := n.decider()
+	sub := feed.NewSubscriber(feed.SubscriberConfig{State: n.runner, Listing: n.listing, Tokens: feedTokens{n.keys}, Stream: n.feedStream, Published: n.feed.Published})
+	var out []mount
+	add := func(m mount) { out = append(out, m) }
+	path, h := consentv1connect.NewLedgerServiceHandler(n.ledgerService().Handler(), opts...)
+	add(mount{path, h})
+	path, h = consentv1connect.NewDecisionServiceHandler(d.Service(), opts...)
+	add(mount{path, h})
+	path, h = consentv1connect.NewFeedServiceHandler(&rpc.Feed{Subscriber: sub, Acked: n.writer.Acked, WaitApplied: n.runner.WaitApplied}, opts...)
+	add(mount{path, h})
+	path, h = consentv1connect.NewExportServiceHandler(&rpc.Export{Decider: d, Recorder: n.recorder}, opts...)
+	add(mount{path, h})
+	return out
+}
+
+// serveMicro answers over NATS until ctx is done.
+func (n *Node) serveMicro(ctx context.Context) error {
+	d, l := n.decider(), n.ledgerService()
+	return rpc.ServeMicro(ctx, n.conn, microVersion, []rpc.Endpoint{
+		rpc.Verb[consentv1.CheckRequest]("check", d.Check),
+		rpc.Verb[consentv1.CheckBatchRequest]("check-batch", d.CheckBatch),
+		rpc.Verb[consentv1.TimelineRequest]("timeline", d.Timeline),
+		rpc.Verb[consentv1.RecordRequest]("record", l.RecordOne),
+	})
+}
+
+// microVersion is the version of the service's contract, which NATS wants as semver.
+const microVersion = "1.0.0"
+
+// openFeed binds the publisher of suppression updates.
+func (n *Node) openFeed(ctx context.Context) (*feed.Publisher, error) {
+	var err error
+	if n.feedStream, err = feed.OpenJetStream(ctx, n.js); err != nil {
+		return nil, err
+	}
+	return feed.NewPublisher(feed.PublisherConfig{Source: n.reader, State: n.runner, Listing: n.listing, Tokens: feedTokens{n.keys},
+		Stream: n.feedStream, Logger: n.cfg.Logger}), nil
+}
+
+// feedTokens makes a seller's pseudonyms from those of the projections.
+type feedTokens struct{ keys *seal.Keyring }
+
+// FeedOf implements feed.Tokens.
+func (t feedTokens) FeedOf(seller string, token ledger.Token) ledger.FeedToken {
+	return t.keys.Feed(seller, t.keys.ExchangeOf(token))
+}
+
+// TokenOf implements feed.Tokens.
+func (t feedTokens) TokenOf(seller string, f ledger.FeedToken) ledger.Token {
+	return t.keys.Token(t.keys.ExchangeOfFeed(seller, f))
+}
+
+// NumberOf implements feed.Tokens.
+func (t feedTokens) NumberOf(token ledger.Token) (string, error) {
+	return t.keys.Number(t.keys.ExchangeOf(token))
+}
+
+// decided counts one decision.
+func (m *metrics) decided(d *consentv1.Decision, took time.Duration) {
+	verdict := "BLOCK"
+	if d.GetVerdict() == consentv1.Verdict_VERDICT_ALLOW {
+		verdict = "ALLOW"
+	}
+	m.decisions.WithLabelValues(verdict).Inc()
+	for _, r := range d.GetReasons() {
+		m.reasons.WithLabelValues(r.GetCode()).Inc()
+	}
+	m.latency.Observe(took.Seconds())
+}
+
+// Recorder records in process: benchmarks use it beside the API.
+func (n *Node) Recorder() *recorder.Recorder { return n.recorder }
+
+// Decider answers in process: benchmarks use it beside the API.
+func (n *Node) Decider() *rpc.Decider { return n.decider() }
+
+// WaitApplied waits until the projections hold everything acknowledged.
+func (n *Node) WaitApplied(ctx context.Context) error {
+	return n.runner.WaitApplied(ctx, n.writer.Acked())
+}
+
+// Acked is the last durable position.
+func (n *Node) Acked() ledger.Position { return n.writer.Acked() }
+
+// BytesPerEntry is the mean size of the entries made durable so far.
+func (n *Node) BytesPerEntry() int {
+	var sum, count int
+	for at := n.writer.Acked(); at > 0 && count < 1000; at-- {
+		e, err := n.reader.Entry(context.Background(), at)
+		if err != nil {
+			break
+		}
+		sum, count = sum+proto.Size(e.Msg), count+1
+	}
+	if count == 0 {
+		return 0
+	}
+	return sum / count
+}

@@ -1,0 +1,203 @@
+// Package rpc answers questions over Connect, gRPC, plain JSON and NATS micro
+// services. Handlers translate and delegate; wire types stop here.
+//
+//	decider.go   one question and many, whatever the transport
+//	past.go      what held, or was known, at another instant
+//	decision.go  DecisionService
+//	summary.go   an entry in a sentence
+//	feed.go      FeedService
+//	export.go    ExportService
+//	micro.go     the same over NATS
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/phone"
+	"github.com/consent-ledger/consent-ledger/ledger/reader"
+	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	"github.com/consent-ledger/consent-ledger/projections/listing"
+	"github.com/consent-ledger/consent-ledger/projections/registry"
+	"github.com/consent-ledger/consent-ledger/projections/rules"
+	"github.com/consent-ledger/consent-ledger/projections/runner"
+	"github.com/consent-ledger/consent-ledger/projections/suppression"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// applyWait is how long an answer waits for the projections. After that it is
+// STATE_STALE: a dialer cannot wait longer.
+const applyWait = time.Second
+
+// Decider answers questions at or after everything this server acknowledged
+// before they arrived. Safe for concurrent use.
+type Decider struct {
+	Runner   *runner.Runner
+	Reader   *reader.Reader
+	Listing  *listing.Projection
+	Registry *registry.Projection
+	Packs    *rules.Packs
+	Keys     *seal.Keyring
+	// Acked is the last durable position.
+	Acked func() ledger.Position
+	// Fresh tells whether the ledger's leader answered lately (DESIGN 5).
+	Fresh func() bool
+	// Now is the clock for questions without an instant.
+	Now func() time.Time
+	// Observe is told of every decision.
+	Observe func(d *consentv1.Decision, took time.Duration)
+}
+
+// asking is what one call's questions share.
+type asking struct {
+	atLeast ledger.Position
+	region  string
+	reveal  bool
+}
+
+// resolved is a question made definite.
+type resolved struct {
+	number      phone.Number
+	in          rules.Input
+	at, asOf    time.Time
+	past        bool // needs the timeline
+	unreadable  bool
+	showInstead string // what to show for a number that cannot be read
+}
+
+// decide answers questions at one position. The error is for the whole call: a
+// seller or campaign that is not registered, a position beyond the tail.
+func (d *Decider) decide(ctx context.Context, qs []*consentv1.Question, a asking) ([]*consentv1.Decision, error) {
+	began, need := time.Now(), d.Acked()
+	if a.atLeast > need {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("at_least: position %d lies beyond the ledger's tail %d; treat the answer as BLOCK", a.atLeast, need))
+	}
+	now := d.Now()
+	out := make([]*consentv1.Decision, len(qs))
+	if !d.Fresh() {
+		return d.allBlocked(out, qs, a, rules.CodeStateStale, now), nil
+	}
+	wait, cancel := context.WithTimeout(ctx, applyWait)
+	defer cancel()
+	err := d.Runner.Read(wait, need, func(v runner.View) error {
+		listed, lists := d.Listing.Snapshot(), d.Registry.Snapshot()
+		if listed.Position < v.Position || lists.Position < v.Position { // a rebuild has just emptied it: it knows no pause
+			return errRebuilding
+		}
+		for i, q := range qs {
+			r, err := d.resolve(q, a, listed, now)
+			if err != nil {
+				return fmt.Errorf("questions[%d]: %w", i, err)
+			}
+			if out[i], err = d.one(ctx, v, listed, lists, r); err != nil {
+				return err
+			}
+			show(out[i], r, a.reveal)
+			d.Observe(out[i], time.Since(began)/time.Duration(len(qs)))
+		}
+		return nil
+	})
+	switch {
+	case err == nil:
+		return out, nil
+	case errors.Is(err, errRebuilding), errors.Is(err, runner.ErrStopped), wait.Err() != nil && ctx.Err() == nil:
+		return d.allBlocked(out, qs, a, rules.CodeStateStale, now), nil
+	}
+	return nil, err
+}
+
+// errRebuilding: the listing is behind the view; answer nothing from it.
+var errRebuilding = errors.New("rpc: projections are being rebuilt")
+
+// allBlocked answers every question with the same reason.
+func (d *Decider) allBlocked(out []*consentv1.Decision, qs []*consentv1.Question, a asking, code string, now time.Time) []*consentv1.Decision {
+	for i, q := range qs {
+		at := now
+		if q.GetAt() != nil {
+			at = q.GetAt().AsTime()
+		}
+		out[i] = rules.Blocked(code, at, d.Runner.Applied())
+		n, _ := phone.Parse(q.GetNumber(), a.region)
+		show(out[i], resolved{number: n}, a.reveal)
+		d.Observe(out[i], 0)
+	}
+	return out
+}
+
+// show puts the number on a decision, masked unless asked for.
+func show(dec *consentv1.Decision, r resolved, reveal bool) {
+	if r.number.IsZero() {
+		return
+	}
+	dec.Number, dec.Unassigned = phone.Mask(r.number.E164), r.number.Unassigned
+	if reveal {
+		dec.Number = r.number.E164
+	}
+}
+
+// resolve reads a question against what is registered.
+func (d *Decider) resolve(q *consentv1.Question, a asking, listed *listing.Snapshot, now time.Time) (resolved, error) {
+	r := resolved{at: now, in: rules.Input{Seller: q.GetSeller(), Programme: q.GetProgramme(), Campaign: q.GetCampaign(), Channel: q.GetChannel(), Purpose: q.GetPurpose()}}
+	if q.GetCampaign() != "" {
+		c, ok := listed.Campaign(q.GetCampaign())
+		if !ok {
+			return r, &ledger.InvalidError{Field: "campaign", Problem: "is not registered", Fix: "register it first: consent campaign add ID --seller S --channel c --purpose p"}
+		}
+		r.in.Seller, r.in.Channel, r.in.Purpose, r.in.Programme = c.Seller, c.Channel, c.Purpose, c.Programme
+	}
+	if _, ok := listed.Seller(r.in.Seller); !ok {
+		return r, &ledger.InvalidError{Field: "seller", Problem: "is missing or not registered", Fix: "name a registered seller or a campaign; register with: consent seller add ID"}
+	}
+	if consentv1.Channel_name[int32(r.in.Channel)] == "" || r.in.Channel <= consentv1.Channel_CHANNEL_ALL {
+		return r, &ledger.InvalidError{Field: "channel", Problem: "is missing or not one channel", Fix: "name one, such as sms or voice_live"}
+	}
+	if consentv1.Purpose_name[int32(r.in.Purpose)] == "" || r.in.Purpose <= consentv1.Purpose_PURPOSE_ALL {
+		return r, &ledger.InvalidError{Field: "purpose", Problem: "is missing or not one purpose", Fix: "name one, such as marketing"}
+	}
+	if q.GetAt() != nil {
+		r.at, r.past = q.GetAt().AsTime(), q.GetAt().AsTime().Before(now)
+	}
+	if q.GetAsOf() != nil {
+		r.asOf, r.past = q.GetAsOf().AsTime(), true
+	}
+	var err error
+	if r.number, err = phone.Parse(q.GetNumber(), a.region); err != nil {
+		r.unreadable = true
+	}
+	return r, nil
+}
+
+// one answers a resolved question from a view.
+func (d *Decider) one(ctx context.Context, v runner.View, listed *listing.Snapshot, lists *registry.Snapshot, r resolved) (*consentv1.Decision, error) {
+	if r.unreadable {
+		return rules.Blocked(rules.CodeNumberInvalid, r.at, v.Position), nil
+	}
+	x, err := d.Keys.Exchange(r.number.E164)
+	if err != nil {
+		return rules.Blocked(rules.CodeNumberInvalid, r.at, v.Position), nil
+	}
+	in, token := r.in, d.Keys.Token(x)
+	switch {
+	case r.past:
+		if in.View, err = d.viewAt(ctx, v, token, in.Seller, r.at, r.asOf); err != nil {
+			return nil, err
+		}
+	case v.MayHaveState(token):
+		if in.View, err = suppression.Load(v.Get, token, in.Seller); err != nil {
+			return nil, err
+		}
+	}
+	in.At, in.Position = r.at, v.Position
+	in.CallingCode, in.Region, in.Unassigned = r.number.CountryCode, r.number.Region, r.number.Unassigned
+	in.Distrusted = listed.Distrusted
+	in.PausedSince, in.Paused = listed.Paused(in.Seller)
+	if n, ok := registry.ParseNumber(r.number.E164); ok {
+		in.Registries = lists.AppendAnswers(nil, n, in.Seller, r.at)
+	}
+	return rules.Decide(in, d.Packs), nil
+}

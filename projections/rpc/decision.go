@@ -1,0 +1,178 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/phone"
+	ledgerrpc "github.com/consent-ledger/consent-ledger/ledger/rpc"
+	"github.com/consent-ledger/consent-ledger/projections/rules"
+	"github.com/consent-ledger/consent-ledger/projections/runner"
+	"github.com/consent-ledger/consent-ledger/projections/timeline"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+	"github.com/consent-ledger/consent-ledger/proto/gen/consent/v1/consentv1connect"
+)
+
+// questionsMax bounds one batch and one message of a scrub.
+const questionsMax = 10_000
+
+// Check answers one question.
+func (d *Decider) Check(ctx context.Context, req *consentv1.CheckRequest) (*consentv1.CheckResponse, error) {
+	if req.GetQuestion() == nil {
+		return nil, ledgerrpc.Error(&ledger.InvalidError{Field: "question", Problem: "is missing", Fix: "name a number and a campaign"})
+	}
+	out, err := d.decide(ctx, []*consentv1.Question{req.GetQuestion()},
+		asking{ledger.Position(req.GetAtLeast()), req.GetDefaultRegion(), req.GetReveal()})
+	if err != nil {
+		return nil, ledgerrpc.Error(err)
+	}
+	return &consentv1.CheckResponse{Decision: out[0]}, nil
+}
+
+// CheckBatch answers many at one position.
+func (d *Decider) CheckBatch(ctx context.Context, req *consentv1.CheckBatchRequest) (*consentv1.CheckBatchResponse, error) {
+	if n := len(req.GetQuestions()); n > questionsMax {
+		return nil, ledgerrpc.Error(&ledger.InvalidError{Field: "questions", Problem: fmt.Sprintf("are %d, at most %d are taken", n, questionsMax), Fix: "send several batches, or scrub"})
+	}
+	out, err := d.decide(ctx, req.GetQuestions(), asking{ledger.Position(req.GetAtLeast()), req.GetDefaultRegion(), req.GetReveal()})
+	if err != nil {
+		return nil, ledgerrpc.Error(err)
+	}
+	return &consentv1.CheckBatchResponse{Decisions: out}, nil
+}
+
+// scrubRows answers one message of a scrub.
+func (d *Decider) scrubRows(ctx context.Context, q *consentv1.Question, region string, numbers []string) (*consentv1.ScrubResponse, error) {
+	if len(numbers) > questionsMax {
+		return nil, &ledger.InvalidError{Field: "numbers", Problem: fmt.Sprintf("are %d in one message, at most %d are taken", len(numbers), questionsMax), Fix: "send smaller messages"}
+	}
+	qs := make([]*consentv1.Question, len(numbers))
+	for i, n := range numbers {
+		qs[i] = &consentv1.Question{Number: n, Campaign: q.GetCampaign(), Seller: q.GetSeller(), Channel: q.GetChannel(), Purpose: q.GetPurpose(),
+			Programme: q.GetProgramme(), At: q.GetAt(), AsOf: q.GetAsOf()}
+	}
+	out, err := d.decide(ctx, qs, asking{region: region})
+	if err != nil {
+		return nil, err
+	}
+	res := &consentv1.ScrubResponse{Rows: make([]*consentv1.ScrubRow, len(out))}
+	for i, dec := range out {
+		row := &consentv1.ScrubRow{Verdict: dec.GetVerdict(), Basis: dec.GetBasis(), NextAllowedAt: dec.GetNextAllowedAt(), Position: dec.GetPosition()}
+		for _, r := range dec.GetReasons() {
+			row.Reasons = append(row.Reasons, r.GetCode())
+			row.Invalid = row.Invalid || r.GetCode() == rules.CodeNumberInvalid
+		}
+		res.Rows[i] = row
+	}
+	return res, nil
+}
+
+// Timeline lists what was recorded about a number.
+func (d *Decider) Timeline(ctx context.Context, req *consentv1.TimelineRequest) (*consentv1.TimelineResponse, error) {
+	n, err := phone.Parse(req.GetNumber(), req.GetDefaultRegion())
+	if err != nil {
+		return nil, ledgerrpc.Error(&ledger.InvalidError{Field: "number", Problem: "cannot be read", Fix: "send E.164, or name the default region"})
+	}
+	x, err := d.Keys.Exchange(n.E164)
+	if err != nil {
+		return nil, ledgerrpc.Error(err)
+	}
+	res := &consentv1.TimelineResponse{Number: phone.Mask(n.E164)}
+	if req.GetReveal() {
+		res.Number = n.E164
+	}
+	var items []timeline.Item
+	err = d.Runner.Read(ctx, d.Acked(), func(v runner.View) (err error) {
+		res.Position = uint64(v.Position)
+		items, res.More, err = timeline.Page(v, d.Keys.Token(x), ledger.Position(req.GetAfter()), int(req.GetPageSize()))
+		return err
+	})
+	if err != nil {
+		return nil, ledgerrpc.Error(err)
+	}
+	for _, it := range items {
+		item, err := d.timelineItem(ctx, it.Position, req.GetReveal())
+		if err != nil {
+			return nil, ledgerrpc.Error(err)
+		}
+		res.Items = append(res.Items, item)
+	}
+	return res, nil
+}
+
+func (d *Decider) timelineItem(ctx context.Context, at ledger.Position, reveal bool) (*consentv1.TimelineItem, error) {
+	e, err := d.Reader.Entry(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	f := e.Fact()
+	item := &consentv1.TimelineItem{Position: uint64(at), RecordedAt: timestamppb.New(e.RecordedAt), Earliest: f.GetEarliest(), Latest: f.GetLatest(),
+		Kind: string(ledger.KindOf(f)), Sellers: f.GetSellers(), Source: f.GetSource(), Summary: summary(f), EntryId: e.ID.String()}
+	full, erased, err := d.Reader.Open(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if item.Erased = erased; reveal {
+		item.Personal = personal(full)
+	}
+	return item, nil
+}
+
+// Service serves DecisionService.
+func (d *Decider) Service() consentv1connect.DecisionServiceHandler { return decisions{d} }
+
+type decisions struct{ *Decider }
+
+func (s decisions) Check(ctx context.Context, req *connect.Request[consentv1.CheckRequest]) (*connect.Response[consentv1.CheckResponse], error) {
+	return respond(s.Decider.Check(ctx, req.Msg))
+}
+
+func (s decisions) CheckBatch(ctx context.Context, req *connect.Request[consentv1.CheckBatchRequest]) (*connect.Response[consentv1.CheckBatchResponse], error) {
+	return respond(s.Decider.CheckBatch(ctx, req.Msg))
+}
+
+func (s decisions) Timeline(ctx context.Context, req *connect.Request[consentv1.TimelineRequest]) (*connect.Response[consentv1.TimelineResponse], error) {
+	return respond(s.Decider.Timeline(ctx, req.Msg))
+}
+
+func (s decisions) Scrub(ctx context.Context, st *connect.BidiStream[consentv1.ScrubRequest, consentv1.ScrubResponse]) error {
+	var question *consentv1.Question
+	var region string
+	for {
+		req, err := st.Receive()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if question == nil {
+			if question, region = req.GetQuestion(), req.GetDefaultRegion(); question == nil {
+				return ledgerrpc.Error(&ledger.InvalidError{Field: "question", Problem: "is missing in the first message", Fix: "send the campaign first"})
+			}
+			question = proto.CloneOf(question)
+		}
+		res, err := s.scrubRows(ctx, question, region, req.GetNumbers())
+		if err != nil {
+			return ledgerrpc.Error(err)
+		}
+		if err := st.Send(res); err != nil {
+			return err
+		}
+	}
+}
+
+// respond wraps a result for Connect.
+func respond[T any](m *T, err error) (*connect.Response[T], error) {
+	if err != nil {
+		return nil, err
+	}
+	return connect.NewResponse(m), nil
+}
