@@ -12,6 +12,7 @@
 //
 //	suppression.go  states, folding, keys, the projection
 //	fact.go         what one fact says: a state of its own
+//	grade.go        grants: grade, evidence, end
 //	scope.go        channels and purposes as bit masks
 //	registers.go    the registers and how they join
 //	encoding.go     the bytes of a state
@@ -43,7 +44,9 @@ type Input struct {
 	EntryID []byte
 	// Content is the keyed hash of the fact as declared: the last tie-break.
 	Content []byte
-	// Fact is the clear part, with `earliest` and `latest` set by the writer.
+	// Fact is the clear part as the writer stores it: `earliest` and `latest` set,
+	// the lists of scopes filled. Here a gap in what permits covers nothing, and one
+	// in what forbids covers everything.
 	Fact *consentv1.Fact
 	// SealedFields are the paths of the fields that were sealed ("21.5.3"). Only
 	// grants need them: they tell whether evidence is held.
@@ -125,7 +128,8 @@ func FoldAt(at time.Time, facts iter.Seq[Input]) States {
 
 // Sellers names the states a fact goes to, sorted: the sellers it names, or
 // ledger.All if it names none. What permits and names none goes nowhere, except
-// that a message may be closed for all sellers as it came. An erasure goes to ledger.All and ends every other state of its number.
+// that a message may be closed for all sellers as it came. An erasure goes to
+// ledger.All and ends every other state of its number.
 func Sellers(f *consentv1.Fact) []string {
 	named := f.GetSellers()
 	switch {

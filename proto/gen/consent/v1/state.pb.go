@@ -49,9 +49,9 @@ type SuppressionState struct {
 	Preferences []*PreferenceRegister `protobuf:"bytes,9,rep,name=preferences,proto3" json:"preferences,omitempty"`
 	// Messages nobody has understood yet, or that somebody has since read.
 	Unclear []*UnclearRegister `protobuf:"bytes,10,rep,name=unclear,proto3" json:"unclear,omitempty"`
-	// The newest pause.
+	// The newest pause. Not used: pauses are a seller's and not a number's.
 	Paused *TimeSpan `protobuf:"bytes,11,opt,name=paused,proto3" json:"paused,omitempty"`
-	// The newest resumption.
+	// The newest resumption. Not used, as above.
 	Resumed *TimeSpan `protobuf:"bytes,12,opt,name=resumed,proto3" json:"resumed,omitempty"`
 	// The erasure, if this number's person was erased; a confirmed grant lifts it.
 	Erased        *TimeSpan `protobuf:"bytes,13,opt,name=erased,proto3" json:"erased,omitempty"`
@@ -505,7 +505,8 @@ type MarkRegister struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The kind.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	// What it says, in the kind's own words.
+	// What it says, in the kind's own words; a location is its region, a blank and
+	// its time zone.
 	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
 	// When.
 	Time *TimeSpan `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
@@ -642,9 +643,9 @@ type UnclearRegister struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Entry id of the message.
 	EntryId []byte `protobuf:"bytes,1,opt,name=entry_id,json=entryId,proto3" json:"entry_id,omitempty"`
-	// The message itself has been folded.
+	// The message itself has been folded, and nobody has read it.
 	Opened bool `protobuf:"varint,2,opt,name=opened,proto3" json:"opened,omitempty"`
-	// A person has read it. Once closed it stays closed.
+	// A person has read it. Once closed it stays closed, and only its id is kept.
 	Closed bool `protobuf:"varint,3,opt,name=closed,proto3" json:"closed,omitempty"`
 	// When the message came.
 	Time *TimeSpan `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
