@@ -59,6 +59,10 @@ func TestParseIsStrict(t *testing.T) {
 		{"two documents", "    basis: OK_EXEMPT\n", "    basis: OK_EXEMPT\n---\nid: x\n", "one YAML document"},
 		{"no rules", small[strings.Index(small, "permit:"):], "", "holds no rule"},
 		{"consent without levels", "permit:", "consent:", "[15:5]"},
+		{"tag", "[survey]", "!survey", "small.yaml:14: tag: a pack is written without tags"},
+		{"anchor and alias", "[survey]", "&p [survey]\n    where: *p", "small.yaml:14: anchor: "},
+		{"merged key", "    says: One rule.", "    <<: {says: One rule.}", "small.yaml:9: mergekey: "},
+		{"nothing", small, "", "small.yaml"},
 		{"not YAML", "id: small", "id: [", "small.yaml"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

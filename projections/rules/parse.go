@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,27 +24,42 @@ const always = "always"
 // an impossible day, two versions of a rule that overlap are errors that name file
 // and line. The file is named after the pack.
 func Parse(name string, raw []byte) (*Pack, error) {
-	p := &Pack{hash: sha256.Sum256(raw)}
-	dec := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict())
-	if err := dec.Decode(p); err != nil {
-		return nil, fmt.Errorf("rules: %s: %w", name, err)
-	}
-	if err := dec.Decode(&struct{}{}); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("rules: %s: a pack is one YAML document", name)
-	}
-	v := validator{name: name}
-	file, err := parser.ParseBytes(raw, 0)
+	p, v, err := decode(name, raw)
 	if err != nil {
-		return nil, fmt.Errorf("rules: %s: %w", name, err)
+		return nil, fmt.Errorf("rules: %w", err)
 	}
-	v.file = file
 	v.pack(p)
 	if len(v.problems) > 0 {
 		return nil, fmt.Errorf("rules: %w", errors.Join(v.problems...))
 	}
+	p.hash = sha256.Sum256(raw)
 	p.use = &consentv1.PackUse{Id: p.ID, Version: p.Version, Sha256: p.SHA256()}
 	p.compile()
 	return p, nil
+}
+
+// decode is all that touches the YAML library, which panics on some text that is
+// no YAML (found by fuzzing: a tag before a missing list). Packs of sellers are
+// not ours, so that must not end the process.
+func decode(name string, raw []byte) (p *Pack, v *validator, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%s: cannot be read as YAML: %v", name, r)
+		}
+	}()
+	file, err := parser.ParseBytes(raw, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	v = &validator{name: name, file: file}
+	if err := v.plain(); err != nil {
+		return nil, nil, err
+	}
+	p = &Pack{}
+	if err := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict()).Decode(p); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return p, v, nil
 }
 
 // validator gathers every problem of one file.
@@ -53,6 +67,29 @@ type validator struct {
 	name     string
 	file     *ast.File
 	problems []error
+}
+
+// plain refuses what makes a pack hard to read: several documents, tags, anchors,
+// aliases, merged keys.
+func (v *validator) plain() error {
+	if len(v.file.Docs) != 1 || v.file.Docs[0].Body == nil {
+		return fmt.Errorf("%s: a pack is one YAML document", v.name)
+	}
+	ast.Walk(v, v.file.Docs[0])
+	return errors.Join(v.problems...)
+}
+
+// Visit implements ast.Visitor for plain.
+func (v *validator) Visit(n ast.Node) ast.Visitor {
+	if n == nil {
+		return nil
+	}
+	switch n.Type() {
+	case ast.TagType, ast.AnchorType, ast.AliasType, ast.MergeKeyType:
+		v.problems = append(v.problems, fmt.Errorf("%s:%d: %s: a pack is written without tags, anchors and aliases",
+			v.name, n.GetToken().Position.Line, strings.ToLower(n.Type().String())))
+	}
+	return v
 }
 
 // line finds where something stands; the nearest of its parents that exists.
