@@ -146,7 +146,7 @@ func (j *JetStream) firstAfter(ctx context.Context, after ledger.Position) (uint
 	if err != nil {
 		return 0, err
 	}
-	lo, hi := info.State.FirstSeq, info.State.LastSeq+1
+	lo, hi := max(info.State.FirstSeq, 1), info.State.LastSeq+1 // an empty stream says 0 for both
 	for lo < hi {
 		mid := lo + (hi-lo)/2
 		b, err := j.at(ctx, mid)
