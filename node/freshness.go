@@ -22,7 +22,8 @@ type freshness struct {
 
 	mu        sync.Mutex
 	asked     time.Duration   // when the newest answered question was asked
-	answered  bool            // there was one
+	answered  chan struct{}   // closed and replaced at each answer
+	ever      bool            // there was one
 	appliedAt ledger.Position // by the slowest projection
 	waiting   []marker        // durable and not yet applied, oldest first
 }
@@ -33,7 +34,9 @@ type marker struct {
 	seen time.Duration
 }
 
-func newFreshness() *freshness { return &freshness{start: time.Now()} }
+func newFreshness() *freshness {
+	return &freshness{start: time.Now(), answered: make(chan struct{})}
+}
 
 // tailer asks the ledger's leader for its tail.
 type tailer interface {
@@ -52,7 +55,9 @@ func (f *freshness) run(ctx context.Context, log tailer) error {
 		cancel()
 		if err == nil {
 			f.mu.Lock()
-			f.asked, f.answered = asked, true
+			f.asked, f.ever = asked, true
+			close(f.answered)
+			f.answered = make(chan struct{})
 			f.mu.Unlock()
 		}
 		select {
@@ -67,7 +72,26 @@ func (f *freshness) run(ctx context.Context, log tailer) error {
 func (f *freshness) fresh() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.answered && time.Since(f.start)-f.asked < tailAgeMax
+	return f.isFresh()
+}
+
+func (f *freshness) isFresh() bool { return f.ever && time.Since(f.start)-f.asked < tailAgeMax }
+
+// wait is fresh, but gives the ledger until ctx ends to answer.
+func (f *freshness) wait(ctx context.Context) bool {
+	for {
+		f.mu.Lock()
+		fresh, answered := f.isFresh(), f.answered
+		f.mu.Unlock()
+		if fresh {
+			return true
+		}
+		select {
+		case <-answered:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // applied is told how far the slowest projection is.

@@ -20,7 +20,7 @@ import (
 // decider is how this node answers questions.
 func (n *Node) decider() *rpc.Decider {
 	return &rpc.Decider{Runner: n.runner, Reader: n.reader, Listing: n.listing, Registry: n.registry, Packs: n.packs, Keys: n.keys,
-		Acked: n.writer.Acked, Fresh: n.fresh.fresh, Now: n.cfg.Clock.Wall, Observe: n.metrics.decided}
+		Acked: n.writer.Acked, Fresh: n.fresh.wait, Now: n.cfg.Clock.Wall, Observe: n.metrics.decided}
 }
 
 // ledgerService is how this node records.
@@ -130,3 +130,11 @@ func (n *Node) BytesPerEntry() int {
 	}
 	return sum / count
 }
+
+// StateHash hashes every projection.
+func (n *Node) StateHash(ctx context.Context) (map[string]ledger.Hash, error) {
+	return n.runner.StateHash(ctx)
+}
+
+// Rebuild folds all projections anew.
+func (n *Node) Rebuild(ctx context.Context) error { return n.runner.Rebuild(ctx, nil) }

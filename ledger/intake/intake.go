@@ -56,6 +56,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	c, err := w.js.CreateOrUpdateConsumer(ctx, stream.IntakeStream, jetstream.ConsumerConfig{
 		Durable: consumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: redeliverAfter, MaxAckPending: messagesOpenMax, MaxDeliver: -1,
 	})
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("intake: %w", err)
 	}

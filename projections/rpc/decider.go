@@ -45,8 +45,9 @@ type Decider struct {
 	Keys     *seal.Keyring
 	// Acked is the last durable position.
 	Acked func() ledger.Position
-	// Fresh tells whether the ledger's leader answered lately (DESIGN 5).
-	Fresh func() bool
+	// Fresh tells whether the ledger's leader answered lately (DESIGN 5); it may
+	// wait for that until ctx ends.
+	Fresh func(ctx context.Context) bool
 	// Now is the clock for questions without an instant.
 	Now func() time.Time
 	// Observe is told of every decision.
@@ -79,11 +80,11 @@ func (d *Decider) decide(ctx context.Context, qs []*consentv1.Question, a asking
 	}
 	now := d.Now()
 	out := make([]*consentv1.Decision, len(qs))
-	if !d.Fresh() {
-		return d.allBlocked(out, qs, a, rules.CodeStateStale, now), nil
-	}
 	wait, cancel := context.WithTimeout(ctx, applyWait)
 	defer cancel()
+	if !d.Fresh(wait) {
+		return d.allBlocked(out, qs, a, rules.CodeStateStale, now), nil
+	}
 	err := d.Runner.Read(wait, need, func(v runner.View) error {
 		listed, lists := d.Listing.Snapshot(), d.Registry.Snapshot()
 		if listed.Position < v.Position || lists.Position < v.Position { // a rebuild has just emptied it: it knows no pause
