@@ -1,0 +1,42 @@
+# The short names of what is done here often. CI is .ci/run; nothing decides here.
+
+# How long `soak` fuzzes each function, and how often it tries each property.
+FUZZTIME ?= 30s
+CHECKS ?= 2000
+
+.PHONY: build test ci lint generate soak bench help
+
+help: ## this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/\t/'
+
+build: ## bin/consent
+	go build -trimpath -o bin/consent ./cmd/consent
+
+test: ## the tests of the README
+	go test ./...
+
+ci: ## everything that decides whether work lands
+	bash .ci/run
+
+lint: ## format, vet, staticcheck, generated code, buf, tidy modules
+	bash .ci/run lint
+
+generate: ## proto/gen anew, with the pinned generators
+	bash .ci/run generate
+
+soak: ## the race detector, each property CHECKS times, each fuzz function for FUZZTIME
+	go test -race -timeout 60m ./...
+	RAPID_CHECKS=$(CHECKS) go test -timeout 60m ./...
+	@set -e; for p in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "== $$p $$f"; \
+			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+		done; \
+	done
+
+bench: ## Go benchmarks, then the program's own: trust ratios within one run only
+	go test -run '^$$' -bench . -benchtime 1s ./...
+	go run ./cmd/consent bench append
+	go run ./cmd/consent bench check
+	go run ./cmd/consent bench scrub
+	go run ./cmd/consent bench rebuild
