@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
+	"github.com/consent-ledger/consent-ledger/consumers/client"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// questionFlags name what is asked about, for checks and scrubs alike.
+type questionFlags struct {
+	campaign, seller, channel, purpose, programme string
+	at, asOf                                      string
+}
+
+func (f *questionFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.campaign, "campaign", "", "a registered campaign; it stands for the next four")
+	c.Flags().StringVar(&f.seller, "seller", "", "in whose name")
+	c.Flags().StringVar(&f.channel, "channel", "", strings.Join(words(channelWords), ", "))
+	c.Flags().StringVar(&f.purpose, "purpose", "", strings.Join(words(purposeWords), ", "))
+	c.Flags().StringVar(&f.programme, "programme", "", "within which programme; default none: a revocation of any then counts")
+	c.Flags().StringVar(&f.at, "at", "", "the instant of the contact, RFC 3339; default now")
+	c.Flags().StringVar(&f.asOf, "as-of", "", "use only what was recorded by then, RFC 3339; default everything")
+}
+
+func (f *questionFlags) question() (*consentv1.Question, error) {
+	q := &consentv1.Question{Campaign: f.campaign, Seller: f.seller, Programme: f.programme}
+	if f.campaign != "" && (f.seller != "" || f.channel != "" || f.purpose != "" || f.programme != "") {
+		return nil, usagef("--campaign stands for seller, channel, purpose and programme; give one or the other")
+	}
+	if f.campaign == "" {
+		if f.seller == "" || f.channel == "" || f.purpose == "" {
+			return nil, usagef("say what the contact is: --campaign C, or --seller S --channel c --purpose p")
+		}
+		channel, ok := numberOf(channelWords, f.channel)
+		if !ok {
+			return nil, unknownWord("--channel", f.channel, words(channelWords))
+		}
+		purpose, ok := numberOf(purposeWords, f.purpose)
+		if !ok {
+			return nil, unknownWord("--purpose", f.purpose, words(purposeWords))
+		}
+		q.Channel, q.Purpose = consentv1.Channel(channel), consentv1.Purpose(purpose)
+	}
+	var err error
+	if q.At, err = instant("at", f.at); err != nil {
+		return nil, err
+	}
+	q.AsOf, err = instant("as-of", f.asOf)
+	return q, err
+}
+
+func checkCommand(g *globals) *cobra.Command {
+	var f questionFlags
+	var atLeast uint64
+	var reveal bool
+	c := &cobra.Command{
+		Use:   "check NUMBER (--campaign C | --seller S --channel c --purpose p)",
+		Short: "Ask whether one contact may be made",
+		Long: `Ask whether one contact may be made. Exit code 0 is ALLOW, 3 BLOCK, 4 not ready or
+unknown: treat everything but 0 as BLOCK. The answer counts everything this server
+acknowledged before it was asked.`,
+		Example: `  consent check +12025550143 --campaign spring
+  consent check +12025550143 --seller acme --channel sms --purpose marketing -o json
+  consent check +12025550143 --campaign spring --at 2026-07-01T21:30:00-04:00
+  consent check +12025550143 --campaign spring --at-least 4711 && dial`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			q, err := f.question()
+			if err != nil {
+				return err
+			}
+			q.Number = args[0]
+			return g.with(c, func(ctx context.Context, cl *client.Client) error {
+				res, err := cl.Decisions.Check(ctx, connect.NewRequest(&consentv1.CheckRequest{Question: q, AtLeast: atLeast, DefaultRegion: g.region, Reveal: reveal}))
+				if err != nil {
+					return err
+				}
+				if err := g.writeDecision(c.OutOrStdout(), res.Msg.GetDecision()); err != nil {
+					return err
+				}
+				if res.Msg.GetDecision().GetVerdict() != consentv1.Verdict_VERDICT_ALLOW {
+					return &exitError{code: exitBlock}
+				}
+				return nil
+			})
+		},
+	}
+	f.add(c)
+	c.Flags().Uint64Var(&atLeast, "at-least", 0, "answer only after this position is applied")
+	c.Flags().BoolVar(&reveal, "reveal", false, "show the number in clear")
+	return c
+}
+
+// writeDecision writes the verdict with every reason on its first line.
+func (g *globals) writeDecision(w io.Writer, d *consentv1.Decision) error {
+	if !g.human() {
+		return g.document(w, messageJSON(d))
+	}
+	allow := d.GetVerdict() == consentv1.Verdict_VERDICT_ALLOW
+	codes := make([]string, len(d.GetReasons()))
+	for i, r := range d.GetReasons() {
+		codes[i] = r.GetCode()
+	}
+	head := "BLOCK"
+	if allow {
+		head, codes = "ALLOW", append([]string{d.GetBasis()}, codes...)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s  %s\n", head, strings.Join(codes, ", "), d.GetNumber())
+	for _, r := range d.GetReasons() {
+		fmt.Fprintf(&b, "  %s: %s", r.GetCode(), r.GetText())
+		if r.GetCitation() != "" {
+			fmt.Fprintf(&b, " [%s]", r.GetCitation())
+		}
+		if r.GetFix() != "" {
+			fmt.Fprintf(&b, "\n    what helps: %s", r.GetFix())
+		}
+		b.WriteByte('\n')
+	}
+	fmt.Fprintf(&b, "  true at position %d, for %s", d.GetPosition(), shown(d.GetAt()))
+	if t := d.GetNextAllowedAt(); t != nil && !allow {
+		fmt.Fprintf(&b, "; allowed from %s at the earliest", shown(t))
+	}
+	if t := d.GetValidUntil(); t != nil {
+		fmt.Fprintf(&b, "; holds until %s", shown(t))
+	}
+	b.WriteByte('\n')
+	for _, l := range d.GetLists() {
+		fmt.Fprintf(&b, "  list %s of %s: %s\n", l.GetRegistry(), firstOf(l.GetVersionDate(), "(not loaded)"), listedWord(l.GetListed()))
+	}
+	for _, p := range d.GetPacks() {
+		fmt.Fprintf(&b, "  rules %s %s\n", p.GetId(), p.GetVersion())
+	}
+	if d.GetUnassigned() {
+		b.WriteString("  no numbering plan we know assigns this number\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func listedWord(listed bool) string {
+	if listed {
+		return "listed"
+	}
+	return "not listed"
+}

@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/consent-ledger/consent-ledger/consumers/client"
+	"github.com/consent-ledger/consent-ledger/consumers/crm"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+func importCommand(g *globals) *cobra.Command {
+	c := &cobra.Command{Use: "import", Short: "Import facts of a customer system, or a registry's list"}
+	c.AddCommand(importFactsCommand(g), importRegistryCommand(g))
+	return c
+}
+
+// importFlags of import facts.
+type importFlags struct {
+	mapFile, rejects   string
+	historical, dryRun bool
+}
+
+func importFactsCommand(g *globals) *cobra.Command {
+	var f importFlags
+	c := &cobra.Command{
+		Use:   "facts FILE.{csv,jsonl}",
+		Short: "Import facts of a customer system",
+		Long: `Import facts of a customer system. A row that cannot be recorded goes to --rejects
+with its line and the reason; good rows are kept. The same file again adds nothing,
+so after any failure import it again. Columns: docs/reference/csv.md.`,
+		Example: `  consent import facts consents.csv --rejects rejects.csv
+  consent import facts export.csv --map hubspot.yaml --default-region GB --dry-run
+  consent import facts old-list.csv --historical`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return g.with(c, func(ctx context.Context, cl *client.Client) error { return g.importFacts(ctx, c, cl, args[0], f) })
+		},
+	}
+	c.Flags().StringVar(&f.mapFile, "map", "", "YAML that renames columns and words")
+	c.Flags().StringVar(&f.rejects, "rejects", "", "CSV file for rows that were not recorded; overwritten")
+	c.Flags().BoolVar(&f.historical, "historical", false, "taken over from older records: every revocation that is not historical itself beats these grants")
+	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would happen; record nothing")
+	return c
+}
+
+func (g *globals) importFacts(ctx context.Context, c *cobra.Command, cl *client.Client, path string, f importFlags) (err error) {
+	r, err := openFacts(g, path, f)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	sender := cl.NewSender(ctx, client.SenderOptions{DefaultRegion: g.region, DryRun: f.dryRun})
+	defer sender.Close()
+	if _, err := sender.Send(ctx, nil); err != nil {
+		return err // no server, or a wrong key: said at once, not after eight attempts
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	p := newProgress(c.ErrOrStderr(), "imported", info.Size())
+	o := crm.ImportOptions{Progress: func(at crm.Progress) { p.to(at.Bytes, at.Rows) }}
+	if f.rejects != "" {
+		out, err := os.Create(f.rejects)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, out.Close()) }()
+		if o.Rejects, err = crm.NewRejects(out, r.Header()); err != nil {
+			return err
+		}
+	}
+	sum, err := crm.Import(ctx, r, factSender{sender}, o)
+	p.finish()
+	if werr := g.writeSummary(c, sum, f); werr != nil && err == nil {
+		err = werr
+	}
+	if err == nil && sum.Rejected > 0 && sum.Added+sum.Duplicates+sum.Inbox == 0 {
+		err = errors.New("no row could be recorded")
+		if f.rejects == "" {
+			err = &hinted{err, "name a file with --rejects to see why"}
+		}
+	}
+	return err
+}
+
+func openFacts(g *globals, path string, f importFlags) (*crm.Reader, error) {
+	o := crm.Options{DefaultRegion: g.region, Historical: f.historical}
+	if f.mapFile != "" {
+		text, err := os.ReadFile(f.mapFile)
+		if err != nil {
+			return nil, err
+		}
+		if o.Map, err = crm.ParseMap(text); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.mapFile, err)
+		}
+	}
+	return crm.Open(path, o)
+}
+
+func (g *globals) writeSummary(c *cobra.Command, sum crm.Summary, f importFlags) error {
+	if sum.Rejected > 0 && f.rejects == "" {
+		fmt.Fprintf(c.ErrOrStderr(), "consent: %d rows were rejected\nconsent: hint: import the same file again with --rejects OUT to see why; nothing is added twice\n", sum.Rejected)
+	}
+	if sum.Inbox > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "consent: %d possible stops must be read by a person\nconsent: hint: consent inbox list\n", sum.Inbox)
+	}
+	if !g.human() {
+		doc, err := jsonOf(sum)
+		if err != nil {
+			return err
+		}
+		return g.document(c.OutOrStdout(), doc)
+	}
+	added := "added"
+	if f.dryRun {
+		added = "would be added"
+	}
+	_, err := fmt.Fprintf(c.OutOrStdout(), "%d rows: %d %s, %d recorded before, %d rejected, %d in the inbox, %d unknown\n",
+		sum.Rows, sum.Added, added, sum.Duplicates, sum.Rejected, sum.Inbox, sum.Unknown)
+	return err
+}
+
+// factSender fits the client's sender to crm's: what another attempt cannot mend
+// ends the import, and an outcome that says "not now" or "nobody knows" is no
+// outcome yet.
+type factSender struct{ *client.Sender }
+
+func (s factSender) Send(ctx context.Context, facts []*consentv1.Fact) ([]*consentv1.Outcome, error) {
+	out, err := s.Sender.Send(ctx, facts)
+	if errors.Is(err, client.ErrKey) || errors.Is(err, client.ErrInvalid) || errors.Is(err, client.ErrDamaged) {
+		return nil, fmt.Errorf("%w: %w", crm.ErrPermanent, err)
+	}
+	for i, o := range out {
+		switch o.GetRefusal().GetCode() {
+		case "NOT_READY", "INTERNAL":
+			out[i] = &consentv1.Outcome{}
+		case "LEDGER_INTEGRITY":
+			return nil, fmt.Errorf("%w: %w", crm.ErrPermanent, client.RefusalError(o.GetRefusal()))
+		}
+	}
+	return out, err
+}
+
+const registryChunk = 1 << 20
+
+func importRegistryCommand(g *globals) *cobra.Command {
+	var file consentv1.RegistryFile
+	c := &cobra.Command{
+		Use:   "registry --registry R FILE…",
+		Short: "Import a registry's list",
+		Long: `Import a registry's list, such as the national Do-Not-Call list. All files together
+are one version of the list. The day of the list counts, not that of the import: an
+over-age list blocks. Without --licensee it serves all sellers.`,
+		Example: "  consent import registry --registry us_national_dnc --version-date 2026-03-01 202.txt 415.txt",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return g.with(c, func(ctx context.Context, cl *client.Client) error {
+				return g.importRegistry(ctx, c, cl, &file, args)
+			})
+		},
+	}
+	c.Flags().StringVar(&file.Registry, "registry", "", "the list: us_national_dnc …")
+	c.Flags().StringVar(&file.VersionDate, "version-date", "", "the day of the list, YYYY-MM-DD; default: from the file's name")
+	c.Flags().StringSliceVar(&file.Licensees, "licensee", nil, "sellers licensed for it; default all")
+	return needs(c, "registry")
+}
+
+func (g *globals) importRegistry(ctx context.Context, c *cobra.Command, cl *client.Client, about *consentv1.RegistryFile, paths []string) error {
+	var total, sent int64
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		total += info.Size()
+	}
+	p := newProgress(c.ErrOrStderr(), "sent", total)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream := cl.Ledger.LoadRegistry(ctx)
+	for _, path := range paths {
+		first := &consentv1.RegistryFile{Registry: about.GetRegistry(), VersionDate: about.GetVersionDate(), Licensees: about.GetLicensees(), Name: filepath.Base(path)}
+		err := sendFile(path, first, func(req *consentv1.LoadRegistryRequest) error {
+			sent += int64(len(req.GetChunk()))
+			p.to(sent, 0)
+			return stream.Send(req)
+		})
+		if errors.Is(err, io.EOF) {
+			break // the answer says why
+		}
+		if err != nil {
+			return err
+		}
+	}
+	res, err := stream.CloseAndReceive()
+	p.finish()
+	if err != nil {
+		return err
+	}
+	if !g.human() {
+		return g.document(c.OutOrStdout(), messageJSON(res.Msg))
+	}
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%s of %s: %d numbers, %d lines that could not be read; recorded at position %d\n",
+		about.GetRegistry(), res.Msg.GetVersionDate(), res.Msg.GetRows(), res.Msg.GetMalformed(), res.Msg.GetReceipt().GetPosition())
+	if lines := res.Msg.GetMalformedLines(); len(lines) > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "consent: unreadable lines: %d\n", lines)
+	}
+	return err
+}
+
+// sendFile sends a file in chunks; an empty one still sends its description.
+func sendFile(path string, about *consentv1.RegistryFile, send func(*consentv1.LoadRegistryRequest) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	buf := make([]byte, registryChunk)
+	for {
+		n, err := io.ReadFull(f, buf)
+		if n > 0 || about != nil {
+			if serr := send(&consentv1.LoadRegistryRequest{File: about, Chunk: buf[:n]}); serr != nil {
+				return serr
+			}
+			about = nil
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(path), err)
+		}
+	}
+}

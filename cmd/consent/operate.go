@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
+	"github.com/consent-ledger/consent-ledger/consumers/client"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+func doctorCommand(g *globals) *cobra.Command {
+	var req consentv1.DoctorRequest
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "Examine the ledger and its projections",
+		Long: `Examine the ledger and its projections, and say what helps. Exit code 5 means that
+the ledger's integrity is broken; other problems are listed and leave it 0.`,
+		Example: "  consent doctor\n  consent doctor --state-hash -o json\n  consent doctor --confirm-clock",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return g.with(c, func(ctx context.Context, cl *client.Client) error {
+				res, err := cl.Ledger.Doctor(ctx, connect.NewRequest(&req))
+				if err != nil {
+					return err
+				}
+				if err := g.writeDoctor(c.OutOrStdout(), res.Msg); err != nil {
+					return err
+				}
+				if i := res.Msg.GetIntegrity(); i != "OK" {
+					return verificationError(fmt.Errorf("the ledger's integrity is broken: %s", firstOf(i, "not stated")))
+				}
+				return nil
+			})
+		},
+	}
+	c.Flags().BoolVar(&req.StateHash, "state-hash", false, "also read all projections and give their state hashes")
+	c.Flags().BoolVar(&req.ConfirmClock, "confirm-clock", false, "you have looked at the clock and vouch for it: grants are taken again")
+	return c
+}
+
+func (g *globals) writeDoctor(w io.Writer, d *consentv1.DoctorResponse) error {
+	if !g.human() {
+		return g.document(w, messageJSON(d))
+	}
+	fmt.Fprintf(w, "position %d, integrity %s, durability %s, %d open inbox items\n", d.GetPosition(), d.GetIntegrity(),
+		wordOf(d.GetDurability().Descriptor(), d.GetDurability().Number()), d.GetInbox())
+	rows := [][]string{{"PROJECTION", "APPLIED", "STATE HASH"}}
+	for _, name := range slices.Sorted(maps.Keys(d.GetApplied())) {
+		rows = append(rows, []string{name, fmt.Sprint(d.GetApplied()[name]), d.GetStateHash()[name]})
+	}
+	if err := table(w, rows); err != nil {
+		return err
+	}
+	if s := d.GetUnregisteredSources(); len(s) > 0 {
+		fmt.Fprintf(w, "sources that report without being registered: %s (consent source add ID)\n", printable(strings.Join(s, ", ")))
+	}
+	for _, p := range d.GetProblems() {
+		fmt.Fprintln(w, "problem:", printable(p))
+	}
+	if len(d.GetProblems()) == 0 {
+		fmt.Fprintln(w, "no problems")
+	}
+	return nil
+}
+
+func rebuildCommand(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rebuild",
+		Short: "Delete all projections and fold the ledger anew",
+		Long: `Delete all projections and fold the ledger anew. It ends with the state hashes: they
+are the same as before, or one of the two states was wrong. Checks BLOCK meanwhile.`,
+		Example: "  consent rebuild",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return g.with(c, func(ctx context.Context, cl *client.Client) error { return g.rebuild(ctx, c, cl) })
+		},
+	}
+}
+
+func (g *globals) rebuild(ctx context.Context, c *cobra.Command, cl *client.Client) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := cl.Ledger.Rebuild(ctx, connect.NewRequest(&consentv1.RebuildRequest{}))
+	if err != nil {
+		return err
+	}
+	defer func() { cancel(); _ = stream.Close() }()
+	var last *consentv1.RebuildResponse
+	var p *progress
+	for stream.Receive() {
+		last = stream.Msg()
+		if p == nil {
+			p = newProgress(c.ErrOrStderr(), "folded", -1)
+			defer p.finish()
+		}
+		p.to(int64(last.GetPosition()), int(last.GetPosition()))
+	}
+	if err := stream.Err(); err != nil {
+		return err
+	}
+	if last == nil || len(last.GetStateHash()) == 0 {
+		return errors.New("the rebuild broke off; the server goes on by itself after a restart")
+	}
+	if !g.human() {
+		return g.document(c.OutOrStdout(), messageJSON(last))
+	}
+	fmt.Fprintf(c.OutOrStdout(), "rebuilt up to position %d\n", last.GetPosition())
+	rows := [][]string{{"PROJECTION", "STATE HASH"}}
+	for _, name := range slices.Sorted(maps.Keys(last.GetStateHash())) {
+		rows = append(rows, []string{name, last.GetStateHash()[name]})
+	}
+	return table(c.OutOrStdout(), rows)
+}
+
+func versionCommand(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Say which version this is",
+		Example: "  consent version -o json",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := g.checkOutput(); err != nil {
+				return err
+			}
+			if !g.human() {
+				doc, err := jsonOf(struct {
+					Version string `json:"version"`
+					Go      string `json:"go"`
+					OS      string `json:"os"`
+					Arch    string `json:"arch"`
+				}{version(), runtime.Version(), runtime.GOOS, runtime.GOARCH})
+				if err != nil {
+					return err
+				}
+				return g.document(c.OutOrStdout(), doc)
+			}
+			_, err := fmt.Fprintf(c.OutOrStdout(), "consent %s, %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+}
