@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -110,7 +111,10 @@ func (g *globals) writeDecision(w io.Writer, d *consentv1.Decision) error {
 	}
 	head := "BLOCK"
 	if allow {
-		head, codes = "ALLOW", append([]string{d.GetBasis()}, codes...)
+		head = "ALLOW"
+		if !slices.Contains(codes, d.GetBasis()) {
+			codes = append([]string{d.GetBasis()}, codes...)
+		}
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s  %s\n", head, strings.Join(codes, ", "), d.GetNumber())
@@ -133,7 +137,7 @@ func (g *globals) writeDecision(w io.Writer, d *consentv1.Decision) error {
 	}
 	b.WriteByte('\n')
 	for _, l := range d.GetLists() {
-		fmt.Fprintf(&b, "  list %s of %s: %s\n", l.GetRegistry(), firstOf(l.GetVersionDate(), "(not loaded)"), listedWord(l.GetListed()))
+		fmt.Fprintf(&b, "  list %s: %s\n", l.GetRegistry(), listWord(l))
 	}
 	for _, p := range d.GetPacks() {
 		fmt.Fprintf(&b, "  rules %s %s\n", p.GetId(), p.GetVersion())
@@ -145,9 +149,12 @@ func (g *globals) writeDecision(w io.Writer, d *consentv1.Decision) error {
 	return err
 }
 
-func listedWord(listed bool) string {
-	if listed {
-		return "listed"
+func listWord(l *consentv1.ListUse) string {
+	switch {
+	case l.GetVersionDate() == "":
+		return "not loaded"
+	case l.GetListed():
+		return "listed on " + l.GetVersionDate()
 	}
-	return "not listed"
+	return "not listed on " + l.GetVersionDate()
 }

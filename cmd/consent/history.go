@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -81,6 +82,9 @@ func (g *globals) writeTimeline(w io.Writer, res *consentv1.TimelineResponse) er
 			what += " (erased)"
 		}
 		for _, field := range slices.Sorted(maps.Keys(item.GetPersonal())) {
+			if field == "number" {
+				continue // it stands above
+			}
 			what += fmt.Sprintf("; %s: %s", field, item.GetPersonal()[field])
 		}
 		rows = append(rows, []string{strconv.FormatUint(item.GetPosition(), 10), shown(item.GetRecordedAt()), happened,
@@ -172,6 +176,9 @@ entry's exact bytes stand beside it: its leaf hash is SHA-256 over a zero byte a
 			}
 			return g.with(c, func(ctx context.Context, cl *client.Client) error {
 				res, err := cl.Ledger.GetReceipt(ctx, connect.NewRequest(&req))
+				if errors.Is(err, client.ErrNotFound) {
+					return errors.New("the ledger holds no such entry")
+				}
 				if err != nil {
 					return err
 				}

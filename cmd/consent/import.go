@@ -107,9 +107,9 @@ func openFacts(g *globals, path string, f importFlags) (*crm.Reader, error) {
 
 func (g *globals) writeSummary(c *cobra.Command, sum crm.Summary, f importFlags) error {
 	if sum.Rejected > 0 && f.rejects == "" {
-		fmt.Fprintf(c.ErrOrStderr(), "consent: %d rows were rejected\nconsent: hint: import the same file again with --rejects OUT to see why; nothing is added twice\n", sum.Rejected)
+		fmt.Fprintf(c.ErrOrStderr(), "consent: %d of %d rows cannot be recorded\nconsent: hint: import the same file again with --rejects OUT to see why; nothing is added twice\n", sum.Rejected, sum.Rows)
 	}
-	if sum.Inbox > 0 {
+	if sum.Inbox > 0 && !f.dryRun {
 		fmt.Fprintf(c.ErrOrStderr(), "consent: %d possible stops must be read by a person\nconsent: hint: consent inbox list\n", sum.Inbox)
 	}
 	if !g.human() {

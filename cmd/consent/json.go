@@ -17,8 +17,9 @@ import (
 
 // messageJSON writes a message as the program's JSON: protojson's names, but bare
 // words for enums and plain numbers for 64 bits. Fields are written even if they
-// are empty; absent times are null; other absent messages and fields of a oneof
-// that are not set are left out. Bytes are base64.
+// are empty; absent times are null. Left out are other absent messages, fields of a
+// oneof that are not set, and empty personal fields: in an entry they are not empty
+// but sealed. Bytes are base64.
 func messageJSON(m proto.Message) []byte { return appendMessage(nil, m.ProtoReflect()) }
 
 func appendMessage(b []byte, m protoreflect.Message) []byte {
@@ -29,7 +30,7 @@ func appendMessage(b []byte, m protoreflect.Message) []byte {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		fd := fields.Get(i)
-		if !m.Has(fd) && (fd.HasPresence() && !isTime(fd) || fd.ContainingOneof() != nil) {
+		if !m.Has(fd) && (fd.HasPresence() && !isTime(fd) || fd.ContainingOneof() != nil || isPersonal(fd)) {
 			continue
 		}
 		if b[len(b)-1] != '{' {
@@ -39,6 +40,10 @@ func appendMessage(b []byte, m protoreflect.Message) []byte {
 		b = appendField(b, fd, m)
 	}
 	return append(b, '}')
+}
+
+func isPersonal(fd protoreflect.FieldDescriptor) bool {
+	return proto.HasExtension(fd.Options(), consentv1.E_Personal)
 }
 
 func isTime(fd protoreflect.FieldDescriptor) bool {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -54,8 +55,14 @@ func (g *globals) writeDoctor(w io.Writer, d *consentv1.DoctorResponse) error {
 	fmt.Fprintf(w, "position %d, integrity %s, durability %s, %d open inbox items\n", d.GetPosition(), d.GetIntegrity(),
 		wordOf(d.GetDurability().Descriptor(), d.GetDurability().Number()), d.GetInbox())
 	rows := [][]string{{"PROJECTION", "APPLIED", "STATE HASH"}}
-	for _, name := range slices.Sorted(maps.Keys(d.GetApplied())) {
-		rows = append(rows, []string{name, fmt.Sprint(d.GetApplied()[name]), d.GetStateHash()[name]})
+	names := slices.AppendSeq(slices.Collect(maps.Keys(d.GetApplied())), maps.Keys(d.GetStateHash()))
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		applied := ""
+		if at, ok := d.GetApplied()[name]; ok {
+			applied = strconv.FormatUint(at, 10)
+		}
+		rows = append(rows, []string{name, applied, d.GetStateHash()[name]})
 	}
 	if err := table(w, rows); err != nil {
 		return err

@@ -87,11 +87,14 @@ func inboxListCommand(g *globals) *cobra.Command {
 				}
 				rows := [][]string{{"ID", "RECEIVED", "SOURCE", "STOP?", "POSITION", "REASON", "CONTENT"}}
 				for _, i := range res.Msg.GetItems() {
-					stop := ""
+					stop, at := "", ""
 					if i.GetPossibleStop() {
 						stop = "possible"
 					}
-					rows = append(rows, []string{i.GetId(), shown(i.GetReceivedAt()), i.GetSource(), stop, strconv.FormatUint(i.GetPosition(), 10), i.GetReason(), i.GetContent()})
+					if i.GetPosition() > 0 {
+						at = strconv.FormatUint(i.GetPosition(), 10)
+					}
+					rows = append(rows, []string{i.GetId(), shown(i.GetReceivedAt()), i.GetSource(), stop, at, i.GetReason(), i.GetContent()})
 				}
 				return table(c.OutOrStdout(), rows)
 			})

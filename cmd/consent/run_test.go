@@ -15,6 +15,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -363,5 +364,28 @@ func TestDecode(t *testing.T) {
 	}
 	if code := run(t.Context(), []string{"decode"}, strings.NewReader("no entry"), &out, &errs); code != exitFailed {
 		t.Errorf("exit code %d for what is no entry", code)
+	}
+}
+
+// TestHelpTeaches: every verb that talks to a server explains itself, with an example.
+func TestHelpTeaches(t *testing.T) {
+	g := &globals{}
+	for _, group := range [][]*cobra.Command{recordCommands(g), askCommands(g), runCommands(g)} {
+		for _, c := range group {
+			verbs := c.Commands()
+			if len(verbs) == 0 {
+				verbs = []*cobra.Command{c}
+			}
+			for _, v := range verbs {
+				if v.Short == "" || !strings.Contains(v.Example, "consent ") {
+					t.Errorf("%s: no example", v.CommandPath())
+				}
+			}
+		}
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		if code, stdout, _ := bare(t, "completion", shell); code != 0 || stdout == "" {
+			t.Errorf("completion %s: exit code %d", shell, code)
+		}
 	}
 }
