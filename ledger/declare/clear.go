@@ -1,7 +1,9 @@
 package declare
 
 import (
+	"fmt"
 	"strings"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -13,23 +15,28 @@ import (
 // clearStringBytesMax bounds every string that is stored in clear.
 const clearStringBytesMax = 256
 
-// checkClear keeps phone numbers out of what is stored in clear (promise 8): a
-// string without a personal class may not be long or hold nine digits in a row.
-// In what forbids it moves to the sealed `unread`; elsewhere it refuses the fact.
-func (d *Declared) checkClear() error {
+// checkStrings looks at every string of a fact once. None may be too large, but
+// for a stop's; and phone numbers stay out of what is stored in clear (promise 8):
+// a string without a personal class may not be long or hold nine digits in a row.
+// In what forbids such a string moves to the sealed `unread`; elsewhere it refuses
+// the fact.
+func (d *Declared) checkStrings() error {
 	var bad *ledger.InvalidError
 	walkStrings(d.Fact.ProtoReflect(), func(m protoreflect.Message, fd protoreflect.FieldDescriptor, v string) {
-		if personalClass(fd) != 0 || (len(v) <= clearStringBytesMax && !numberLike(v)) || writtenByProgram(fd) {
-			return
-		}
-		if ledger.NatureOf(d.Kind) == ledger.Forbids {
-			m.Clear(fd)
-			d.widened(string(fd.Name()), v)
-			return
-		}
-		if bad == nil {
-			bad = &ledger.InvalidError{Field: string(fd.Name()), Problem: "is too long or holds nine digits in a row, and it is stored in clear",
-				Fix: "use a word; phone numbers belong in number alone"}
+		if inClear(fd) {
+			if len(v) <= clearStringBytesMax && !numberLike(v) {
+				return
+			}
+			if ledger.NatureOf(d.Kind) == ledger.Forbids {
+				m.Clear(fd)
+				d.widened(string(fd.Name()), v)
+				return
+			}
+			bad = first(bad, &ledger.InvalidError{Field: string(fd.Name()), Problem: "is too long or holds nine digits in a row, and it is stored in clear",
+				Fix: "use a word; phone numbers belong in number alone"})
+		} else if len(v) > PersonalFieldBytesMax && !d.Stop {
+			bad = first(bad, &ledger.InvalidError{Field: string(fd.Name()), Problem: fmt.Sprintf("has %d bytes, at most %d are taken", len(v), PersonalFieldBytesMax),
+				Fix: "keep the recording or document elsewhere and give its reference"})
 		}
 	})
 	if bad != nil {
@@ -37,6 +44,39 @@ func (d *Declared) checkClear() error {
 	}
 	return nil
 }
+
+func first(a, b *ledger.InvalidError) *ledger.InvalidError {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// clearFields are the string fields of facts that are stored as the caller wrote
+// them: neither personal nor the program's own.
+var clearFields = sync.OnceValue(func() map[protoreflect.FieldDescriptor]bool {
+	out, seen := map[protoreflect.FieldDescriptor]bool{}, map[protoreflect.FullName]bool{}
+	var walk func(protoreflect.MessageDescriptor)
+	walk = func(m protoreflect.MessageDescriptor) {
+		if seen[m.FullName()] {
+			return
+		}
+		seen[m.FullName()] = true
+		for i := range m.Fields().Len() {
+			fd := m.Fields().Get(i)
+			switch fd.Kind() {
+			case protoreflect.MessageKind:
+				walk(fd.Message())
+			case protoreflect.StringKind:
+				out[fd] = !fd.IsList() && personalClass(fd) == 0 && !writtenByProgram(fd)
+			}
+		}
+	}
+	walk((&consentv1.Fact{}).ProtoReflect().Descriptor())
+	return out
+})
+
+func inClear(fd protoreflect.FieldDescriptor) bool { return clearFields()[fd] }
 
 // writtenByProgram names clear strings that no caller chooses, or that were
 // checked as an id before hashing.
@@ -60,16 +100,6 @@ func walkStrings(m protoreflect.Message, visit func(protoreflect.Message, protor
 		}
 		return true
 	})
-}
-
-// largestString finds the largest string of a fact.
-func largestString(m protoreflect.Message) (field string, size int) {
-	walkStrings(m, func(_ protoreflect.Message, fd protoreflect.FieldDescriptor, v string) {
-		if len(v) > size {
-			field, size = string(fd.Name()), len(v)
-		}
-	})
-	return field, size
 }
 
 func personalClass(fd protoreflect.FieldDescriptor) consentv1.PersonalClass {

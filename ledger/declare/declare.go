@@ -178,10 +178,10 @@ func unread(f *consentv1.Fact, field, value string) {
 
 // check validates what is new, and widens what forbids.
 func (d *Declared) check(c Catalog) error {
-	if err := d.checkSizes(); err != nil {
+	if err := d.checkStrings(); err != nil {
 		return err
 	}
-	if err := d.checkClear(); err != nil {
+	if err := d.checkSize(); err != nil {
 		return err
 	}
 	switch ledger.NatureOf(d.Kind) {
@@ -198,17 +198,10 @@ func (d *Declared) check(c Catalog) error {
 	}
 }
 
-// checkSizes refuses what no entry can hold. Stops are never refused for size.
-func (d *Declared) checkSizes() error {
-	if d.Stop {
-		return nil
-	}
-	if size := proto.Size(d.Fact); size > factBytesMax {
+// checkSize refuses what no entry can hold. Stops are never refused for size.
+func (d *Declared) checkSize() error {
+	if size := proto.Size(d.Fact); size > factBytesMax && !d.Stop {
 		return &ledger.InvalidError{Field: "fact", Problem: fmt.Sprintf("has %d bytes, at most %d are taken", size, factBytesMax), Fix: "name fewer sellers, programmes or area codes"}
-	}
-	if field, size := largestString(d.Fact.ProtoReflect()); size > PersonalFieldBytesMax {
-		return &ledger.InvalidError{Field: field, Problem: fmt.Sprintf("has %d bytes, at most %d are taken", size, PersonalFieldBytesMax),
-			Fix: "keep the recording or document elsewhere and give its reference"}
 	}
 	return nil
 }

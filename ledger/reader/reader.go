@@ -64,19 +64,22 @@ func (r *Reader) Entry(ctx context.Context, at ledger.Position) (*ledger.Entry, 
 	return nil, fmt.Errorf("reader: message %d does not hold position %d: %w", seq, at, ledger.ErrDamaged)
 }
 
+// commit gives the entries of one message.
 func (r *Reader) commit(ctx context.Context, seq uint64) ([]*ledger.Entry, error) {
-	r.mu.Lock()
-	for i, c := range r.kept {
-		if c.seq == seq {
-			r.kept = append(append(r.kept[:i:i], r.kept[i+1:]...), c)
-			r.mu.Unlock()
-			return c.entries, nil
-		}
+	if entries := r.lookUp(seq); entries != nil {
+		return entries, nil
 	}
-	r.mu.Unlock()
 	m, err := r.log.Read(ctx, seq)
 	if err != nil {
 		return nil, fmt.Errorf("reader: message %d: %w", seq, err)
+	}
+	return r.decode(m)
+}
+
+// decode decodes a message once for all who read it at about the same time.
+func (r *Reader) decode(m ledger.Message) ([]*ledger.Entry, error) {
+	if entries := r.lookUp(m.Seq); entries != nil {
+		return entries, nil
 	}
 	entries, err := ledger.DecodeCommit(m, r.keys)
 	if err != nil {
@@ -84,10 +87,23 @@ func (r *Reader) commit(ctx context.Context, seq uint64) ([]*ledger.Entry, error
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.kept = append(r.kept, commit{seq, entries}); len(r.kept) > commitsKept {
+	if r.kept = append(r.kept, commit{m.Seq, entries}); len(r.kept) > commitsKept {
 		r.kept = r.kept[1:]
 	}
 	return entries, nil
+}
+
+// lookUp gives a kept commit and makes it the newest.
+func (r *Reader) lookUp(seq uint64) []*ledger.Entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, c := range r.kept {
+		if c.seq == seq {
+			r.kept = append(append(r.kept[:i:i], r.kept[i+1:]...), c)
+			return c.entries
+		}
+	}
+	return nil
 }
 
 // Entries yields the entries after a position, a commit at a time, in order, and
@@ -104,9 +120,9 @@ func (r *Reader) Entries(ctx context.Context, after ledger.Position) iter.Seq2[[
 				yield(nil, err)
 				return
 			}
-			entries, err := ledger.DecodeCommit(m, r.keys)
+			entries, err := r.decode(m)
 			if err != nil {
-				yield(nil, fmt.Errorf("%w: %w", ledger.ErrDamaged, err))
+				yield(nil, err)
 				return
 			}
 			for len(entries) > 0 && entries[0].Position <= after {

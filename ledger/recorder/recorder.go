@@ -70,6 +70,7 @@ func (r *Recorder) declareAll(ctx context.Context, in []declare.Declaration, out
 		g.Go(func() error {
 			for i := n; i < len(in); i += workers {
 				declared[i], out[i].Err = r.declare(ctx, in[i])
+				ledger.Breathe(i)
 			}
 			return nil
 		})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // recoveryWait bounds how long a start waits for JetStream to read its files.
@@ -45,6 +46,10 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 		return nil, fmt.Errorf("nats-server: %w", err)
 	}
 	e := &Embedded{password: hex.EncodeToString(secret)}
+	users, err := users(map[string]string{"ledger": e.password, "admin": o.AdminKey})
+	if err != nil {
+		return nil, err
+	}
 	opts := &server.Options{
 		ServerName: "consent-ledger", NoSigs: true, JetStream: true, StoreDir: o.Dir,
 		SyncAlways: !o.LazySync, JetStreamCipher: server.ChaCha, JetStreamKey: o.CipherKey,
@@ -52,10 +57,7 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 		// computed at start would be a second, earlier one.
 		JetStreamMaxStore: 1 << 60, JetStreamMaxMemory: 64 << 20,
 		DontListen: o.Listen == "",
-		Users: []*server.User{
-			{Username: "ledger", Password: e.password},
-			{Username: "admin", Password: o.AdminKey, Permissions: outsidePermissions()},
-		},
+		Users:      users,
 	}
 	if o.Listen != "" {
 		host, port, err := net.SplitHostPort(o.Listen)
@@ -91,6 +93,20 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 		return nil, errors.New("nats-server: JetStream did not start; is its folder writable and its key the right one?")
 	}
 	return e, nil
+}
+
+// users are those of the server: ledger may do everything, admin what outsiders
+// may. Passwords are hashed cheaply: they are 256 random bits, not words.
+func users(passwords map[string]string) ([]*server.User, error) {
+	out := []*server.User{{Username: "ledger"}, {Username: "admin", Permissions: outsidePermissions()}}
+	for _, u := range out {
+		hashed, err := bcrypt.GenerateFromPassword([]byte(passwords[u.Username]), bcrypt.MinCost)
+		if err != nil {
+			return nil, fmt.Errorf("nats-server: user %s: %w", u.Username, err)
+		}
+		u.Password = string(hashed)
+	}
+	return out, nil
 }
 
 // outsidePermissions: outsiders publish to intake, ask services and look at

@@ -238,6 +238,7 @@ func (a *assembly) sealAll(ctx context.Context) error {
 				if err := a.planned[i].seal(ctx, a); err != nil {
 					return err
 				}
+				ledger.Breathe(i)
 			}
 			return nil
 		})

@@ -16,6 +16,9 @@ import (
 const (
 	commitEntriesMax = 1000
 	commitBytesMax   = 256 << 10
+	// bulkBytesMax bounds what bulk adds to a commit: a stop that arrives waits for
+	// up to two bulk commits, and three times as large ones made no import faster.
+	bulkBytesMax = 80 << 10
 )
 
 // entryOverheadBytes is what sealing and hashing add to a fact, for the estimate.
@@ -153,7 +156,7 @@ func (q *queue) fillBulk(b *batch) {
 	if q.lagging() {
 		return
 	}
-	for !b.full() {
+	for !b.full() && b.bytes < bulkBytesMax {
 		if q.carried == nil {
 			select {
 			case q.carried = <-q.lanes[bulk]:
@@ -161,7 +164,7 @@ func (q *queue) fillBulk(b *batch) {
 				return
 			}
 		}
-		if b.add(q.carried); q.carried.taken == len(q.carried.facts) {
+		if b.addUpTo(q.carried, bulkBytesMax); q.carried.taken == len(q.carried.facts) {
 			q.carried = nil
 		}
 	}
@@ -215,8 +218,10 @@ func (b *batch) addAlone(calls chan *call) bool {
 }
 
 // add takes as many facts of a call as the commit holds. A single call always fits.
-func (b *batch) add(c *call) {
-	for c.taken < len(c.facts) && (!b.full() || len(c.facts) == 1) {
+func (b *batch) add(c *call) { b.addUpTo(c, commitBytesMax) }
+
+func (b *batch) addUpTo(c *call, bytesMax int) {
+	for c.taken < len(c.facts) && ((!b.full() && b.bytes < bytesMax) || len(c.facts) == 1) {
 		b.items = append(b.items, item{c, c.taken})
 		if d := c.facts[c.taken]; d != nil { // nil: an erasure makes its fact later
 			b.bytes += proto.Size(d.Fact) + entryOverheadBytes

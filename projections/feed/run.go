@@ -46,7 +46,8 @@ func (w *worker) build(ctx context.Context, entries []*ledger.Entry, wanted func
 }
 
 func (r *run) add(v runner.View, entries []*ledger.Entry, registered []listing.Seller, wanted func(string) bool, t Tokens) error {
-	for _, e := range entries {
+	for i, e := range entries {
+		ledger.Breathe(i)
 		for _, seller := range sellersOf(e, registered) {
 			if !wanted(seller) {
 				continue
