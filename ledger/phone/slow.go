@@ -67,11 +67,11 @@ func reduce(raw string) (reduced, error) {
 	s := strings.TrimSpace(raw)
 	switch {
 	case s == "":
-		return reduced{}, &UnreadableError{Problem: "is empty", Fix: "send E.164 such as +12125550143"}
+		return reduced{}, &UnreadableError{Problem: "is empty", Fix: "send E.164: a plus, the country code and the number"}
 	case len(s) > rawBytesMax:
 		return reduced{}, &UnreadableError{Problem: fmt.Sprintf("has %d bytes, at most %d are read", len(s), rawBytesMax), Fix: "send one number"}
 	case !utf8.ValidString(s):
-		return reduced{}, &UnreadableError{Problem: "is not valid UTF-8", Fix: "send E.164 such as +12125550143"}
+		return reduced{}, &UnreadableError{Problem: "is not valid UTF-8", Fix: "send E.164: a plus, the country code and the number"}
 	}
 	if len(s) > 4 && strings.EqualFold(s[:4], "tel:") {
 		s = s[4:]
@@ -99,11 +99,11 @@ func reduce(raw string) (reduced, error) {
 		case unicode.IsLetter(r):
 			return reduced{}, &UnreadableError{Problem: "has letters in it", Fix: "send digits; names and vanity letters are not read"}
 		default:
-			return reduced{}, &UnreadableError{Problem: "holds a character that is in no phone number", Fix: "send E.164 such as +12125550143"}
+			return reduced{}, &UnreadableError{Problem: "holds a character that is in no phone number", Fix: "send E.164: a plus, the country code and the number"}
 		}
 	}
 	if b.Len() == 0 {
-		return reduced{}, &UnreadableError{Problem: "has no digits", Fix: "send E.164 such as +12125550143"}
+		return reduced{}, &UnreadableError{Problem: "has no digits", Fix: "send E.164: a plus, the country code and the number"}
 	}
 	out := reduced{text: b.String(), plus: plus, dotZero: strings.HasSuffix(s, ".0")}
 	if plus {
@@ -159,7 +159,7 @@ func readReduced(text, region string) (Number, *UnreadableError) {
 	if n.Unassigned && text[0] == '+' {
 		return asGiven(text)
 	}
-	return Number{}, &UnreadableError{Problem: "can be read in two ways", Fix: "send E.164 such as +12125550143"}
+	return Number{}, &UnreadableError{Problem: "can be read in two ways", Fix: "send E.164: a plus, the country code and the number"}
 }
 
 // asGiven takes the digits behind a '+' literally.
@@ -243,5 +243,5 @@ func libraryProblem(err error) *UnreadableError {
 	case phonenumbers.ErrNumTooLong:
 		return &UnreadableError{Problem: fmt.Sprintf("is too long: at most %d digits exist", digitsMax), Fix: "send one number"}
 	}
-	return &UnreadableError{Problem: "is no phone number", Fix: "send E.164 such as +12125550143"}
+	return &UnreadableError{Problem: "is no phone number", Fix: "send E.164: a plus, the country code and the number"}
 }
