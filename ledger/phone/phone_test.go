@@ -52,7 +52,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	const e164 = "; send E.164 such as +12125550143"
+	const e164 = "; send E.164: a plus, the country code and the number"
 	for _, tt := range []struct{ raw, region, want string }{
 		{"", "US", "number: is empty" + e164},
 		{" \t", "US", "number: is empty" + e164},
