@@ -12,7 +12,7 @@ import (
 // serverCommands need no running server: they make one, look into one that is
 // stopped, or need none at all.
 func serverCommands() []*cobra.Command {
-	return []*cobra.Command{initCommand(), serveCommand(), streamsCommand(), rulesCommand(), benchCommand()}
+	return []*cobra.Command{demoCommand(), initCommand(), serveCommand(), streamsCommand(), rulesCommand(), benchCommand()}
 }
 
 func rulesCommand() *cobra.Command {
