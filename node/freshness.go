@@ -44,16 +44,17 @@ type tailer interface {
 }
 
 // run asks for the tail until ctx is done. A question without an answer is no
-// error: the age just grows.
-func (f *freshness) run(ctx context.Context, log tailer) error {
+// error: the age just grows. It grows too if the tail is not this node's own,
+// because then there are commits it has not applied.
+func (f *freshness) run(ctx context.Context, log tailer, foreign func(tail uint64) bool) error {
 	tick := time.NewTicker(tailAskEvery)
 	defer tick.Stop()
 	for {
 		asked := time.Since(f.start)
 		ask, cancel := context.WithTimeout(ctx, tailAgeMax)
-		_, err := log.Tail(ask)
+		tail, err := log.Tail(ask)
 		cancel()
-		if err == nil {
+		if err == nil && !foreign(tail) {
 			f.mu.Lock()
 			f.asked, f.ever = asked, true
 			close(f.answered)

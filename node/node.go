@@ -284,7 +284,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.named("projections", n.runner.Run(gctx)) })
 	g.Go(func() error { return n.named("registry", n.runRegistry(gctx)) })
 	g.Go(func() error { return n.named("feed", n.feed.Run(gctx)) })
-	g.Go(func() error { return n.named("freshness", n.fresh.run(gctx, n.log)) })
+	g.Go(func() error { return n.named("freshness", n.fresh.run(gctx, n.log, n.writer.Foreign)) })
 
 	edge, ectx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(gctx, n.endRequests)

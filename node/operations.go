@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/projections/runner"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -20,7 +21,7 @@ func (n *Node) problems(ctx context.Context) []string {
 		out = append(out, err.Error()+"; look at the log, then: consent rebuild")
 	}
 	if !n.fresh.fresh() {
-		out = append(out, "STATE_STALE: the NATS server has not answered for 2 seconds")
+		out = append(out, "STATE_STALE: the NATS server has not answered for 2 seconds, or somebody else writes to this ledger")
 	}
 	wait, cancel := context.WithTimeout(ctx, tailAgeMax)
 	defer cancel()
@@ -66,6 +67,7 @@ func (o *operations) Doctor(ctx context.Context, req *consentv1.DoctorRequest) (
 // Rebuild folds all projections anew; checks block meanwhile.
 func (o *operations) Rebuild(ctx context.Context, progress func(*consentv1.RebuildResponse) error) error {
 	var sendErr error
+	target := ledger.Position(o.n.writer.Acked())
 	err := o.n.runner.Rebuild(ctx, func(p runner.Progress) {
 		if sendErr == nil {
 			sendErr = progress(&consentv1.RebuildResponse{Position: uint64(p.Applied), Target: uint64(p.Through)})
@@ -77,11 +79,16 @@ func (o *operations) Rebuild(ctx context.Context, progress func(*consentv1.Rebui
 	if sendErr != nil {
 		return sendErr
 	}
-	hashes, err := o.n.runner.StateHash(ctx)
+	// The runner rebuilds up to where it was, which just after a start is short of
+	// the ledger's tail.
+	if err := o.n.runner.WaitApplied(ctx, target); err != nil {
+		return err
+	}
+	at, hashes, err := o.n.runner.StateHashAt(ctx)
 	if err != nil {
 		return err
 	}
-	last := &consentv1.RebuildResponse{Position: uint64(o.n.runner.Applied()), Target: uint64(o.n.writer.Acked()), StateHash: map[string]string{}}
+	last := &consentv1.RebuildResponse{Position: uint64(at), Target: uint64(target), StateHash: map[string]string{}}
 	for name, h := range hashes {
 		last.StateHash[name] = h.String()
 	}

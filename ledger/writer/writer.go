@@ -73,7 +73,8 @@ type Writer struct {
 	next ledger.Position
 	tail uint64
 
-	acked atomic.Uint64 // last durable position
+	acked    atomic.Uint64 // last durable position
+	ackedSeq atomic.Uint64 // its message
 
 	// ending is closed when no call may enter any more. mu is held for reading
 	// while a call enters a lane and guards failure.
@@ -94,6 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Writer, error) {
 	applied := w.index.Applied()
 	w.tail, w.next = applied.Seq, applied.Position+1
 	w.acked.Store(uint64(applied.Position))
+	w.ackedSeq.Store(applied.Seq)
 	w.clock = newClock(cfg.Clock, applied.RecordedAt)
 	if err := w.finishErasures(ctx); err != nil {
 		return nil, err
@@ -261,6 +263,7 @@ func (w *Writer) publish(ctx context.Context, j *job) error {
 			return err
 		}
 		w.acked.Store(uint64(j.entries[len(j.entries)-1].Position))
+		w.ackedSeq.Store(w.tail)
 		w.metrics.Committed(len(j.entries), len(j.data), w.clock.source.Mono()-started)
 	}
 	if a := j.items[0].call.alone; a != nil {
@@ -274,14 +277,16 @@ func (w *Writer) publish(ctx context.Context, j *job) error {
 	return nil
 }
 
-// abandon answers a job that will not be published: what may be stored is
-// uncertain, the rest was not recorded.
+// abandon answers a job that will not be published. What may be stored is
+// uncertain, and so is a duplicate of it; the rest was not recorded.
 func (w *Writer) abandon(j *job, err error) {
 	for i, it := range j.items {
 		o := j.outcomes[i]
-		if o.Err == nil && !errors.Is(err, ledger.ErrNotReady) {
+		switch {
+		case o.Err != nil: // refused whatever became of the commit
+		case o.Receipt.Duplicate || !errors.Is(err, ledger.ErrNotReady):
 			o = ledger.Outcome{Err: fmt.Errorf("%w (%w)", ledger.ErrUncertain, err)}
-		} else if o.Err == nil {
+		default:
 			o = ledger.Outcome{Err: err}
 		}
 		it.call.answer(it.i, o)
@@ -382,6 +387,11 @@ func (w *Writer) Known(key ledger.Hash) (bool, error) {
 
 // Acked is the last durable position.
 func (w *Writer) Acked() ledger.Position { return ledger.Position(w.acked.Load()) }
+
+// Foreign tells whether a tail that was read before this call holds commits this
+// writer did not write: somebody else writes too, and its own next append will
+// fail. One commit of its own may be stored and not yet acknowledged.
+func (w *Writer) Foreign(tail uint64) bool { return tail > w.ackedSeq.Load()+1 }
 
 // Epoch is the position of this writer's WriterStarted.
 func (w *Writer) Epoch() ledger.Position { return w.epoch }
