@@ -20,15 +20,16 @@ import (
 
 func doctorCommand(g *globals) *cobra.Command {
 	var req consentv1.DoctorRequest
+	var f folderFlags
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Examine the ledger and its projections",
 		Long: `Examine the ledger and its projections, and say what helps. Exit code 5 means that
 the ledger's integrity is broken; other problems are listed and leave it 0.`,
-		Example: "  consent doctor\n  consent doctor --state-hash -o json\n  consent doctor --confirm-clock",
+		Example: "  consent doctor\n  consent doctor --state-hash -o json\n  consent doctor --confirm-clock\n  consent doctor --dir ./ledger",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return g.with(c, func(ctx context.Context, cl *client.Client) error {
+			return f.with(g, c, func(ctx context.Context, cl *client.Client) error {
 				res, err := cl.Ledger.Doctor(ctx, connect.NewRequest(&req))
 				if err != nil {
 					return err
@@ -43,6 +44,7 @@ the ledger's integrity is broken; other problems are listed and leave it 0.`,
 			})
 		},
 	}
+	f.add(c)
 	c.Flags().BoolVar(&req.StateHash, "state-hash", false, "also read all projections and give their state hashes")
 	c.Flags().BoolVar(&req.ConfirmClock, "confirm-clock", false, "you have looked at the clock and vouch for it: grants are taken again")
 	return c
@@ -80,17 +82,20 @@ func (g *globals) writeDoctor(w io.Writer, d *consentv1.DoctorResponse) error {
 }
 
 func rebuildCommand(g *globals) *cobra.Command {
-	return &cobra.Command{
+	var f folderFlags
+	c := &cobra.Command{
 		Use:   "rebuild",
 		Short: "Delete all projections and fold the ledger anew",
 		Long: `Delete all projections and fold the ledger anew. It ends with the state hashes: they
 are the same as before, or one of the two states was wrong. Checks BLOCK meanwhile.`,
-		Example: "  consent rebuild",
+		Example: "  consent rebuild\n  consent rebuild --dir ./ledger",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return g.with(c, func(ctx context.Context, cl *client.Client) error { return g.rebuild(ctx, c, cl) })
+			return f.with(g, c, func(ctx context.Context, cl *client.Client) error { return g.rebuild(ctx, c, cl) })
 		},
 	}
+	f.add(c)
+	return c
 }
 
 func (g *globals) rebuild(ctx context.Context, c *cobra.Command, cl *client.Client) error {

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/consent-ledger/consent-ledger/consumers/client"
+	"github.com/consent-ledger/consent-ledger/node"
+)
+
+// folderFlags let a verb of a running server work on one that is stopped.
+type folderFlags struct{ dir, natsURL string }
+
+func (f *folderFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.dir, "dir", "", "the folder of a ledger whose server is stopped; default: ask the server")
+	c.Flags().StringVar(&f.natsURL, "nats-url", "", "with --dir: the external NATS server of that ledger")
+}
+
+// with runs do with a client of the server, or of one in this process that ends
+// with the verb. The verb is the same code either way.
+func (f *folderFlags) with(g *globals, c *cobra.Command, do func(context.Context, *client.Client) error) (err error) {
+	if f.dir == "" {
+		return g.with(c, do)
+	}
+	if err := g.checkOutput(); err != nil {
+		return err
+	}
+	logs := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	n, err := node.Open(c.Context(), node.Config{Dir: f.dir, NATSURL: f.natsURL, Listen: "127.0.0.1:0", NATSListen: node.NATSListenNone, Version: version(), Logger: logs})
+	if err != nil {
+		return err
+	}
+	ctx, end := context.WithCancel(c.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	defer func() {
+		end()
+		err = firstError(err, <-ended, n.Close())
+	}()
+	cl, err := client.New(n.URL(), n.AdminKey(), client.Options{})
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	awaitReady(ctx, n.URL())
+	return do(ctx, cl)
+}
+
+// readyWait is how long a server in this process may take until it decides. What
+// then keeps it from that is for the verb to find.
+const readyWait = 5 * time.Second
+
+// awaitReady waits until a server is ready, or has had its time.
+func awaitReady(ctx context.Context, url string) {
+	ctx, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
+		if err != nil {
+			return // no URL: nothing to wait for
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err == nil {
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
