@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -156,6 +157,8 @@ func (b *book) verify(s *server, ids []string) {
 	if ids == nil {
 		ids = slices.Collect(maps.Keys(want))
 	}
+	// In the order of the ledger: a commit is read once for all its entries.
+	slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(want[a].GetPosition(), want[b].GetPosition()) })
 	var g errgroup.Group
 	g.SetLimit(8)
 	find := func(r *consentv1.Receipt, req *consentv1.GetReceiptRequest) {

@@ -108,6 +108,11 @@ func sample(r *rand.Rand, ids []string, n int) []string {
 	return out
 }
 
+// sampleOf gives some events that have receipts.
+func sampleOf(r *rand.Rand, b *book, n int) []string {
+	return sample(r, slices.Sorted(maps.Keys(b.receipts)), n)
+}
+
 // TestKill9 kills the server under load, again and again. After each restart every
 // receipt of the round is found again, and some of those before; at the end all
 // are, and the ledger is read from its first entry to its last.

@@ -31,8 +31,8 @@ type server struct {
 	cmd    *exec.Cmd
 	stderr *text
 	ended  chan struct{} // closed when the process is gone
+	url    string        // of its API
 	client *client.Client
-	nats   string // URL of the NATS server it serves
 }
 
 // text is what a process says, safe for concurrent use.
@@ -79,8 +79,11 @@ func launch(t *testing.T, dir string, flags ...string) *server {
 	return s
 }
 
-var apiLine = regexp.MustCompile(`(?m)^consent: API  (\S+)`)
-var natsLine = regexp.MustCompile(`(?m)^consent: NATS (\S+)`)
+// Where a server says it is.
+var (
+	apiLine  = regexp.MustCompile(`(?m)^consent: API  (\S+) .*\n`)
+	natsLine = regexp.MustCompile(`(?m)^consent: NATS (\S+) .*\n`)
+)
 
 // serve starts a server and waits until its API answers.
 func serve(t *testing.T, dir string, flags ...string) *server {
@@ -92,20 +95,37 @@ func serve(t *testing.T, dir string, flags ...string) *server {
 			t.Fatalf("serve ended with exit code %d:\n%s", s.cmd.ProcessState.ExitCode(), s.stderr)
 		default:
 		}
-		if s.client == nil {
-			url := apiLine.FindStringSubmatch(s.stderr.String())
-			if url == nil {
-				return false
-			}
-			s.dial(url[1])
-		}
-		if m := natsLine.FindStringSubmatch(s.stderr.String()); m != nil {
-			s.nats = m[1]
+		if s.url == "" && !s.find() {
+			return false
 		}
 		_, err := s.client.Ledger.Doctor(ctx, connect.NewRequest(&consentv1.DoctorRequest{}))
 		return err == nil
 	})
 	return s
+}
+
+// find looks for the server's addresses in what it says, and dials.
+func (s *server) find() bool {
+	s.t.Helper()
+	said := s.stderr.String()
+	url := apiLine.FindStringSubmatch(said)
+	if url == nil {
+		return false
+	}
+	s.dial(url[1])
+	s.url = url[1]
+	return true
+}
+
+// natsURL is where its embedded NATS server listens.
+func (s *server) natsURL() string {
+	s.t.Helper()
+	var m []string
+	until(s.t, startLimit, "NATS address", func(context.Context) bool {
+		m = natsLine.FindStringSubmatch(s.stderr.String())
+		return m != nil
+	})
+	return m[1]
 }
 
 func (s *server) dial(url string) {
