@@ -23,7 +23,7 @@ import (
 
 func benchAppendCommand() *cobra.Command {
 	var f benchFlags
-	var callers int
+	var callers, known int
 	var against string
 	c := &cobra.Command{
 		Use:   "append",
@@ -33,22 +33,23 @@ func benchAppendCommand() *cobra.Command {
 With --against jetstream the same run measures, in turn, JetStream alone with
 fsync on every message and payloads of the size of our entries: one message for
 each event, and events packed into messages as our writer packs them.`,
-		Example: "  consent bench append --against jetstream\n  consent bench append --callers 1",
+		Example: "  consent bench append --against jetstream\n  consent bench append --callers 1 --known 1000 --against jetstream",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if against != "" && against != "jetstream" {
 				return usageError(fmt.Errorf("--against: %q is not known; it takes jetstream", against))
 			}
-			return benchAppend(c, f, callers, against != "")
+			return benchAppend(c, f, callers, known, against != "")
 		},
 	}
 	f.add(c)
 	c.Flags().IntVar(&callers, "callers", 256, "callers that wait for their receipts")
+	c.Flags().IntVar(&known, "known", 0, "take numbers from so many known persons; 0: every number is new, and draws keys")
 	c.Flags().StringVar(&against, "against", "", "compare with: jetstream")
 	return c
 }
 
-func benchAppend(c *cobra.Command, f benchFlags, callers int, compare bool) error {
+func benchAppend(c *cobra.Command, f benchFlags, callers, known int, compare bool) error {
 	dir, remove, err := f.temp()
 	if err != nil {
 		return err
@@ -58,12 +59,12 @@ func benchAppend(c *cobra.Command, f benchFlags, callers int, compare bool) erro
 	out := c.OutOrStdout()
 	var ours, single, packed []measured
 	err = withNode(c.Context(), dir, func(ctx context.Context, n *node.Node) error {
-		if err := registerSeller(ctx, n, "acme"); err != nil {
+		if err := benchState(ctx, n, known, c.ErrOrStderr()); err != nil {
 			return err
 		}
 		if !compare {
 			for r := range f.rounds {
-				m, err := appendRound(ctx, n, r, callers, length)
+				m, err := appendRound(ctx, n, r, callers, known, length)
 				if err != nil {
 					return err
 				}
@@ -73,7 +74,7 @@ func benchAppend(c *cobra.Command, f benchFlags, callers int, compare bool) erro
 		}
 		return withRaw(ctx, dir, func(js jetstream.JetStream) error {
 			for r := range f.rounds {
-				m, err := appendRound(ctx, n, r, callers, length)
+				m, err := appendRound(ctx, n, r, callers, known, length)
 				if err != nil {
 					return err
 				}
@@ -109,9 +110,13 @@ func benchAppend(c *cobra.Command, f benchFlags, callers int, compare bool) erro
 	return nil
 }
 
-func appendRound(ctx context.Context, n *node.Node, round, callers int, length time.Duration) (measured, error) {
+func appendRound(ctx context.Context, n *node.Node, round, callers, known int, length time.Duration) (measured, error) {
 	return load(callers, length, func(caller, i int) error {
-		o := n.Recorder().Record(ctx, []declare.Declaration{{Fact: benchGrant(benchNumber(caller*1_000_000+i*7919+round*31), fmt.Sprintf("%d-%d-%d", round, caller, i))}})
+		which := caller*1_000_000 + i*7919 + round*31
+		if known > 0 {
+			which %= known
+		}
+		o := n.Recorder().Record(ctx, []declare.Declaration{{Fact: benchGrant(benchNumber(which), fmt.Sprintf("%d-%d-%d", round, caller, i))}})
 		return o[0].Err
 	})
 }

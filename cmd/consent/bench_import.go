@@ -148,6 +148,9 @@ func benchState(ctx context.Context, n *node.Node, persons int, progress io.Writ
 	if err := registerSeller(ctx, n, "acme"); err != nil {
 		return err
 	}
+	if persons == 0 {
+		return nil
+	}
 	began, batch := time.Now(), make([]declare.Declaration, 0, 5000)
 	for i := range persons {
 		batch = append(batch, declare.Declaration{Fact: benchGrant(benchNumber(i), fmt.Sprint("p", i))})

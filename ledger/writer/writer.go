@@ -157,6 +157,9 @@ func (w *Writer) start(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	if err := w.keysFirst(ctx, j); err != nil {
+		return err
+	}
 	if err := w.publish(ctx, j); err != nil {
 		return err
 	}
@@ -209,6 +212,9 @@ func (w *Writer) assembleAll(stop, gctx context.Context, jobs chan<- *job) error
 			return nil
 		}
 		j, err := w.assembleOne(gctx, items, last)
+		if err == nil {
+			err = w.keysFirst(gctx, j)
+		}
 		if err != nil {
 			w.fail(err)
 			abandonItems(items, fmt.Errorf("%w: %w", ledger.ErrNotReady, err))
@@ -237,23 +243,28 @@ func (w *Writer) assembleOne(ctx context.Context, items []item, last *job) (*job
 	return w.assemble(ctx, items)
 }
 
+// keysFirst makes the keys durable that a commit needs for the first time, while
+// the commit before it may still be in flight. A crash after it leaves orphan
+// keys, which harm nobody.
+func (w *Writer) keysFirst(ctx context.Context, j *job) error {
+	if j.keys == nil {
+		return nil
+	}
+	data, err := proto.Marshal(j.keys)
+	if err != nil {
+		return fmt.Errorf("writer: serialize keys: %w", err)
+	}
+	seq, err := w.appendKeysSettled(ctx, data)
+	if err != nil {
+		return err
+	}
+	return w.index.ApplyKeys(seq, j.keys)
+}
+
 // publish makes a job's commit durable, indexes it and answers.
 func (w *Writer) publish(ctx context.Context, j *job) error {
 	defer close(j.done)
 	started := w.clock.source.Mono()
-	if j.keys != nil {
-		data, err := proto.Marshal(j.keys)
-		if err != nil {
-			return fmt.Errorf("writer: serialize keys: %w", err)
-		}
-		seq, err := w.appendKeysSettled(ctx, data)
-		if err != nil {
-			return err
-		}
-		if err := w.index.ApplyKeys(seq, j.keys); err != nil {
-			return err
-		}
-	}
 	if len(j.entries) > 0 {
 		if err := w.appendSettled(ctx, w.tail, j.data); err != nil {
 			return err
