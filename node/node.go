@@ -187,6 +187,9 @@ func (n *Node) openBus(ctx context.Context) error {
 		return err
 	}
 	if err := stream.Verify(ctx, n.js, n.provision()); err != nil {
+		if n.lost(err) {
+			return n.errLost()
+		}
 		return fmt.Errorf("%w; see: consent streams plan, consent streams apply", err)
 	}
 	var err error

@@ -3,6 +3,9 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -20,7 +23,30 @@ func StreamsPlan(ctx context.Context, cfg Config) ([]stream.Difference, error) {
 
 // StreamsApply creates streams that do not exist and lists what still differs.
 func StreamsApply(ctx context.Context, cfg Config) ([]stream.Difference, error) {
-	return onStreams(ctx, cfg, stream.Apply)
+	return onStreams(ctx, cfg, func(ctx context.Context, js jetstream.JetStream, p stream.Provision) ([]stream.Difference, error) {
+		if cfg.NATSURL == "" {
+			n := &Node{cfg: cfg}
+			if err := stream.Verify(ctx, js, p); n.lost(err) {
+				return nil, n.errLost()
+			}
+		}
+		return stream.Apply(ctx, js, p)
+	})
+}
+
+// lost tells of the embedded server that it knows no ledger stream. A folder gets
+// its mark after its streams, so they were there once: nats-server leaves out, with
+// a warning, what its key does not open. New streams beside them would look like
+// an empty history.
+func (n *Node) lost(err error) bool {
+	var diff *stream.DifferenceError
+	return n.cfg.NATSURL == "" && errors.As(err, &diff) &&
+		slices.Contains(diff.Differences, stream.Difference{Stream: stream.LedgerStream, Field: "stream"})
+}
+
+func (n *Node) errLost() error {
+	return fmt.Errorf("the keys in %s open no ledger in %s: one of the two is missing or another ledger's; nothing was changed; put back both from one backup",
+		filepath.Join(n.cfg.Dir, keysDir), filepath.Join(n.cfg.Dir, jetstreamDir))
 }
 
 func onStreams(ctx context.Context, cfg Config, do func(context.Context, jetstream.JetStream, stream.Provision) ([]stream.Difference, error)) (diffs []stream.Difference, err error) {

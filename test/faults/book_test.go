@@ -338,3 +338,23 @@ func chains(t *testing.T, entries []*consentv1.Entry, leaves []ledger.Hash) {
 		heads[string(e.GetPerson())] = head{e.GetPersonSeq(), leaves[i][:]}
 	}
 }
+
+// inCommit reads a stored commit, demands that every receipt of its entries is of
+// just these bytes, and gives the number of entries.
+func (b *book) inCommit(t *testing.T, data []byte) uint64 {
+	t.Helper()
+	var c consentv1.Commit
+	if err := proto.Unmarshal(data, &c); err != nil {
+		t.Fatal(err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.receipts {
+		if i := r.GetPosition() - c.GetFirstPosition(); r.GetPosition() >= c.GetFirstPosition() && i < uint64(len(c.GetEntries())) {
+			if leaf := ledger.LeafHash(c.GetEntries()[i]); leaf.String() != r.GetLeafHash() {
+				t.Errorf("position %d is not what its receipt said", r.GetPosition())
+			}
+		}
+	}
+	return uint64(len(c.GetEntries()))
+}

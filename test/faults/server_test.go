@@ -54,9 +54,9 @@ func (x *text) String() string {
 }
 
 // initLedger makes a ledger in a folder that does not exist.
-func initLedger(t *testing.T, dir string) {
+func initLedger(t *testing.T, dir string, flags ...string) {
 	t.Helper()
-	if out, err := exec.Command(program, "init", "--dir", dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command(program, append([]string{"init", "--dir", dir}, flags...)...).CombinedOutput(); err != nil {
 		t.Fatalf("init: %v\n%s", err, out)
 	}
 }
@@ -235,4 +235,10 @@ func removeAll(t *testing.T, dir, name string) {
 	if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// lastLine is the last thing a server said.
+func lastLine(s *server) string {
+	said := strings.TrimSpace(s.stderr.String())
+	return said[strings.LastIndex(said, "\n")+1:]
 }
