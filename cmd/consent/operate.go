@@ -26,7 +26,7 @@ func doctorCommand(g *globals) *cobra.Command {
 		Short: "Examine the ledger and its projections",
 		Long: `Examine the ledger and its projections, and say what helps. Exit code 5 means that
 the ledger's integrity is broken; other problems are listed and leave it 0.`,
-		Example: "  consent doctor\n  consent doctor --state-hash -o json\n  consent doctor --confirm-clock\n  consent doctor --dir ./ledger",
+		Example: "  consent doctor\n  consent doctor -o json\n  consent doctor --confirm-clock\n  consent doctor --dir ./ledger",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return f.with(g, c, func(ctx context.Context, cl *client.Client) error {
@@ -45,7 +45,7 @@ the ledger's integrity is broken; other problems are listed and leave it 0.`,
 		},
 	}
 	f.add(c)
-	c.Flags().BoolVar(&req.StateHash, "state-hash", false, "also read all projections and give their state hashes")
+	c.Flags().BoolVar(&req.StateHash, "state-hash", true, "read all projections and give their state hashes; =false is quicker on a large ledger")
 	c.Flags().BoolVar(&req.ConfirmClock, "confirm-clock", false, "you have looked at the clock and vouch for it: grants are taken again")
 	return c
 }

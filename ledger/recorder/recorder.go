@@ -207,8 +207,9 @@ func unclear(d *declare.Declared) bool {
 // inboxContext binds sealed inbox items to their use.
 const inboxContext = "consent.v1/inbox"
 
-// PutInbox seals a request or raw bytes into the inbox.
-func (r *Recorder) PutInbox(ctx context.Context, source, reason string, possibleStop bool, content proto.Message) error {
+// PutInbox seals a request into the inbox. The same source and event id again is
+// the same item.
+func (r *Recorder) PutInbox(ctx context.Context, source, reason string, possibleStop bool, content *consentv1.RecordRequest) error {
 	if !declare.ValidID(source) {
 		source = "unknown"
 	}
@@ -216,8 +217,13 @@ func (r *Recorder) PutInbox(ctx context.Context, source, reason string, possible
 	if err != nil {
 		return fmt.Errorf("recorder: inbox: %w", err)
 	}
-	return r.inbox.Put(ctx, &consentv1.StoredInboxItem{Source: source, Reason: reason, PossibleStop: possibleStop,
-		ReceivedAt: timestamppb.New(time.Now()), Sealed: r.keys.SealBlob(inboxContext, plain)})
+	item := &consentv1.StoredInboxItem{Source: source, Reason: reason, PossibleStop: possibleStop,
+		ReceivedAt: timestamppb.New(time.Now()), Sealed: r.keys.SealBlob(inboxContext, plain)}
+	if id := content.GetFact().GetEventId(); id != "" {
+		key := r.keys.Idempotency(source, id)
+		item.Key = key[:]
+	}
+	return r.inbox.Put(ctx, item)
 }
 
 // OpenInbox opens what PutInbox sealed: a RecordRequest.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
@@ -17,6 +18,10 @@ import (
 type Inbox struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
+
+	// mu is held over a Put, so that the same message from two callers is one item.
+	mu   sync.Mutex
+	open map[string]bool // keys of the open items
 }
 
 // InboxEntry is one open item; its id is the stream's sequence.
@@ -31,11 +36,22 @@ func OpenInbox(ctx context.Context, js jetstream.JetStream) (*Inbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", InboxStream, err)
 	}
-	return &Inbox{js, s}, nil
+	b := &Inbox{js: js, stream: s, open: map[string]bool{}}
+	entries, err := b.List(ctx)
+	for _, e := range entries {
+		b.open[string(e.Item.GetKey())] = true
+	}
+	return b, err
 }
 
-// Put makes an item durable.
+// Put makes an item durable. One whose key is that of an open item is that item.
 func (b *Inbox) Put(ctx context.Context, item *consentv1.StoredInboxItem) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key := string(item.GetKey())
+	if key != "" && b.open[key] {
+		return nil
+	}
 	data, err := proto.Marshal(item)
 	if err != nil {
 		return fmt.Errorf("inbox: %w", err)
@@ -43,6 +59,7 @@ func (b *Inbox) Put(ctx context.Context, item *consentv1.StoredInboxItem) error 
 	if _, err := b.js.Publish(ctx, InboxSubject, data, jetstream.WithExpectStream(InboxStream)); err != nil {
 		return fmt.Errorf("inbox: %w", err)
 	}
+	b.open[key] = true
 	return nil
 }
 
@@ -106,6 +123,11 @@ func (b *Inbox) Remove(ctx context.Context, id string) error {
 	seq, err := strconv.ParseUint(id, 10, 64)
 	if err != nil {
 		return ledger.ErrNotFound
+	}
+	if item, err := b.Get(ctx, id); err == nil {
+		b.mu.Lock()
+		delete(b.open, string(item.GetKey()))
+		b.mu.Unlock()
 	}
 	if err := b.stream.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return fmt.Errorf("inbox: remove item %s: %w", id, err)

@@ -1160,7 +1160,10 @@ type StoredInboxItem struct {
 	// all stands in its fact's `unread`.
 	Sealed []byte `protobuf:"bytes,5,opt,name=sealed,proto3" json:"sealed,omitempty"`
 	// For an unclear message that is in the ledger: its position.
-	Position      uint64 `protobuf:"varint,6,opt,name=position,proto3" json:"position,omitempty"`
+	Position uint64 `protobuf:"varint,6,opt,name=position,proto3" json:"position,omitempty"`
+	// HMAC-SHA-256 of source and event id, as in Entry: the same message again is
+	// the same item.
+	Key           []byte `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1235,6 +1238,13 @@ func (x *StoredInboxItem) GetPosition() uint64 {
 		return x.Position
 	}
 	return 0
+}
+
+func (x *StoredInboxItem) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
 }
 
 // CloseInboxRequest closes one item.
@@ -1728,7 +1738,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12#\n" +
 	"\rpossible_stop\x18\x05 \x01(\bR\fpossibleStop\x12\x18\n" +
 	"\acontent\x18\x06 \x01(\tR\acontent\x12\x1a\n" +
-	"\bposition\x18\a \x01(\x04R\bposition\"\xd7\x01\n" +
+	"\bposition\x18\a \x01(\x04R\bposition\"\xe9\x01\n" +
 	"\x0fStoredInboxItem\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12#\n" +
@@ -1736,7 +1746,8 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\vreceived_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"receivedAt\x12\x16\n" +
 	"\x06sealed\x18\x05 \x01(\fR\x06sealed\x12\x1a\n" +
-	"\bposition\x18\x06 \x01(\x04R\bposition\"=\n" +
+	"\bposition\x18\x06 \x01(\x04R\bposition\x12\x10\n" +
+	"\x03key\x18\a \x01(\fR\x03key\"=\n" +
 	"\x11CloseInboxRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\tR\aoutcome\"C\n" +
