@@ -72,30 +72,26 @@ func (b *Inbox) Count(ctx context.Context) (uint64, error) {
 	return info.State.Msgs, nil
 }
 
-// List gives the open items, oldest first.
+// List gives the open items, oldest first. It asks for one after another: the
+// stream's last sequence may be that of a closed item, which a reader that follows
+// would wait for until it comes, which is never.
 func (b *Inbox) List(ctx context.Context) ([]InboxEntry, error) {
-	info, err := b.stream.Info(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("inbox: %w", err)
-	}
 	var out []InboxEntry
-	if info.State.Msgs == 0 {
-		return nil, nil
-	}
-	for m, err := range follow(ctx, b.stream, info.State.FirstSeq-1) {
+	for seq := uint64(1); ; {
+		m, err := b.stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(InboxSubject))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return out, nil
+		}
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("inbox: %w", err)
 		}
 		item := &consentv1.StoredInboxItem{}
 		if err := proto.Unmarshal(m.Data, item); err != nil {
-			return nil, fmt.Errorf("inbox: item %d: %w", m.Seq, err)
+			return nil, fmt.Errorf("inbox: item %d: %w", m.Sequence, err)
 		}
-		out = append(out, InboxEntry{strconv.FormatUint(m.Seq, 10), item})
-		if m.Seq >= info.State.LastSeq {
-			break
-		}
+		out = append(out, InboxEntry{strconv.FormatUint(m.Sequence, 10), item})
+		seq = m.Sequence + 1
 	}
-	return out, nil
 }
 
 // Get reads one open item; ledger.ErrNotFound if it is closed or never was.
