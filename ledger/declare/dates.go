@@ -3,6 +3,11 @@ package declare
 import (
 	"strings"
 	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
 // AheadMax is how far a time may lie after recorded_at before it counts as dated
@@ -54,4 +59,79 @@ func DaySpan(text, e164 string) (earliest, latest time.Time, ok bool) {
 	}
 	o := candidateOffsets(e164)
 	return day.Add(-o.east), day.AddDate(0, 0, 1).Add(-o.west).Add(-time.Nanosecond), true
+}
+
+// Resolve fills the fact's dates for an entry recorded at an instant (DESIGN 5):
+// doubt about a time always falls on the side of silence. The error is an
+// *InvalidError: a fact that permits has no readable date or is dated ahead.
+func (d *Declared) Resolve(recordedAt time.Time) error {
+	f := d.Fact
+	earliest, latest, ok := d.span(recordedAt)
+	ahead := ok && earliest.After(recordedAt.Add(AheadMax))
+	if ledger.NatureOf(d.Kind) == ledger.Permits {
+		if !ok {
+			return &ledger.InvalidError{Field: "occurred_at", Problem: "cannot be read as a time or date", Fix: "write RFC 3339 or YYYY-MM-DD"}
+		}
+		if ahead {
+			return &ledger.InvalidError{Field: "occurred_at", Problem: "lies in the future", Fix: "record a grant once it has happened"}
+		}
+	} else if !ok || ahead {
+		if ok {
+			d.Notices = append(d.Notices, "occurred_at lies in the future: taken as now")
+		}
+		earliest, latest = recordedAt, recordedAt
+	}
+	if latest.Before(d.NotBefore) {
+		latest = d.NotBefore
+	}
+	if latest.After(recordedAt) {
+		latest = recordedAt
+	}
+	if earliest.After(latest) {
+		earliest = latest
+	}
+	f.Earliest, f.Latest = timestamppb.New(earliest), timestamppb.New(latest)
+	d.resolveExpiry()
+	return nil
+}
+
+func (d *Declared) span(recordedAt time.Time) (earliest, latest time.Time, ok bool) {
+	f := d.Fact
+	switch {
+	case f.GetOccurredAt() != nil:
+		t := f.GetOccurredAt().AsTime()
+		return t, t, true
+	case f.GetOccurredOn() != "":
+		return DaySpan(f.GetOccurredOn(), d.Number)
+	case d.interactive:
+		return recordedAt, recordedAt, true
+	}
+	return time.Time{}, time.Time{}, false
+}
+
+// resolveExpiry: a grant that ends on a date ends at that date's first possible instant.
+func (d *Declared) resolveExpiry() {
+	switch k := d.Fact.GetKind().(type) {
+	case *consentv1.Fact_ConsentGranted:
+		if from, _, ok := DaySpan(k.ConsentGranted.GetExpiresOn(), d.Number); ok && k.ConsentGranted.GetExpiresAt() == nil {
+			k.ConsentGranted.ExpiresAt = timestamppb.New(from)
+		}
+	case *consentv1.Fact_ConsentConfirmed:
+		if from, _, ok := DaySpan(k.ConsentConfirmed.GetExpiresOn(), d.Number); ok && k.ConsentConfirmed.GetExpiresAt() == nil {
+			k.ConsentConfirmed.ExpiresAt = timestamppb.New(from)
+		}
+	}
+}
+
+// maxTime keeps times inside int64 nanoseconds.
+var minTime, maxTime = time.Unix(0, 0), time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func validTime(field string, t *timestamppb.Timestamp) error {
+	if t == nil {
+		return nil
+	}
+	if t.CheckValid() != nil || t.AsTime().Before(minTime) || t.AsTime().After(maxTime) {
+		return &ledger.InvalidError{Field: field, Problem: "is no time between 1970 and 2262", Fix: "write RFC 3339"}
+	}
+	return nil
 }
