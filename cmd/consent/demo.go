@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -37,6 +39,10 @@ folder is removed at the end. All numbers are from ranges reserved for fiction.`
 // runDemo makes the folder and the server, tells the story and cleans up, also
 // when ctx ends in the middle.
 func runDemo(ctx context.Context, once bool, stdout io.Writer) (err error) {
+	// Whoever reads through head closes the pipe early; without this the process
+	// would die of it and leave the folder with its keys.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGPIPE)
+	defer stop()
 	dir, err := os.MkdirTemp("", "consent-demo-")
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -170,6 +171,34 @@ func TestDemoStaysUp(t *testing.T) {
 	interrupt()
 	if code := <-done; code != exitDone {
 		t.Errorf("exit code %d: %s", code, &stderr)
+	}
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestDemoBrokenPipe: whoever reads only the first lines leaves nothing behind.
+// The demo is this test in a process of its own, because only there stdout is 1.
+func TestDemoBrokenPipe(t *testing.T) {
+	if os.Getenv("CONSENT_DEMO_CHILD") != "" {
+		os.Exit(run(t.Context(), []string{"demo"}, strings.NewReader(""), os.Stdout, os.Stderr))
+	}
+	temp := t.TempDir()
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDemoBrokenPipe$")
+	child.Env = append(os.Environ(), "CONSENT_DEMO_CHILD=1", "TMPDIR="+temp)
+	text, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(text).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	text.Close()
+	if err := child.Wait(); err == nil || child.ProcessState.ExitCode() < 0 {
+		t.Errorf("it ended with %v; want an exit code other than 0, and no signal", err)
 	}
 	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
