@@ -305,7 +305,11 @@ func (n *Node) Run(ctx context.Context) error {
 	})
 	err := edge.Wait()
 	stopInner(errStopped)
-	return errors.Join(err, g.Wait())
+	cause := g.Wait()
+	if errors.Is(err, cause) { // the inner circle's end was what ended the outer one
+		return err
+	}
+	return errors.Join(err, cause)
 }
 
 // errStopped is the cause of an orderly end.

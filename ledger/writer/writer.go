@@ -189,6 +189,7 @@ func (w *Writer) Run(ctx context.Context) error {
 				w.abandon(j, err)
 				for j := range jobs {
 					w.abandon(j, ledger.ErrNotReady)
+					close(j.done) // the assembler waits for an erasure
 				}
 				return err
 			}
@@ -209,6 +210,10 @@ func (w *Writer) assembleAll(stop, gctx context.Context, jobs chan<- *job) error
 		items := w.queue.take(both)
 		cancel()
 		if len(items) == 0 {
+			return nil
+		}
+		if gctx.Err() != nil { // the publisher's error is the one that counts
+			abandonItems(items, ledger.ErrNotReady)
 			return nil
 		}
 		j, err := w.assembleOne(gctx, items, last)

@@ -10,56 +10,12 @@ import (
 	"strings"
 	"testing"
 
-	natsserver "github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/consent-ledger/consent-ledger/consumers/client"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
-
-// cluster is a NATS server outside of any ledger's process, in the test's.
-type cluster struct {
-	t      *testing.T
-	server *natsserver.Server
-	conn   *nats.Conn
-	js     jetstream.JetStream
-}
-
-// startNATS starts one on a free port.
-func startNATS(t *testing.T) *cluster {
-	t.Helper()
-	s, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, NoLog: true, NoSigs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	if !s.ReadyForConnections(startLimit) {
-		t.Fatal("the NATS server is not ready")
-	}
-	c := &cluster{t: t, server: s}
-	t.Cleanup(c.stop)
-	if c.conn, err = nats.Connect(s.ClientURL()); err != nil {
-		t.Fatal(err)
-	}
-	if c.js, err = jetstream.New(c.conn); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// stop may be called twice.
-func (c *cluster) stop() {
-	if c.conn != nil {
-		c.conn.Close()
-	}
-	c.server.Shutdown()
-	c.server.WaitForShutdown()
-}
-
-func (c *cluster) url() string { return c.server.ClientURL() }
 
 // TestSecondServe: the folder's lock is the lease.
 func TestSecondServe(t *testing.T) {
@@ -267,22 +223,4 @@ func TestSecondWriter(t *testing.T) {
 	b.retry(newer)
 	b.readAll(newer)
 	newer.stop()
-}
-
-// commits gives what the ledger's stream holds.
-func (c *cluster) commits() [][]byte {
-	c.t.Helper()
-	s, err := c.js.Stream(c.t.Context(), stream.LedgerStream)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	var out [][]byte
-	for seq := uint64(1); seq <= s.CachedInfo().State.LastSeq; seq++ {
-		m, err := s.GetMsg(c.t.Context(), seq)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		out = append(out, m.Data)
-	}
-	return out
 }
