@@ -26,6 +26,7 @@ var rooms = []room{
 	{"cmd", []string{"proto/gen", "ledger", "projections", "node", "consumers", "cmd"}, "the program introduces the rooms to each other, and tests are no part of it"},
 	{"consumers", []string{"proto/gen", "consumers/client"}, "who acts on answers is an ordinary client: that keeps the API honest"},
 	{"consumers/mirror", []string{"proto/gen", "consumers/client", "projections/rules", "projections/suppression"}, "a mirror decides by the same pure rules over the same states, and is a client in all else"},
+	{"docs", []string{"docs"}, "pages are for people; their test runs the program as a reader would"},
 	{"test", []string{"proto/gen", "ledger", "projections", "node", "consumers", "test"}, "tests build the program from its rooms; nobody imports cmd"},
 }
 

@@ -9,8 +9,11 @@ import (
 )
 
 var (
-	// candidate is whatever could be dialled: digits with what people put between.
-	candidate = regexp.MustCompile(`(?:\+|00|\()?\d(?:[ ()./-]{0,3}\d){8,14}`)
+	// candidate is whatever could be dialled: digits with what people put between,
+	// which is one thing at a time, so that the columns of a table stay apart.
+	candidate = regexp.MustCompile(`(?:\+|00|\()?\d(?:(?: - | ?\(|\) ?|[ ./-])?\d){8,14}`)
+	// instant is a date with or without a time of day; it dials nobody.
+	instant = regexp.MustCompile(`\b(19|20)\d\d-[01]\d-[0-3]\d([ T][0-2]\d:[0-5]\d(:[0-5]\d)?)?\b`)
 	// ftcLine is a line of the FTC's list: area code, comma, the rest.
 	ftcLine = regexp.MustCompile(`\b([2-9]\d\d),([2-9]\d{6})\b`)
 	// fiction are the ranges that no exchange assigns: the North American
@@ -41,6 +44,7 @@ func TestNumbersAreFiction(t *testing.T) {
 
 // numbersIn gives what in a line is an assigned number outside the fiction ranges.
 func numbersIn(line string) (out []string) {
+	line = instant.ReplaceAllString(line, "|")
 	for _, m := range candidate.FindAllStringIndex(line, -1) {
 		if c := line[m[0]:m[1]]; !partOfWord(line, m[0], m[1]) && assigned(c) {
 			out = append(out, c)
@@ -91,6 +95,9 @@ func TestNumbersIn(t *testing.T) {
 		"call (212) 555-0143 or 2125550199":                         0,
 		"212,5550143":                                               0,
 		"+44 7700 900123, 07700 900123, 020 7946 0123":              0,
+		"212 - 736 - " + planted[6:]:                                1,
+		"1 212." + "736.5000":                                       1,
+		"1   2026-11-23 22:15:01  2026-11-23T22:15 ":                0,
 		"on 2026-11-23 at 10:00":                                    0,
 		"1767225600, 1767225600000000000":                           0,
 		"127.0.0.1:8420":                                            0,
