@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -68,8 +70,11 @@ func (o *operations) LoadRegistry(ctx context.Context, st *connect.ClientStream[
 		return nil, err
 	}
 	built, object, err := u.build()
+	if err == nil {
+		err = registry.CheckVersionDate(built.Loaded.GetVersionDate(), o.n.cfg.Clock.Wall())
+	}
 	if err != nil {
-		return nil, &ledger.InvalidError{Field: "file", Problem: err.Error(), Fix: "give the registry's own file, unchanged, and --version-date if its name has no date"}
+		return nil, badList(err)
 	}
 	n, loaded := o.n, built.Loaded
 	name := ledger.Hash(loaded.GetObjectSha256())
@@ -90,6 +95,14 @@ func (o *operations) LoadRegistry(ctx context.Context, st *connect.ClientStream[
 	}
 	return &consentv1.LoadRegistryResponse{Receipt: ledgerrpc.Receipt(receipt), VersionDate: loaded.GetVersionDate(), Rows: loaded.GetRows(),
 		Malformed: built.Lines.Malformed, MalformedLines: built.Lines.MalformedLines}, nil
+}
+
+// badList says why nothing of a list was loaded.
+func badList(err error) error {
+	if errors.Is(err, registry.ErrVersionDate) {
+		return &ledger.InvalidError{Field: "version_date", Problem: strings.TrimPrefix(err.Error(), registry.ErrVersionDate.Error()+": ")}
+	}
+	return &ledger.InvalidError{Field: "file", Problem: strings.TrimPrefix(err.Error(), "registry: "), Fix: "give the registry's own file, unchanged"}
 }
 
 // upload is the files of one list.

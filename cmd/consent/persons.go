@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -115,6 +116,9 @@ func inboxCloseCommand(g *globals) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			return g.with(c, func(ctx context.Context, cl *client.Client) error {
 				res, err := cl.Ledger.CloseInbox(ctx, connect.NewRequest(&consentv1.CloseInboxRequest{Id: args[0], Outcome: outcome}))
+				if errors.Is(err, client.ErrNotFound) {
+					return &hinted{errors.New("no item of that id is open; it may have been closed before"), "consent inbox list"}
+				}
 				if err != nil {
 					return err
 				}

@@ -113,6 +113,9 @@ func (s *scrub) run(ctx context.Context, cl *client.Client, in io.Reader, out io
 	r := csv.NewReader(bufio.NewReaderSize(in, 1<<20))
 	r.FieldsPerRecord = -1
 	header, err := r.Read()
+	if errors.Is(err, io.EOF) {
+		return errors.New("the list is empty: it has no header")
+	}
 	if err != nil {
 		return fmt.Errorf("read the header: %w", err)
 	}
