@@ -76,8 +76,11 @@ func (d *Declared) Resolve(recordedAt time.Time) error {
 			return &ledger.InvalidError{Field: "occurred_at", Problem: "lies in the future", Fix: "record a grant once it has happened"}
 		}
 	} else if !ok || ahead {
-		if ok {
+		switch {
+		case ok:
 			d.Notices = append(d.Notices, "occurred_at lies in the future: taken as now")
+		case f.GetOccurredOn() != "":
+			d.Notices = append(d.Notices, "occurred_at could not be read: taken as now")
 		}
 		earliest, latest = recordedAt, recordedAt
 	}
