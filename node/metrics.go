@@ -5,6 +5,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
 )
 
 // metrics are what operators watch. No label ever holds a number or a token.
@@ -14,12 +16,10 @@ type metrics struct {
 	bytes     prometheus.Counter
 	commits   prometheus.Histogram
 	retries   prometheus.Counter
-	position  prometheus.Gauge
 	applied   prometheus.Gauge
 	decisions *prometheus.CounterVec
 	reasons   *prometheus.CounterVec
 	latency   prometheus.Histogram
-	feed      prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -30,17 +30,24 @@ func newMetrics() *metrics {
 		commits: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "consent_ledger_commit_seconds", Help: "Time to make one commit durable and indexed.",
 			Buckets: prometheus.ExponentialBuckets(0.0002, 2, 16)}),
 		retries:   prometheus.NewCounter(prometheus.CounterOpts{Name: "consent_ledger_append_retries_total", Help: "Appends sent again because no answer came."}),
-		position:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "consent_ledger_position", Help: "Last durable position."}),
 		applied:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "consent_projections_applied_position", Help: "Position every projection has applied."}),
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consent_decisions_total", Help: "Decisions by verdict."}, []string{"verdict"}),
 		reasons:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consent_decision_reasons_total", Help: "Reasons given in decisions, by code."}, []string{"code"}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "consent_decision_seconds", Help: "Time of one decision, waiting for projections included.",
 			Buckets: prometheus.ExponentialBuckets(0.00001, 2, 20)}),
-		feed: prometheus.NewGauge(prometheus.GaugeOpts{Name: "consent_feed_position", Help: "Position through which suppression updates are published."}),
 	}
-	m.registry.MustRegister(m.entries, m.bytes, m.commits, m.retries, m.position, m.applied, m.decisions, m.reasons, m.latency, m.feed,
+	m.registry.MustRegister(m.entries, m.bytes, m.commits, m.retries, m.applied, m.decisions, m.reasons, m.latency,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// positions adds what is read whenever somebody asks. It may be called once.
+func (m *metrics) positions(durable, published func() ledger.Position) {
+	gauge := func(name, help string, read func() ledger.Position) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(read()) })
+	}
+	m.registry.MustRegister(gauge("consent_ledger_position", "Last durable position.", durable),
+		gauge("consent_feed_position", "Position through which suppression updates are published.", published))
 }
 
 // Committed implements writer.Metrics.
