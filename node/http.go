@@ -29,11 +29,11 @@ const drainWait = 10 * time.Second
 
 // listen opens the API's port. Only loopback may speak without TLS.
 func listen(addr string, tls bool) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(addr)
+	local, err := loopback(addr)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %q is no host:port", addr)
+		return nil, fmt.Errorf("listen: %w", err)
 	}
-	if ip := net.ParseIP(host); !tls && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if !local && !tls {
 		return nil, fmt.Errorf("listen: %s is not loopback and there is no TLS; give --tls-cert and --tls-key", addr)
 	}
 	l, err := net.Listen("tcp", addr)
@@ -41,6 +41,16 @@ func listen(addr string, tls bool) (net.Listener, error) {
 		return nil, fmt.Errorf("listen: %s is taken or not ours; name another with --listen: %w", addr, err)
 	}
 	return l, nil
+}
+
+// loopback tells whether only this machine can reach an address.
+func loopback(addr string) (bool, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false, fmt.Errorf("%q is no host:port", addr)
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback()), nil
 }
 
 // handler is the whole API: services behind the key, health and metrics beside them.
@@ -59,7 +69,11 @@ func (n *Node) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", n.serveReady)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(n.metrics.registry, promhttp.HandlerOpts{}))
+	metrics := http.Handler(promhttp.HandlerFor(n.metrics.registry, promhttp.HandlerOpts{}))
+	if local, _ := loopback(n.listener.Addr().String()); !local {
+		metrics = n.authenticate(metrics) // how much is recorded is nobody's business outside
+	}
+	mux.Handle("GET /metrics", metrics)
 	mux.Handle("/", n.authenticate(api))
 	return mux
 }

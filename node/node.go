@@ -215,6 +215,8 @@ func (n *Node) connect() (err error) {
 			LazySync: n.cfg.LazySync, Logger: n.cfg.Logger, Listen: n.cfg.NATSListen}
 		if o.Listen == NATSListenNone {
 			o.Listen = ""
+		} else if local, err := loopback(o.Listen); err != nil || !local {
+			return errors.Join(fmt.Errorf("nats-listen: %s is not loopback, and the embedded server has no TLS; use an external one with --nats-url", o.Listen), err)
 		}
 		if n.embedded, err = stream.StartEmbedded(o); err != nil {
 			return err

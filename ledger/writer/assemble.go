@@ -27,10 +27,7 @@ type job struct {
 	data     []byte // the Commit, exactly as it will be stored
 	keys     *consentv1.WrappedKeys
 	entries  []*ledger.Entry
-	// after runs in the publisher once the commit is durable and indexed; the
-	// assembler waits for it.
-	after func(ctx context.Context) error
-	done  chan struct{}
+	done     chan struct{} // closed when it is published, or never will be
 }
 
 // planned is one new entry before its position is final in bytes.
