@@ -63,12 +63,11 @@ type asking struct {
 
 // resolved is a question made definite.
 type resolved struct {
-	number      phone.Number
-	in          rules.Input
-	at, asOf    time.Time
-	past        bool // needs the timeline
-	unreadable  bool
-	showInstead string // what to show for a number that cannot be read
+	number     phone.Number
+	in         rules.Input
+	at, asOf   time.Time
+	past       bool // needs the timeline
+	unreadable bool
 }
 
 // decide answers questions at one position. The error is for the whole call: a

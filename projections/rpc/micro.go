@@ -3,6 +3,8 @@ package rpc
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -82,17 +84,29 @@ func ServeMicro(ctx context.Context, nc *nats.Conn, version string, endpoints []
 func answer(ctx context.Context, e Endpoint, r micro.Request) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestWait)
 	defer cancel()
-	json := strings.Contains(r.Headers().Get("Content-Type"), "json") || bytes.HasPrefix(bytes.TrimLeft(r.Data(), " \t\r\n"), []byte("{"))
-	out, err := e.Call(ctx, r.Data(), json)
+	asJSON := strings.Contains(r.Headers().Get("Content-Type"), "json") || bytes.HasPrefix(bytes.TrimLeft(r.Data(), " \t\r\n"), []byte("{"))
+	out, err := e.Call(ctx, r.Data(), asJSON)
 	var data []byte
 	if err == nil {
-		data, err = marshal(out, json)
+		data, err = marshal(out, asJSON)
 	}
-	if err != nil { // nobody is left to tell if even this fails
-		_ = r.Error(connect.CodeOf(err).String(), err.Error(), nil)
+	if err != nil {
+		fail(r, err)
 		return
 	}
 	_ = r.Respond(data)
+}
+
+// fail answers with an error: in the headers of NATS services, and in the body in
+// Connect's form, for tools that show no headers.
+func fail(r micro.Request, err error) {
+	code, text := connect.CodeOf(err).String(), err.Error()
+	var ce *connect.Error
+	if errors.As(err, &ce) {
+		text = ce.Message()
+	}
+	body, _ := json.Marshal(map[string]string{"code": code, "message": text}) // strings always can
+	_ = r.Error(code, text, body)                                             // nobody is left to tell if even this fails
 }
 
 func marshal(m proto.Message, json bool) ([]byte, error) {
