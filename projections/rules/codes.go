@@ -48,8 +48,8 @@ type codeInfo struct {
 
 // The citation of what is no statute but a promise of this program.
 const (
-	citePromise4  = "Consent Ledger DESIGN.md section 2, promise 4: silence is never consent"
-	citePromise10 = "Consent Ledger DESIGN.md section 2, promise 10: stopping is always easier than starting"
+	citePromise4  = "Consent Ledger README, promise 4: silence is never consent"
+	citePromise10 = "Consent Ledger README, promise 10: stopping is always easier than starting"
 	citeStops     = "47 CFR 64.1200(a)(10)-(11)"
 	citeCalled    = "47 CFR 64.1200(a)(2)"
 	citeErasure   = "GDPR Art. 17(1), 21(3)"
@@ -72,7 +72,7 @@ func codeTable(code string) codeInfo {
 			"Correct the number in the calling list; write it with its country code.", citePromise4, "guard-number"}
 	case CodeContactPaused:
 		return codeInfo{5, "All contact for this seller is paused.",
-			"A compliance officer ends the pause: `consent resume`.", "Consent Ledger: an officer's pause", "guard-paused"}
+			"A compliance officer ends the pause: `consent record contact_resumed seller=ID`.", "Consent Ledger: an officer's pause", "guard-paused"}
 	case CodeErasedBlock:
 		return codeInfo{6, "The holder of this number had their data erased, and the number stays blocked.",
 			"Only a new consent, given and confirmed by the person after the erasure, lifts this.", citeErasure, "guard-erased"}
