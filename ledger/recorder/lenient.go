@@ -3,6 +3,7 @@ package recorder
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -32,6 +33,10 @@ func UnmarshalJSON(data []byte, m proto.Message) error {
 	return nil
 }
 
+// nameDigitsMax bounds the digits of an unknown name that is quoted: with more it
+// may be a phone number, however it is written.
+const nameDigitsMax = 4
+
 // cleanJSONError keeps protojson's position and reason but never its quotation of
 // the value, which may be a phone number.
 func cleanJSONError(err error) string {
@@ -41,7 +46,10 @@ func cleanJSONError(err error) string {
 			return text[:j]
 		}
 	}
-	if strings.Contains(text, "unknown field") {
+	if i := strings.Index(text, "unknown field"); i >= 0 {
+		if countDigits(text[i:]) > nameDigitsMax {
+			return text[:i] + "unknown field"
+		}
 		return text
 	}
 	if i := strings.Index(text, "syntax error"); i >= 0 {
@@ -51,4 +59,13 @@ func cleanJSONError(err error) string {
 		return "syntax error"
 	}
 	return "the JSON does not fit the message"
+}
+
+func countDigits(s string) (n int) {
+	for _, r := range s {
+		if unicode.IsDigit(r) {
+			n++
+		}
+	}
+	return n
 }

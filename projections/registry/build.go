@@ -84,6 +84,9 @@ type Builder struct {
 // registry must be one of the United States (`us_…`).
 func NewBuilder(registry, versionDate string) (*Builder, error) {
 	if !strings.HasPrefix(registry, "us_") {
+		if strings.ContainsAny(registry, "0123456789") { // it may be a phone number
+			registry = "…"
+		}
 		return nil, fmt.Errorf("registry: %q: this version reads the flat lists of US registries (us_national_dnc, us_…)", registry)
 	}
 	if versionDate != "" {
