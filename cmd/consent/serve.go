@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,13 +23,15 @@ type serverFlags struct {
 
 func (f *serverFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.Dir, "dir", "", "the ledger's folder (required)")
-	_ = c.MarkFlagRequired("dir") // the flag exists
 	c.Flags().StringVar(&f.NATSURL, "nats-url", "", "external NATS server instead of the embedded one")
 	c.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 }
 
 // config finishes the configuration: logs go to stderr, JSON unless it is a terminal.
 func (f *serverFlags) config(stderr io.Writer) (node.Config, error) {
+	if f.Dir == "" {
+		return node.Config{}, &hinted{errors.New("no folder is named"), "name the ledger's folder with --dir"}
+	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return node.Config{}, fmt.Errorf("--log-level: %w", err)

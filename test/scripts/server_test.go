@@ -27,7 +27,7 @@ type world struct {
 	listen  string // where its API is; the same after a restart
 	nats    string // where its NATS is
 	watched map[string]*watched
-	ports   []net.Listener
+	ports   map[string]net.Listener
 }
 
 func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
@@ -269,6 +269,19 @@ func cmdOccupy(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	w := worldOf(ts)
-	w.ports = append(w.ports, l)
+	w.ports[args[0]] = l
 	ts.Setenv(args[0], l.Addr().String())
+}
+
+// cmdFree gives a port up again, so that nobody is there: free NAME.
+func cmdFree(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(worldOf(ts).ports[args[0]].Close())
+}
+
+// cmdSwap lets two folders change places: swap A B.
+func cmdSwap(ts *testscript.TestScript, _ bool, args []string) {
+	a, b := ts.MkAbs(args[0]), ts.MkAbs(args[1])
+	ts.Check(os.Rename(a, a+".swap"))
+	ts.Check(os.Rename(b, a))
+	ts.Check(os.Rename(a+".swap", b))
 }
