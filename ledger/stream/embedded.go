@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -162,9 +164,23 @@ func (e *Embedded) Close(context.Context) {
 // damaged files would be lost. Traces, which carry payloads, are never on.
 type slogger struct{ l *slog.Logger }
 
-func (s slogger) Noticef(f string, v ...any) { s.l.Debug(fmt.Sprintf(f, v...)) }
-func (s slogger) Warnf(f string, v ...any)   { s.l.Warn(fmt.Sprintf(f, v...)) }
-func (s slogger) Fatalf(f string, v ...any)  { s.l.Error(fmt.Sprintf(f, v...)) }
-func (s slogger) Errorf(f string, v ...any)  { s.l.Error(fmt.Sprintf(f, v...)) }
-func (s slogger) Debugf(f string, v ...any)  { s.l.Debug(fmt.Sprintf(f, v...)) }
+func (s slogger) Noticef(f string, v ...any) { s.l.Debug(logText(f, v)) }
+func (s slogger) Warnf(f string, v ...any)   { s.l.Warn(logText(f, v)) }
+func (s slogger) Fatalf(f string, v ...any)  { s.l.Error(logText(f, v)) }
+func (s slogger) Errorf(f string, v ...any)  { s.l.Error(logText(f, v)) }
+func (s slogger) Debugf(f string, v ...any)  { s.l.Debug(logText(f, v)) }
 func (s slogger) Tracef(string, ...any)      {}
+
+// longDigits may be a phone number.
+var longDigits = regexp.MustCompile(`[0-9]{7,}`)
+
+// logText is what a line of nats-server says. A line about a refused client quotes
+// the subject that the client chose, and somebody may put a number there. Other
+// lines keep their digits: those about damaged files name sequences.
+func logText(format string, v []any) string {
+	text := fmt.Sprintf(format, v...)
+	if strings.Contains(text, "Violation") {
+		return longDigits.ReplaceAllString(text, "…")
+	}
+	return text
+}
