@@ -235,7 +235,6 @@ func (a *assembly) sealAll(ctx context.Context) error {
 				if err := a.planned[i].seal(ctx, a); err != nil {
 					return err
 				}
-				ledger.Breathe(i)
 			}
 			return nil
 		})

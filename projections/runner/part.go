@@ -108,25 +108,23 @@ func (pt *part) foldAll(entries []*ledger.Entry) error {
 
 func (pt *part) foldShards(entries []*ledger.Entry) error {
 	if len(pt.shards) == 1 || len(entries) < parallelEntries {
-		for i, e := range entries {
+		for _, e := range entries {
 			if err := pt.foldOne(e); err != nil {
 				return err
 			}
-			ledger.Breathe(i)
 		}
 		return nil
 	}
 	var g errgroup.Group
 	for i := range pt.shards {
 		g.Go(func() error {
-			for k, e := range entries {
+			for _, e := range entries {
 				if pt.shardOf(e) != i {
 					continue
 				}
 				if err := pt.foldOne(e); err != nil {
 					return err
 				}
-				ledger.Breathe(k)
 			}
 			return nil
 		})
