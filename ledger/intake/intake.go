@@ -9,6 +9,7 @@ package intake
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -132,7 +133,8 @@ func (w *Worker) inspect(ctx context.Context, source string, records []*consentv
 		case o.Err == nil:
 		case errors.As(o.Err, &invalid) && invalid.Inbox: // it is there already
 		case errors.As(o.Err, &invalid), errors.Is(o.Err, ledger.ErrEventIDConflict):
-			if err := w.recorder.PutInbox(ctx, source, o.Err.Error(), false, records[i]); err != nil {
+			noKind := ledger.KindOf(records[i].GetFact()) == "" // nobody knows what it is: it may be a stop
+			if err := w.recorder.PutInbox(ctx, source, o.Err.Error(), noKind, records[i]); err != nil {
 				return err
 			}
 		default:
@@ -150,23 +152,32 @@ func (w *Worker) unreadable(ctx context.Context, source string, cause error, dat
 }
 
 // Parse reads an intake message: an IntakeBatch in protobuf or JSON, or a single
-// RecordRequest in JSON.
+// RecordRequest in JSON. In a JSON batch a record that cannot be read costs itself
+// alone: it comes back as a fact of no kind, with what was said in its Unread.
 func Parse(data []byte) ([]*consentv1.RecordRequest, error) {
-	var b consentv1.IntakeBatch
 	if text := bytes.TrimSpace(data); len(text) == 0 {
 		return nil, errors.New("it is empty")
 	} else if text[0] != '{' {
+		var b consentv1.IntakeBatch
 		if err := proto.Unmarshal(data, &b); err != nil || len(b.GetRecords()) == 0 {
 			return nil, errors.New("it is neither JSON nor an IntakeBatch in protobuf")
 		}
 		return b.GetRecords(), nil
 	}
-	if err := recorder.UnmarshalJSON(data, &b); err == nil && len(b.GetRecords()) > 0 {
-		return b.GetRecords(), nil
+	var batch struct{ Records []json.RawMessage }
+	if err := json.Unmarshal(bytes.ToValidUTF8(data, []byte("\uFFFD")), &batch); err != nil || len(batch.Records) == 0 {
+		one := &consentv1.RecordRequest{}
+		if err := recorder.UnmarshalJSON(data, one); err != nil {
+			return nil, err
+		}
+		return []*consentv1.RecordRequest{one}, nil
 	}
-	one := &consentv1.RecordRequest{}
-	if err := recorder.UnmarshalJSON(data, one); err != nil {
-		return nil, err
+	out := make([]*consentv1.RecordRequest, len(batch.Records))
+	for i, raw := range batch.Records {
+		out[i] = &consentv1.RecordRequest{}
+		if err := recorder.UnmarshalJSON(raw, out[i]); err != nil {
+			out[i].Fact = &consentv1.Fact{Unread: string(raw)}
+		}
 	}
-	return []*consentv1.RecordRequest{one}, nil
+	return out, nil
 }
