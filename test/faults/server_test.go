@@ -166,6 +166,8 @@ func (s *server) exit(limit time.Duration) int {
 	select {
 	case <-s.ended:
 	case <-time.After(limit):
+		_ = s.cmd.Process.Signal(syscall.SIGQUIT) // its goroutines say what it waits for
+		<-s.ended
 		s.t.Fatalf("serve still runs after %s:\n%s", limit, s.stderr)
 	}
 	return s.cmd.ProcessState.ExitCode()
