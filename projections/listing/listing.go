@@ -22,7 +22,7 @@ import (
 
 const (
 	name    = "listing"
-	version = 1
+	version = 2
 )
 
 // Kinds of keys: the byte after the space. Never reused.
@@ -94,9 +94,16 @@ func (p *Projection) Committed(at ledger.Position) {
 	p.current.Store(s)
 }
 
-// Apply folds system facts; all others are not its business.
+// sourcesMax bounds how many sources are listed that nobody registered: whoever
+// may report can make up names.
+const sourcesMax = 10000
+
+// Apply folds system facts; of all others it notes who reported them.
 func (p *Projection) Apply(b projections.Batch, e *ledger.Entry) error {
 	f := e.Fact()
+	if err := p.noteSource(b, f.GetSource()); err != nil {
+		return err
+	}
 	switch k := f.GetKind().(type) {
 	case *consentv1.Fact_SellerRegistered:
 		return p.applySeller(b, e, k.SellerRegistered)
@@ -135,6 +142,18 @@ func (p *Projection) applySeller(b projections.Batch, e *ledger.Entry, m *consen
 		s.Since = was.Since
 	}
 	return p.write(b, kindSeller, s.ID, s.encode())
+}
+
+// noteSource lists a source at its first fact.
+func (p *Projection) noteSource(b projections.Batch, id string) error {
+	seen := p.current.Load()
+	if p.next != nil {
+		seen = p.next
+	}
+	if _, known := seen.sources[id]; known || id == "" || len(seen.sources) >= sourcesMax {
+		return nil
+	}
+	return p.applySource(b, id, func(*Source) {})
 }
 
 func (p *Projection) applySource(b projections.Batch, id string, change func(*Source)) error {

@@ -155,3 +155,21 @@ func TestPause(t *testing.T) {
 		})
 	}
 }
+
+// TestSourcesThatReport: a source is listed once it reports, and stays what it was
+// registered as.
+func TestSourcesThatReport(t *testing.T) {
+	s := memsource.New()
+	from := func(source string) memsource.Declared {
+		return system(&consentv1.Fact{Source: source, Kind: &consentv1.Fact_SellerRegistered{SellerRegistered: &consentv1.SellerRegistered{Id: "acme"}}})
+	}
+	s.Append(from("web"), from("web"), from("crm"),
+		system(&consentv1.Fact{Kind: &consentv1.Fact_SourceRegistered{SourceRegistered: &consentv1.SourceRegistered{Id: "crm", Name: "CRM"}}}), from("crm"))
+	dir := t.TempDir() + "/db"
+	for _, when := range []string{"folded", "read again"} {
+		want := []listing.Source{{ID: "crm", Name: "CRM", Registered: true}, {ID: "web"}}
+		if d := cmp.Diff(want, follow(t, dir, s).Sources()); d != "" {
+			t.Error(when, d)
+		}
+	}
+}

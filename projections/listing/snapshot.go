@@ -126,7 +126,7 @@ func (s *Snapshot) Campaigns() []Campaign {
 	return sorted(s.campaigns, func(v Campaign) string { return v.ID })
 }
 
-// Source looks a source up: one that is registered, distrusted or both.
+// Source looks a source up: one that is registered or distrusted, or has reported.
 func (s *Snapshot) Source(id string) (Source, bool) {
 	v, ok := s.sources[id]
 	return v, ok
