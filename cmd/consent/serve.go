@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -31,6 +32,9 @@ func (f *serverFlags) add(c *cobra.Command) {
 func (f *serverFlags) config(stderr io.Writer) (node.Config, error) {
 	if f.Dir == "" {
 		return node.Config{}, &hinted{errors.New("no folder is named"), "name the ledger's folder with --dir"}
+	}
+	if strings.HasPrefix(f.Dir, "-") { // a flag in the folder's place; init would make it
+		return node.Config{}, &hinted{fmt.Errorf("--dir %q looks like a flag", f.Dir), "if the folder is called so, write ./" + f.Dir}
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {

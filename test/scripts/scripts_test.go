@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"consent": cmdConsent, "exit": cmdExit, "hides": cmdHides, "settles": cmdSettles,
 			"server": cmdServer, "watch": cmdWatch, "until": cmdUntil, "occupy": cmdOccupy, "free": cmdFree, "swap": cmdSwap,
-			"unescape": cmdUnescape, "fill": cmdFill, "customers": cmdCustomers, "keep": cmdKeep, "order": cmdOrder, "substitute": cmdSubstitute,
+			"unescape": cmdUnescape, "entry": cmdEntry, "fill": cmdFill, "customers": cmdCustomers, "keep": cmdKeep, "order": cmdOrder, "substitute": cmdSubstitute,
 			"post": cmdPost, "get": cmdGet, "nats": cmdNATS,
 		},
 	})
@@ -65,7 +65,7 @@ func setup(env *testscript.Env, bin string) error {
 	}
 	now := time.Now().UTC()
 	env.Setenv("TODAY", now.Format(time.DateOnly))
-	env.Setenv("YESTERDAY", now.AddDate(0, 0, -1).Format(time.DateOnly))
+	env.Setenv("FTC_TODAY", now.Format("2006-1-2")) // as the FTC writes days into file names
 	env.Setenv("AFTER_TOMORROW", now.AddDate(0, 0, 2).Format(time.DateOnly))
 	w := &world{watched: map[string]*watched{}, ports: map[string]net.Listener{}}
 	env.Values[worldKey{}] = w
@@ -185,6 +185,11 @@ func cmdFill(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	text := strings.ReplaceAll(ts.ReadFile(args[0]), "LONG", strings.Repeat("x", n))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// cmdEntry writes a word into a file, for programs that read standard input: entry FILE WORD.
+func cmdEntry(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(args[1]), 0o600))
 }
 
 // cmdSubstitute replaces words of a file, for people who mend one: substitute FILE OLD NEW.
