@@ -285,11 +285,11 @@ func (n *Node) Run(ctx context.Context) error {
 	// Two circles: what takes work in ends first, then what settles it.
 	inner, stopInner := context.WithCancelCause(context.WithoutCancel(ctx))
 	g, gctx := errgroup.WithContext(inner)
-	g.Go(func() error { return n.named("writer", n.writer.Run(gctx)) })
-	g.Go(func() error { return n.named("projections", n.runner.Run(gctx)) })
-	g.Go(func() error { return n.named("registry", n.runRegistry(gctx)) })
-	g.Go(func() error { return n.named("feed", n.feed.Run(gctx)) })
-	g.Go(func() error { return n.named("freshness", n.fresh.run(gctx, n.log, n.writer.Foreign)) })
+	g.Go(func() error { return n.named(gctx, "writer", n.writer.Run(gctx)) })
+	g.Go(func() error { return n.named(gctx, "projections", n.runner.Run(gctx)) })
+	g.Go(func() error { return n.named(gctx, "registry", n.runRegistry(gctx)) })
+	g.Go(func() error { return n.named(gctx, "feed", n.feed.Run(gctx)) })
+	g.Go(func() error { return n.named(gctx, "freshness", n.fresh.run(gctx, n.log, n.writer.Foreign)) })
 
 	edge, ectx := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(gctx, n.endRequests)
@@ -317,9 +317,13 @@ func (n *Node) Run(ctx context.Context) error {
 // errStopped is the cause of an orderly end.
 var errStopped = errors.New("node: stopped")
 
-// named says which part ended; the orderly end is no error.
-func (n *Node) named(part string, err error) error {
-	if err == nil || errors.Is(err, errStopped) || errors.Is(err, context.Canceled) {
+// named says which part ended. It is no error only if all are told to end: a part
+// that ends by itself, whatever it says, would leave a server without it.
+func (n *Node) named(ctx context.Context, part string, err error) error {
+	switch {
+	case ctx.Err() == nil && err == nil:
+		return fmt.Errorf("%s: ended by itself", part)
+	case ctx.Err() != nil && (err == nil || errors.Is(err, errStopped) || errors.Is(err, context.Canceled)):
 		return nil
 	}
 	return fmt.Errorf("%s: %w", part, err)

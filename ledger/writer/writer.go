@@ -221,6 +221,9 @@ func (w *Writer) assembleAll(stop, gctx context.Context, jobs chan<- *job) error
 			err = w.keysFirst(gctx, j)
 		}
 		if err != nil {
+			if gctx.Err() != nil {
+				err = context.Cause(gctx) // likewise
+			}
 			w.fail(err)
 			abandonItems(items, fmt.Errorf("%w: %w", ledger.ErrNotReady, err))
 			return err
