@@ -102,7 +102,7 @@ func (d *Declared) identify(in Declaration, h Hasher) error {
 	if wantsNumber {
 		var err error
 		if n, err = phone.Parse(f.GetNumber(), in.DefaultRegion); err != nil {
-			return unreadable(err, d.Stop)
+			return Unreadable(err, d.Stop)
 		}
 		f.Number = n.E164
 	}
@@ -145,8 +145,9 @@ func aboutNumber(f *consentv1.Fact) bool {
 	return ledger.NatureOf(ledger.KindOf(f)) != ledger.System
 }
 
-// unreadable says why there is no number. A stop then goes to a person.
-func unreadable(err error, stop bool) *ledger.InvalidError {
+// Unreadable says why a number that phone.Parse refused is none. A stop then goes
+// to a person.
+func Unreadable(err error, stop bool) *ledger.InvalidError {
 	var u *phone.UnreadableError
 	if !errors.As(err, &u) {
 		return &ledger.InvalidError{Field: "number", Problem: "cannot be read", Inbox: stop}

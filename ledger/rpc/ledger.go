@@ -170,7 +170,7 @@ func (s *service) GetReceipt(ctx context.Context, req *connect.Request[consentv1
 func (s *service) Erase(ctx context.Context, req *connect.Request[consentv1.EraseRequest]) (*connect.Response[consentv1.EraseResponse], error) {
 	n, err := phone.Parse(req.Msg.GetNumber(), req.Msg.GetDefaultRegion())
 	if err != nil {
-		return nil, Error(&ledger.InvalidError{Field: "number", Problem: "cannot be read", Fix: "send E.164"})
+		return nil, Error(declare.Unreadable(err, false))
 	}
 	if !validReason(req.Msg.GetReason()) {
 		return nil, Error(&ledger.InvalidError{Field: "reason", Problem: "is missing or no word", Fix: "say erasure_request, retention or court_order"})

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/declare"
 	"github.com/consent-ledger/consent-ledger/ledger/phone"
 	ledgerrpc "github.com/consent-ledger/consent-ledger/ledger/rpc"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
@@ -78,7 +79,7 @@ func (d *Decider) scrubRows(ctx context.Context, q *consentv1.Question, region s
 func (d *Decider) Timeline(ctx context.Context, req *consentv1.TimelineRequest) (*consentv1.TimelineResponse, error) {
 	n, err := phone.Parse(req.GetNumber(), req.GetDefaultRegion())
 	if err != nil {
-		return nil, ledgerrpc.Error(&ledger.InvalidError{Field: "number", Problem: "cannot be read", Fix: "send E.164, or name the default region"})
+		return nil, ledgerrpc.Error(declare.Unreadable(err, false))
 	}
 	x, err := d.Keys.Exchange(n.E164)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/declare"
 	"github.com/consent-ledger/consent-ledger/ledger/phone"
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
 	ledgerrpc "github.com/consent-ledger/consent-ledger/ledger/rpc"
@@ -67,7 +68,7 @@ func format(f string) string {
 func (s *Export) exportNumber(ctx context.Context, x *exporting) error {
 	n, err := phone.Parse(x.req.GetNumber(), x.req.GetDefaultRegion())
 	if err != nil {
-		return &ledger.InvalidError{Field: "number", Problem: "cannot be read", Fix: "send E.164, or name the default region"}
+		return declare.Unreadable(err, false)
 	}
 	token, err := s.Keys.Exchange(n.E164)
 	if err != nil {
