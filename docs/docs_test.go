@@ -220,6 +220,8 @@ func commandsIn(text string) (out []string) {
 	return out
 }
 
+var bareWord = regexp.MustCompile(`^[a-z]+$`)
+
 // program asks the built program for help, each verb once.
 type program struct {
 	path string
@@ -240,8 +242,14 @@ func (p *program) helpOf(verb []string) string {
 func (p *program) check(line string) string {
 	words := strings.Fields(line)[1:]
 	var verb []string
-	for len(verb) < len(words) && strings.Contains(p.helpOf(append(slices.Clone(verb), words[len(verb)])), "\n  consent "+strings.Join(append(slices.Clone(verb), words[len(verb)]), " ")) {
-		verb = append(verb, words[len(verb)])
+	for _, w := range words {
+		// Only words that can be verbs are tried: behind a flag --help would be its
+		// value, and the verb would run.
+		longer := append(slices.Clone(verb), w)
+		if !bareWord.MatchString(w) || !strings.Contains(p.helpOf(longer), "\n  consent "+strings.Join(longer, " ")) {
+			break
+		}
+		verb = longer
 	}
 	if words[0] == "--help" || words[0] == "VERB" {
 		return ""
