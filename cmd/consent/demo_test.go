@@ -247,9 +247,9 @@ func TestTeller(t *testing.T) {
 	}
 }
 
-// TestColourful: /dev/null is a device of characters, as a terminal is.
+// TestColourful writes to a real terminal: the master's side of a pseudo-terminal.
 func TestColourful(t *testing.T) {
-	device, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	device, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
