@@ -2,6 +2,7 @@ package declare
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -77,6 +78,46 @@ var clearFields = sync.OnceValue(func() map[protoreflect.FieldDescriptor]bool {
 })
 
 func inClear(fd protoreflect.FieldDescriptor) bool { return clearFields()[fd] }
+
+// dropUnknown removes fields this version does not know, which would stand in
+// clear and belong to no content hash, and tells whether there were any.
+func dropUnknown(m protoreflect.Message) (any bool) {
+	if any = len(m.GetUnknown()) > 0; any {
+		m.SetUnknown(nil)
+	}
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case fd.Kind() != protoreflect.MessageKind:
+		case fd.IsList():
+			for i := range v.List().Len() {
+				any = dropUnknown(v.List().Get(i).Message()) || any
+			}
+		default:
+			any = dropUnknown(v.Message()) || any
+		}
+		return true
+	})
+	return any
+}
+
+// unknownFields: one might have limited what a fact permits, so that is refused;
+// what forbids is taken as far as it is known.
+func (d *Declared) unknownFields() error {
+	if ledger.NatureOf(d.Kind) == ledger.Permits {
+		return &ledger.InvalidError{Field: "fact", Problem: "holds fields this version does not know", Fix: "send what consent/v1/fact.proto knows"}
+	}
+	d.Notices = append(d.Notices, "fields this version does not know were left out")
+	return nil
+}
+
+// checkLists bounds the lists that an entry holds in clear, beside those of scopes.
+func checkLists(f *consentv1.Fact) error {
+	windows := f.GetPreferenceSet().GetWindows()
+	if len(windows) > listMax || slices.ContainsFunc(windows, func(w *consentv1.TimeWindow) bool { return len(w.GetWeekdays()) > 7 }) {
+		return &ledger.InvalidError{Field: "windows", Problem: fmt.Sprintf("are more than %d, or name more than seven weekdays", listMax), Fix: "join windows that touch"}
+	}
+	return nil
+}
 
 // writtenByProgram names clear strings that no caller chooses, or that were
 // checked as an id before hashing.

@@ -70,7 +70,7 @@ func (d *Declared) Resolve(recordedAt time.Time) error {
 	ahead := ok && earliest.After(recordedAt.Add(AheadMax))
 	if ledger.NatureOf(d.Kind) == ledger.Permits {
 		if !ok {
-			return &ledger.InvalidError{Field: "occurred_at", Problem: "cannot be read as a time or date", Fix: "write RFC 3339 or YYYY-MM-DD"}
+			return &ledger.InvalidError{Field: "occurred_at", Problem: "cannot be read as a time or date since 1990", Fix: "write RFC 3339 or YYYY-MM-DD"}
 		}
 		if ahead {
 			return &ledger.InvalidError{Field: "occurred_at", Problem: "lies in the future", Fix: "record a grant once it has happened"}
@@ -79,7 +79,7 @@ func (d *Declared) Resolve(recordedAt time.Time) error {
 		switch {
 		case ok:
 			d.Notices = append(d.Notices, "occurred_at lies in the future: taken as now")
-		case f.GetOccurredOn() != "":
+		case f.GetOccurredAt() != nil || f.GetOccurredOn() != "":
 			d.Notices = append(d.Notices, "occurred_at could not be read: taken as now")
 		}
 		earliest, latest = recordedAt, recordedAt
@@ -98,14 +98,20 @@ func (d *Declared) Resolve(recordedAt time.Time) error {
 	return nil
 }
 
+// plausibleMin is the earliest date that is believed. What systems write for "no
+// date" (year 1, 1900, 1970) lies before it: a stop dated so would precede every
+// grant and stop nothing.
+var plausibleMin = time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)
+
 func (d *Declared) span(recordedAt time.Time) (earliest, latest time.Time, ok bool) {
 	f := d.Fact
 	switch {
 	case f.GetOccurredAt() != nil:
 		t := f.GetOccurredAt().AsTime()
-		return t, t, true
+		return t, t, f.GetOccurredAt().CheckValid() == nil && !t.Before(plausibleMin) && !t.After(maxTime)
 	case f.GetOccurredOn() != "":
-		return DaySpan(f.GetOccurredOn(), d.Number)
+		earliest, latest, ok = DaySpan(f.GetOccurredOn(), d.Number)
+		return earliest, latest, ok && !earliest.Before(plausibleMin)
 	case d.interactive:
 		return recordedAt, recordedAt, true
 	}

@@ -34,6 +34,8 @@ const listMax = 64
 // Catalog tells what is registered. Safe for concurrent use.
 type Catalog interface {
 	Seller(id string) bool
+	// Campaign is the campaign's registration; nil if there is none.
+	Campaign(id string) *consentv1.CampaignRegistered
 	Programme(seller, id string) bool
 }
 
@@ -83,6 +85,7 @@ func Declare(in Declaration, h Hasher, c Catalog) (*Declared, error) {
 		return nil, &ledger.InvalidError{Field: "fact", Problem: "is missing", Fix: "send a fact with one kind set"}
 	}
 	f.Earliest, f.Latest, f.Unassigned = nil, nil, false
+	strange := dropUnknown(f.ProtoReflect())
 	d := &Declared{Fact: f, Kind: ledger.KindOf(f), Stop: ledger.IsStop(f), interactive: in.Interactive}
 	if d.Kind == "" {
 		return nil, &ledger.InvalidError{Field: "kind", Problem: "is missing or not known to this version", Fix: "set one of the kinds in consent/v1/fact.proto"}
@@ -90,7 +93,9 @@ func Declare(in Declaration, h Hasher, c Catalog) (*Declared, error) {
 	if err := d.identify(in, h); err != nil {
 		return nil, err
 	}
-	d.Invalid = d.check(c)
+	if d.Invalid = d.check(c); d.Invalid == nil && strange {
+		d.Invalid = d.unknownFields()
+	}
 	return d, nil
 }
 
@@ -180,6 +185,9 @@ func (d *Declared) check(c Catalog) error {
 		return err
 	}
 	if err := d.checkSize(); err != nil {
+		return err
+	}
+	if err := checkLists(d.Fact); err != nil {
 		return err
 	}
 	switch ledger.NatureOf(d.Kind) {

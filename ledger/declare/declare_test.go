@@ -21,8 +21,9 @@ import (
 // registered is a catalog of one seller with one programme.
 type registered struct{}
 
-func (registered) Seller(id string) bool            { return id == "acme" }
-func (registered) Programme(seller, id string) bool { return seller == "acme" && id == "offers" }
+func (registered) Seller(id string) bool                         { return id == "acme" }
+func (registered) Campaign(string) *consentv1.CampaignRegistered { return nil }
+func (registered) Programme(seller, id string) bool              { return seller == "acme" && id == "offers" }
 
 var recordedAt = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
@@ -102,6 +103,10 @@ func TestGrantsHaveNoGaps(t *testing.T) {
 		"a number in clear": {func(_ *consentv1.Fact, g *consentv1.ConsentGranted) {
 			g.Evidence = &consentv1.Evidence{LeadVendor: "call 212-555-0143"}
 		}, "lead_vendor"},
+		"dated 1970": {func(f *consentv1.Fact, _ *consentv1.ConsentGranted) { f.OccurredAt = timestamppb.New(time.Unix(0, 0)) }, "occurred_at"},
+		"a field nobody knows": {func(_ *consentv1.Fact, g *consentv1.ConsentGranted) {
+			g.Scope.ProtoReflect().SetUnknown([]byte{0xa0, 0x3f, 1})
+		}, "fact"},
 		"words of 2 MB": {func(_ *consentv1.Fact, g *consentv1.ConsentGranted) {
 			g.Evidence = &consentv1.Evidence{Words: strings.Repeat("x", 2<<20)}
 		}, "words"},
@@ -141,8 +146,20 @@ func TestStopsAreNeverLostToForm(t *testing.T) {
 		"dated tomorrow": {func(f *consentv1.Fact, _ *consentv1.ConsentRevoked) {
 			f.OccurredAt = timestamppb.New(recordedAt.Add(24 * time.Hour))
 		}, "all", nil, ""},
-		"an unreadable date":     {func(f *consentv1.Fact, _ *consentv1.ConsentRevoked) { f.OccurredOn = "yesterday-ish" }, "all", nil, ""},
-		"an impossible date":     {func(f *consentv1.Fact, _ *consentv1.ConsentRevoked) { f.OccurredAt = &timestamppb.Timestamp{Nanos: -1} }, "all", nil, ""},
+		"an unreadable date":          {func(f *consentv1.Fact, _ *consentv1.ConsentRevoked) { f.OccurredOn = "yesterday-ish" }, "all", nil, ""},
+		"an impossible date":          {func(f *consentv1.Fact, _ *consentv1.ConsentRevoked) { f.OccurredAt = &timestamppb.Timestamp{Nanos: -1} }, "all", nil, ""},
+		"no date, as Go writes it":    {func(f *consentv1.Fact, _ *consentv1.ConsentRevoked) { f.OccurredAt = timestamppb.New(time.Time{}) }, "all", nil, ""},
+		"no date, as Unix writes it":  {func(f *consentv1.Fact, _ *consentv1.ConsentRevoked) { f.OccurredAt = timestamppb.New(time.Unix(0, 0)) }, "all", nil, ""},
+		"no date, as a CRM writes it": {func(f *consentv1.Fact, _ *consentv1.ConsentRevoked) { f.OccurredOn = "1900-01-01" }, "all", nil, ""},
+		"a misspelt programme": {func(f *consentv1.Fact, r *consentv1.ConsentRevoked) {
+			f.Sellers, r.Scope = []string{"acme"}, &consentv1.Scope{Programmes: []string{"offerz"}}
+		}, "acme", nil, "offerz"},
+		"a misspelt programme answered": {func(f *consentv1.Fact, r *consentv1.ConsentRevoked) {
+			f.Sellers, r.InReplyToProgramme = []string{"acme"}, "offerz"
+		}, "acme", nil, "offerz"},
+		"a programme and no seller": {func(_ *consentv1.Fact, r *consentv1.ConsentRevoked) {
+			r.Scope = &consentv1.Scope{Programmes: []string{"offers"}}
+		}, "all", nil, "offers"},
 		"a source that is none":  {func(f *consentv1.Fact, _ *consentv1.ConsentRevoked) { f.Source = "Our Fine CRM!" }, "all", nil, "Our Fine CRM!"},
 		"a number as method":     {func(_ *consentv1.Fact, r *consentv1.ConsentRevoked) { r.Method = "+1 212 555 0143" }, "all", nil, "555 0143"},
 		"two megabytes of words": {func(_ *consentv1.Fact, r *consentv1.ConsentRevoked) { r.Words = strings.Repeat("stop ", 400_000) }, "all", nil, ""},
@@ -162,6 +179,9 @@ func TestStopsAreNeverLostToForm(t *testing.T) {
 			}
 			if !strings.Contains(d.Fact.Unread, tc.unread) || (tc.unread == "") != (d.Fact.Unread == "") {
 				t.Errorf("unread %q, want %q", d.Fact.Unread, tc.unread)
+			}
+			if strings.HasPrefix(name, "no date") && !d.Fact.Earliest.AsTime().Equal(recordedAt) {
+				t.Errorf("no date was read as %s", d.Fact.Earliest.AsTime())
 			}
 			if l := d.Fact.Latest.AsTime(); l.After(recordedAt) || d.Fact.Earliest.AsTime().After(l) {
 				t.Errorf("dates %s to %s", d.Fact.Earliest.AsTime(), l)

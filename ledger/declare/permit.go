@@ -38,7 +38,7 @@ func (d *Declared) checkPermit(c Catalog) error {
 			return err
 		}
 	}
-	return d.checkPermitKind()
+	return d.checkPermitKind(c)
 }
 
 // checkScope fills programmes with all and refuses any other gap, except that a
@@ -81,7 +81,7 @@ func checkScope(s *consentv1.Scope, sellers []string, k ledger.Kind, c Catalog) 
 
 var levelPattern = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
 
-func (d *Declared) checkPermitKind() error {
+func (d *Declared) checkPermitKind(c Catalog) error {
 	level, expires, on := "", (*timestamppb.Timestamp)(nil), ""
 	switch k := d.Fact.GetKind().(type) {
 	case *consentv1.Fact_ConsentGranted:
@@ -96,6 +96,11 @@ func (d *Declared) checkPermitKind() error {
 	case *consentv1.Fact_ClarificationAnswered:
 		if k.ClarificationAnswered.GetRevocationPosition() == 0 || len(k.ClarificationAnswered.GetKeepProgrammes()) == 0 {
 			return &ledger.InvalidError{Field: "clarification_answered", Problem: "names no revocation or keeps nothing", Fix: "give revocation_position and keep_programmes"}
+		}
+		for _, p := range k.ClarificationAnswered.GetKeepProgrammes() {
+			if len(k.ClarificationAnswered.GetKeepProgrammes()) > listMax || (p != ledger.All && !d.programme(c, p)) {
+				return &ledger.InvalidError{Field: "keep_programmes", Problem: "are too many or not registered for the seller", Fix: "name registered programmes, or `all`"}
+			}
 		}
 		k.ClarificationAnswered.AnsweredLatest = nil
 		return nil

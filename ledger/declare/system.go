@@ -3,6 +3,8 @@ package declare
 import (
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/consent-ledger/consent-ledger/ledger"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -61,6 +63,9 @@ func checkCampaign(m *consentv1.CampaignRegistered, c Catalog) error {
 	}
 	if p := m.GetProgramme(); p != "" && !c.Programme(m.GetSeller(), p) {
 		return &ledger.InvalidError{Field: "programme", Problem: "is not registered for the seller", Fix: "register it first: consent programme add ID --seller S"}
+	}
+	if known := c.Campaign(m.GetId()); known != nil && !proto.Equal(known, m) {
+		return &ledger.InvalidError{Field: "id", Problem: "is a campaign already, with another meaning", Fix: "give the new campaign an id of its own; dialers know the old one"}
 	}
 	return checkID("id", m.GetId())
 }

@@ -14,20 +14,16 @@ import (
 func (d *Declared) widen(c Catalog) {
 	f := d.Fact
 	d.widenSellers(c)
-	if f.GetOccurredAt() != nil && f.GetOccurredAt().CheckValid() != nil {
-		f.OccurredAt = nil
-		d.Notices = append(d.Notices, "occurred_at could not be read: taken as now")
-	}
 	if k, ok := f.GetKind().(*consentv1.Fact_InboundMessage); ok {
 		m := k.InboundMessage
 		if m.GetClassification() == consentv1.MessageClass_MESSAGE_CLASS_UNSPECIFIED || consentv1.MessageClass_name[int32(m.GetClassification())] == "" {
 			m.Classification = words.Classify(m.GetBody())
 		}
 		d.Stop = ledger.IsStop(f)
-		m.InReplyToProgramme = d.widenID("in_reply_to_programme", m.GetInReplyToProgramme())
+		m.InReplyToProgramme = d.replyProgramme(c, m.GetInReplyToProgramme())
 	}
 	if k, ok := f.GetKind().(*consentv1.Fact_ConsentRevoked); ok {
-		k.ConsentRevoked.InReplyToProgramme = d.widenID("in_reply_to_programme", k.ConsentRevoked.GetInReplyToProgramme())
+		k.ConsentRevoked.InReplyToProgramme = d.replyProgramme(c, k.ConsentRevoked.GetInReplyToProgramme())
 	}
 	s := ledger.EnsureScope(f)
 	if s == nil {
@@ -41,7 +37,7 @@ func (d *Declared) widen(c Catalog) {
 		d.widened("purposes", fmt.Sprint(s.GetPurposes()))
 		s.Purposes = nil
 	}
-	if bad := slices.IndexFunc(s.GetProgrammes(), func(p string) bool { return p != ledger.All && !ValidID(p) }); bad >= 0 || len(s.GetProgrammes()) > listMax {
+	if slices.ContainsFunc(s.GetProgrammes(), func(p string) bool { return p != ledger.All && !d.programme(c, p) }) || len(s.GetProgrammes()) > listMax {
 		d.widened("programmes", strings.Join(s.GetProgrammes(), ";"))
 		s.Programmes = nil
 	}
@@ -83,10 +79,6 @@ func (d *Declared) widenSellers(c Catalog) {
 // keepKnownSellers: facts about the number itself count for everybody, unless
 // they name registered sellers.
 func (d *Declared) keepKnownSellers(c Catalog) {
-	if d.Fact.GetOccurredAt() != nil && d.Fact.GetOccurredAt().CheckValid() != nil {
-		d.Fact.OccurredAt = nil
-		d.Notices = append(d.Notices, "occurred_at could not be read: taken as now")
-	}
 	d.widenSellers(c)
 }
 
@@ -95,12 +87,19 @@ func (d *Declared) widened(field, value string) {
 	d.Notices = append(d.Notices, field+" could not be understood: covers all")
 }
 
-// widenID drops an id that cannot be one, so that it never stands in clear.
-func (d *Declared) widenID(field, id string) string {
-	if id == "" || ValidID(id) {
+// programme tells whether a programme exists for every seller a fact is about. A
+// misspelt one would stop nothing; ids of programmes mean nothing for all sellers.
+func (d *Declared) programme(c Catalog, id string) bool {
+	return ValidID(id) && !slices.ContainsFunc(d.Fact.GetSellers(), func(seller string) bool { return !c.Programme(seller, id) })
+}
+
+// replyProgramme keeps the programme a stop answered if it exists; without one the
+// stop is for all programmes at once.
+func (d *Declared) replyProgramme(c Catalog, id string) string {
+	if id == "" || d.programme(c, id) {
 		return id
 	}
-	unread(d.Fact, field, id)
-	d.Notices = append(d.Notices, field+" is no id: left out")
+	unread(d.Fact, "in_reply_to_programme", id)
+	d.Notices = append(d.Notices, "in_reply_to_programme is not registered: the stop covers all programmes")
 	return ""
 }
