@@ -83,6 +83,7 @@ func (w *Writer) assemble(ctx context.Context, items []item) (*job, error) {
 	if err := a.sealAll(ctx); err != nil {
 		return nil, err
 	}
+	a.refuseOversized()
 	if err := a.finish(j); err != nil {
 		return nil, err
 	}
@@ -276,6 +277,25 @@ func (p *planned) seal(ctx context.Context, a *assembly) error {
 	return nil
 }
 
+// linkBytesMax is what position and back-link add to an entry when it is finished.
+const linkBytesMax = 64
+
+// refuseOversized answers facts whose entry would be too large, each for itself.
+// The bounds of package declare should let none through; if one does, it costs
+// its caller a refusal and nobody the writer.
+func (a *assembly) refuseOversized() {
+	kept := a.planned[:0]
+	for _, p := range a.planned {
+		if size := proto.Size(p.msg); size+linkBytesMax > ledger.EntryBytesMax {
+			p.outcome.Err = &ledger.InvalidError{Field: "fact", Problem: fmt.Sprintf("needs an entry of %d bytes, at most %d are stored", size, ledger.EntryBytesMax-linkBytesMax),
+				Fix: "send less beside the number"}
+			continue
+		}
+		kept = append(kept, p)
+	}
+	a.planned = kept
+}
+
 // finish gives every entry its position and back-link, in order, and serializes.
 func (a *assembly) finish(j *job) error {
 	commit := &consentv1.Commit{FirstPosition: uint64(a.w.next)}
@@ -310,8 +330,8 @@ func (a *assembly) finish(j *job) error {
 		commit.Entries, j.entries = append(commit.Entries, raw), append(j.entries, e)
 	}
 	for _, t := range a.twins {
-		t.outcome.Receipt = t.of.outcome.Receipt
-		t.outcome.Receipt.Duplicate = true
+		*t.outcome = *t.of.outcome
+		t.outcome.Receipt.Duplicate = t.outcome.Err == nil
 	}
 	if len(a.wrapped) > 0 {
 		j.keys = &consentv1.WrappedKeys{Keys: a.wrapped}

@@ -13,44 +13,65 @@ import (
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
+// personsPerErasure bounds the persons one PersonErased names, so that its entry
+// stays small. More than one number ever had is no reason not to be erased.
+const personsPerErasure = 2000
+
 // Erase records PersonErased for every person of a number and destroys their
 // keys. The number stays blocked. After an error the erasure may be recorded; a
-// restart finishes what was recorded. It returns how many persons were named.
-func (w *Writer) Erase(ctx context.Context, number string, x ledger.ExchangeToken, reason string) (ledger.Receipt, int, error) {
-	var persons []ledger.PersonID
-	c := newCall([]*declare.Declared{nil})
-	c.alone = &alone{
-		before: func() (d *declare.Declared, err error) {
-			d, persons, err = w.erasure(number, x, reason)
-			return d, err
-		},
-		after: w.finishErasures,
+// restart finishes what was recorded. It returns how many persons were named, and
+// the receipt of the last fact if it took several.
+func (w *Writer) Erase(ctx context.Context, number string, x ledger.ExchangeToken, reason string) (receipt ledger.Receipt, erased int, err error) {
+	for more := true; more; {
+		var persons []ledger.PersonID
+		c := newCall([]*declare.Declared{nil})
+		c.alone = &alone{
+			before: func() (d *declare.Declared, err error) {
+				d, persons, more, err = w.erasure(number, x, reason)
+				return d, err
+			},
+			after: w.finishErasures,
+		}
+		out := w.submit(ctx, erasures, c)[0]
+		if out.Err != nil {
+			return ledger.Receipt{}, erased, out.Err
+		}
+		receipt, erased = out.Receipt, erased+len(persons)
 	}
-	out := w.submit(ctx, erasures, c)[0]
-	if out.Err != nil {
-		return ledger.Receipt{}, 0, out.Err
-	}
-	return out.Receipt, len(persons), nil
+	return receipt, erased, nil
 }
 
-// erasure makes the fact, when nothing else is open: it names every person of the token.
-func (w *Writer) erasure(number string, x ledger.ExchangeToken, reason string) (*declare.Declared, []ledger.PersonID, error) {
+// erasure makes the fact, when nothing else is open: it names the persons of the
+// token who are not erased yet, and says whether there are more.
+func (w *Writer) erasure(number string, x ledger.ExchangeToken, reason string) (d *declare.Declared, persons []ledger.PersonID, more bool, err error) {
 	token := w.keys.Token(x)
-	persons, err := w.index.Persons(token)
+	all, err := w.index.Persons(token)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
+	}
+	for _, p := range all {
+		_, erased, err := w.index.Erased(p)
+		if err != nil {
+			return nil, nil, false, err
+		}
+		if more = !erased && len(persons) == personsPerErasure; more {
+			break
+		}
+		if !erased {
+			persons = append(persons, p)
+		}
 	}
 	m := &consentv1.PersonErased{Reason: reason}
 	for _, p := range persons {
 		m.Persons = append(m.Persons, p[:])
 	}
-	d, err := declare.Declare(declare.Declaration{Fact: &consentv1.Fact{Source: "consent-ledger", EventId: "erasure-" + uuid.NewString(),
+	d, err = declare.Declare(declare.Declaration{Fact: &consentv1.Fact{Source: "consent-ledger", EventId: "erasure-" + uuid.NewString(),
 		Kind: &consentv1.Fact_PersonErased{PersonErased: m}}}, w.keys, w.index)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	d.Exchange, d.Token = x, token
-	return d, persons, nil
+	return d, persons, more, nil
 }
 
 // finishErasures destroys the keys of every person that a durable PersonErased

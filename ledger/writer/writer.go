@@ -225,7 +225,7 @@ func (w *Writer) assembleAll(stop, gctx context.Context, jobs chan<- *job) error
 				err = context.Cause(gctx) // likewise
 			}
 			w.fail(err)
-			abandonItems(items, fmt.Errorf("%w: %w", ledger.ErrNotReady, err))
+			abandonItems(items, fmt.Errorf("%w (%w)", ledger.ErrUncertain, err)) // one may repeat a fact that is under way
 			return err
 		}
 		jobs <- j
