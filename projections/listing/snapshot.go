@@ -152,6 +152,16 @@ func (s *Snapshot) Paused(seller string) (since time.Time, paused bool) {
 	return since, paused
 }
 
+// EverPaused tells whether contact for a seller was ever paused.
+func (s *Snapshot) EverPaused(seller string) bool {
+	for _, id := range [...]string{ledger.All, seller} {
+		if !s.gates[id].Paused.Latest.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
 func sorted[V any](m map[string]V, id func(V) string) []V {
 	return slices.SortedFunc(maps.Values(m), func(a, b V) int { return strings.Compare(id(a), id(b)) })
 }

@@ -14,9 +14,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/phone"
@@ -84,10 +86,10 @@ func (d *Decider) decide(ctx context.Context, qs []*consentv1.Question, a asking
 	if !d.Fresh(wait) {
 		return d.allBlocked(out, qs, a, rules.CodeStateStale, now), nil
 	}
-	err := d.Runner.Read(wait, need, func(v runner.View) error {
+	err := d.together(wait, need, func(v runner.View) error {
 		listed, lists := d.Listing.Snapshot(), d.Registry.Snapshot()
-		if listed.Position < v.Position || lists.Position < v.Position { // a rebuild has just emptied it: it knows no pause
-			return errRebuilding
+		if listed.Position != v.Position || lists.Position != v.Position {
+			return errApart
 		}
 		for i, q := range qs {
 			r, err := d.resolve(q, a, listed, now)
@@ -105,14 +107,28 @@ func (d *Decider) decide(ctx context.Context, qs []*consentv1.Question, a asking
 	switch {
 	case err == nil:
 		return out, nil
-	case errors.Is(err, errRebuilding), errors.Is(err, runner.ErrStopped), wait.Err() != nil && ctx.Err() == nil:
+	case errors.Is(err, errApart), errors.Is(err, runner.ErrStopped), wait.Err() != nil && ctx.Err() == nil:
 		return d.allBlocked(out, qs, a, rules.CodeStateStale, now), nil
 	}
 	return nil, err
 }
 
-// errRebuilding: the listing is behind the view; answer nothing from it.
-var errRebuilding = errors.New("rpc: projections are being rebuilt")
+// errApart: state, listing and lists are of different positions. A pause lifted
+// after a stop must not be seen without the stop, nor a rebuild's empty listing
+// with full state.
+var errApart = errors.New("rpc: projections are at different positions")
+
+// together reads until state, listing and lists are of one position, which they
+// are but for the moments of a commit or a rebuild.
+func (d *Decider) together(ctx context.Context, need ledger.Position, f func(runner.View) error) error {
+	for {
+		err := d.Runner.Read(ctx, need, f)
+		if !errors.Is(err, errApart) || ctx.Err() != nil {
+			return err
+		}
+		runtime.Gosched()
+	}
+}
 
 // allBlocked answers every question with the same reason.
 func (d *Decider) allBlocked(out []*consentv1.Decision, qs []*consentv1.Question, a asking, code string, now time.Time) []*consentv1.Decision {
@@ -159,10 +175,21 @@ func (d *Decider) resolve(q *consentv1.Question, a asking, listed *listing.Snaps
 	if consentv1.Purpose_name[int32(r.in.Purpose)] == "" || r.in.Purpose <= consentv1.Purpose_PURPOSE_ALL {
 		return r, &ledger.InvalidError{Field: "purpose", Problem: "is missing or not one purpose", Fix: "name one, such as marketing"}
 	}
+	if p := r.in.Programme; p != "" {
+		if _, ok := listed.Programme(r.in.Seller, p); !ok {
+			return r, &ledger.InvalidError{Field: "programme", Problem: "is not registered for the seller", Fix: "register it first: consent programme add ID --seller S"}
+		}
+	}
 	if q.GetAt() != nil {
+		if !plausible(q.GetAt()) {
+			return r, &ledger.InvalidError{Field: "at", Problem: "is no instant between 1970 and 2262", Fix: "write RFC 3339"}
+		}
 		r.at, r.past = q.GetAt().AsTime(), q.GetAt().AsTime().Before(now)
 	}
 	if q.GetAsOf() != nil {
+		if !plausible(q.GetAsOf()) {
+			return r, &ledger.InvalidError{Field: "as_of", Problem: "is no instant between 1970 and 2262", Fix: "write RFC 3339"}
+		}
 		r.asOf, r.past = q.GetAsOf().AsTime(), true
 	}
 	var err error
@@ -170,6 +197,12 @@ func (d *Decider) resolve(q *consentv1.Question, a asking, listed *listing.Snaps
 		r.unreadable = true
 	}
 	return r, nil
+}
+
+// plausible tells whether an instant fits what the fold counts in: nanoseconds in
+// 64 bits.
+func plausible(t *timestamppb.Timestamp) bool {
+	return t.CheckValid() == nil && t.AsTime().Year() >= 1970 && t.AsTime().Year() < 2262
 }
 
 // one answers a resolved question from a view.
@@ -196,6 +229,10 @@ func (d *Decider) one(ctx context.Context, v runner.View, listed *listing.Snapsh
 	in.CallingCode, in.Region, in.Unassigned = r.number.CountryCode, r.number.Region, r.number.Unassigned
 	in.Distrusted = listed.Distrusted
 	in.PausedSince, in.Paused = listed.Paused(in.Seller)
+	if r.past && !in.Paused && listed.EverPaused(in.Seller) {
+		// Only the newest pause is known: whether one held then cannot be told.
+		in.Paused, in.PausedSince = true, time.Time{}
+	}
 	if n, ok := registry.ParseNumber(r.number.E164); ok {
 		in.Registries = lists.AppendAnswers(nil, n, in.Seller, r.at)
 	}
