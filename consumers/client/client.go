@@ -139,7 +139,8 @@ func transport(scheme string) *http.Transport {
 // It tries again while the server is not ready, the connection breaks or the
 // outcome is unknown; not when the first attempt finds no server. What it gives
 // up on is ErrUncertain if any attempt may have been recorded: call it again with
-// the same source and event id. req is not changed.
+// the same source and event id. Texts that are not UTF-8 are sent with U+FFFD
+// where they are not. req is not changed.
 func (c *Client) Record(ctx context.Context, req *consentv1.RecordRequest) (*consentv1.Receipt, error) {
 	req = proto.CloneOf(req)
 	if f := req.GetFact(); f != nil && f.GetEventId() == "" {
@@ -148,6 +149,9 @@ func (c *Client) Record(ctx context.Context, req *consentv1.RecordRequest) (*con
 			return nil, fmt.Errorf("client: event id: %w", err)
 		}
 		f.EventId = id.String()
+	}
+	if !sendable(req.ProtoReflect()) {
+		cleanStrings(req.ProtoReflect())
 	}
 	maybe := false // an attempt may have been recorded
 	pause := newBackoff(c.opts.Backoff)

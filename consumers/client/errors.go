@@ -182,7 +182,7 @@ func (i *interceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		req.Header().Set(authorization, i.bearer)
 		res, err := next(ctx, req)
-		return res, clarify(i.server, err)
+		return res, unsent(req.Any(), clarify(i.server, err))
 	}
 }
 
@@ -204,7 +204,9 @@ type clearConn struct {
 	server string
 }
 
-func (c *clearConn) Send(m any) error    { return c.clarify(c.StreamingClientConn.Send(m)) }
+func (c *clearConn) Send(m any) error {
+	return unsent(m, c.clarify(c.StreamingClientConn.Send(m)))
+}
 func (c *clearConn) Receive(m any) error { return c.clarify(c.StreamingClientConn.Receive(m)) }
 
 // clarify lets pass the io.EOF with which streams end.

@@ -62,7 +62,8 @@ func (c *Client) NewSender(ctx context.Context, o SenderOptions) *Sender {
 // Send hands over up to 5,000 facts and gives one outcome each, in order. Every
 // fact needs an event id. An error says nothing about what was recorded: send the
 // same facts again; the stream is opened anew. Without facts it only shows that
-// the server is there and takes the key.
+// the server is there and takes the key. Texts that are not UTF-8 are sent with
+// U+FFFD where they are not; facts are not changed.
 func (s *Sender) Send(ctx context.Context, facts []*consentv1.Fact) ([]*consentv1.Outcome, error) {
 	answer, err := s.begin(facts)
 	if err != nil {
@@ -105,7 +106,7 @@ func (s *Sender) begin(facts []*consentv1.Fact) (<-chan batchAnswer, error) {
 	if !b.wait(answer) {
 		return answer, nil // it ended just now; the answer says why
 	}
-	err := b.conn.Send(&consentv1.RecordStreamRequest{Facts: facts, DefaultRegion: s.opts.DefaultRegion, DryRun: s.opts.DryRun})
+	err := b.conn.Send(&consentv1.RecordStreamRequest{Facts: cleaned(facts), DefaultRegion: s.opts.DefaultRegion, DryRun: s.opts.DryRun})
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.end(err) // io.EOF: the server ended it, and receive learns why
 	}
