@@ -70,10 +70,11 @@ var kindNames = []string{
 // has no use for stands in unread.
 func (b *builder) build() (*consentv1.Fact, *RowError) {
 	if b.whole != nil {
-		b.fact, b.whole = b.whole, nil
+		b.fact, b.whole, b.err = b.whole, nil, nil
 		b.fact.Historical = b.fact.Historical || b.historical
+		b.checkNumber(kinds[kindOf(b.fact)])
 		b.keepOdd()
-		return b.fact, nil
+		return b.fact, b.err
 	}
 	b.fact, b.used, b.err = &consentv1.Fact{Historical: b.historical}, 0, nil
 	kind, ok := b.kind()
@@ -90,7 +91,10 @@ func (b *builder) build() (*consentv1.Fact, *RowError) {
 
 // isStop tells whether a row is a person's wish to be left alone, which no
 // formality may lose (promise 10).
-func isStop(v *values) bool { return kinds[plain(v[fKind])].stop }
+func isStop(v *values) bool {
+	name, _, ok := resolveKind(v)
+	return ok && kinds[name].stop
+}
 
 // keepOdd puts a broken row into unread.
 func (b *builder) keepOdd() {
@@ -105,20 +109,25 @@ func (b *builder) keepOdd() {
 }
 
 func (b *builder) kind() (kindSpec, bool) {
-	word := plain(b.take(fKind))
-	spec, ok := kinds[word]
-	switch {
-	case ok:
-	case word == "":
-		b.fail(fKind, "is missing", "use one of: "+strings.Join(kindNames, ", "))
-	default:
-		fix := "use one of: " + strings.Join(kindNames, ", ")
-		if n := nearest(word, kindNames); n != "" {
-			fix = "did you mean " + n + "?"
+	b.take(fKind)
+	name, guessed, ok := resolveKind(&b.values)
+	if ok {
+		if guessed && b.values[fKind] != "" {
+			b.unread(fKind, b.values[fKind])
 		}
-		b.fail(fKind, show(b.values[fKind])+" is unknown", fix)
+		return kinds[name], true
 	}
-	return spec, ok
+	word := plain(b.values[fKind])
+	fix := "use one of: " + strings.Join(kindNames, ", ")
+	if word == "" {
+		b.fail(fKind, "is missing", fix)
+		return kindSpec{}, false
+	}
+	if n := nearest(word, kindNames); n != "" {
+		fix = "did you mean " + n + "?"
+	}
+	b.fail(fKind, show(b.values[fKind])+" is unknown", fix)
+	return kindSpec{}, false
 }
 
 // envelope fills what every kind has.
@@ -128,6 +137,7 @@ func (b *builder) envelope(kind kindSpec) {
 	if f.Number == "" && !kind.stop {
 		b.fail(fNumber, "is missing", "a fact is about a number; delete the row or find its number")
 	}
+	b.checkNumber(kind)
 	f.Sellers = b.list(fSeller)
 	f.Source, f.EventId, f.Wording = b.text(fSource), b.text(fEventID), b.text(fWording)
 	when := readMoment(b.take(fOccurredAt), b.layouts, b.zone)
@@ -140,6 +150,16 @@ func (b *builder) envelope(kind kindSpec) {
 	}
 	if h := b.flag(fHistorical); h != nil && *h {
 		f.Historical = true
+	}
+}
+
+// checkNumber tells of a number that a spreadsheet took for a quantity: digits
+// may be lost, so that it is nobody's or another person's. A stop goes on as it
+// came: the server puts what it cannot read before a person.
+func (b *builder) checkNumber(kind kindSpec) {
+	if !kind.stop && spreadsheet.MatchString(strings.TrimSpace(b.fact.Number)) {
+		b.fail(fNumber, "was changed by a spreadsheet (an exponent or a decimal point)",
+			"format the column as text, enter the numbers again and export anew")
 	}
 }
 

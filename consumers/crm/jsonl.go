@@ -32,7 +32,8 @@ func (s *jsonlSource) next(v *values) (int, []string, *RowError, error) {
 	for {
 		text, line, err := s.lines.line()
 		if err == errLineTooLong {
-			return line, []string{string(text)}, tooLong(), nil
+			raw := string(text)
+			return line, []string{raw}, s.salvage([]byte(valid(raw)), tooLong()), nil
 		}
 		if err != nil {
 			return line, nil, nil, err
@@ -54,10 +55,10 @@ func (s *jsonlSource) object(text []byte, v *values) *RowError {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
 	if err := d.Decode(&members); err != nil || members == nil {
-		return &RowError{Problem: "is no JSON object" + jsonOffset(err), Fix: "write one object a line"}
+		return s.salvage(text, &RowError{Problem: "is no JSON object" + jsonOffset(err), Fix: "write one object a line"})
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return &RowError{Problem: "has more than one JSON value", Fix: "write one object a line"}
+		return s.salvage(text, &RowError{Problem: "has more than one JSON value", Fix: "write one object a line"})
 	}
 	if _, ok := members["fact"]; ok {
 		return s.fact(text, members, rowErr)
@@ -70,10 +71,28 @@ func (s *jsonlSource) object(text []byte, v *values) *RowError {
 			rowErr = bad
 		}
 	}
-	if rowErr != nil && isStop(v) {
-		s.b.odd, rowErr = string(text), nil
+	if rowErr == nil {
+		return nil
 	}
-	return rowErr
+	if isStop(v) {
+		s.b.odd = string(text)
+		return nil
+	}
+	if _, known := kinds[plain(v[fKind])]; known {
+		return rowErr
+	}
+	return s.salvage(text, rowErr)
+}
+
+// salvage keeps a stop that stands in a line nobody can read; without one the
+// line is an error.
+func (s *jsonlSource) salvage(text []byte, rowErr *RowError) *RowError {
+	f := s.stopInText(text)
+	if f == nil {
+		return rowErr
+	}
+	s.b.whole, s.b.odd = f, string(text)
+	return nil
 }
 
 func (s *jsonlSource) member(name string, value any, v *values) *RowError {
@@ -125,20 +144,20 @@ func (s *jsonlSource) fact(text []byte, members map[string]any, rowErr *RowError
 		Fact json.RawMessage `json:"fact"`
 	}
 	if err := json.Unmarshal(text, &outer); err != nil {
-		return &RowError{Problem: "is no JSON object", Fix: "write one object a line"}
+		return s.salvage(text, &RowError{Problem: "is no JSON object", Fix: "write one object a line"})
 	}
 	if rowErr == nil && len(members) != 1 {
 		rowErr = &RowError{Problem: "has other members beside fact", Fix: "put everything inside fact"}
 	}
 	f := &consentv1.Fact{}
-	err := protojson.Unmarshal(outer.Fact, f)
-	if err != nil {
-		f = &consentv1.Fact{}
+	if err := protojson.Unmarshal(outer.Fact, f); err != nil {
 		rowErr = &RowError{Field: "fact", Problem: "is no Fact in protojson", Fix: "see proto/consent/v1/fact.proto; unknown fields are refused"}
-		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(outer.Fact, f)
+		if f = stopInFact(outer.Fact); f == nil {
+			return s.salvage(text, rowErr)
+		}
 	}
 	if rowErr != nil {
-		if err != nil || !kinds[kindOf(f)].stop {
+		if !kinds[kindOf(f)].stop {
 			return rowErr
 		}
 		s.b.odd = string(text)
