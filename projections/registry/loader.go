@@ -74,7 +74,7 @@ func (l *Loader) Fetch(ctx context.Context) error {
 
 // fetchAll tells whether nothing is missing any more. It looks again after each
 // object, newest first: what a newer version has superseded meanwhile need not be
-// fetched, and what cannot be had lets an older one answer.
+// fetched; where the newest cannot be had, older ones serve whom it is not for.
 func (l *Loader) fetchAll(ctx context.Context, failed func(ledger.Hash, error)) bool {
 	tried := map[ledger.Hash]bool{}
 	for {

@@ -160,10 +160,11 @@ func TestAnswers(t *testing.T) {
 	w.want(number205, "acme", rules.RegistryAnswer{})    // an area code the list does not cover
 	w.want(447700900123, "acme", rules.RegistryAnswer{}) // nor another country
 
-	// A newer version whose numbers are not here leaves the older one answering.
+	// While the numbers of a newer version are not here, no older one stands in.
 	newer := w.version("2026-11-20", "818,5550102\n", false)
 	w.record(newer)
-	w.want(number818, "acme", rules.RegistryAnswer{Loaded: true, VersionDate: "2026-11-01", Listed: true})
+	w.want(number818, "acme", rules.RegistryAnswer{})
+	w.want(other818, "acme", rules.RegistryAnswer{})
 	if err := w.loader().Fetch(t.Context()); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("fetch: %v", err)
 	}
@@ -278,7 +279,42 @@ func TestPrimedNumbersAnswerFromTheirCommit(t *testing.T) {
 	m := w.version("2026-11-20", "818,5550101\n", false)
 	m.ObjectSha256 = append([]byte{1}, make([]byte, 31)...)
 	w.record(m)
-	w.want(number818, "acme", rules.RegistryAnswer{Loaded: true, VersionDate: "2026-11-01", Listed: true})
+	w.want(number818, "acme", rules.RegistryAnswer{})
+}
+
+// TestAwaitedVersionBlocksWhatDependsOnIt: the older list is not asked for those
+// whom the newer one is for, and is for all others.
+func TestAwaitedVersionBlocksWhatDependsOnIt(t *testing.T) {
+	w := newWorld(t)
+	w.record(w.version("2026-11-01", "818,5550101\n205,5550101\n", true))
+	w.fetch()
+	old := rules.RegistryAnswer{Loaded: true, VersionDate: "2026-11-01", Listed: true}
+	w.record(w.version("2026-10-20", "818,5550102\n", false)) // of an earlier day: nobody waits for it
+	w.want(number818, "acme", old)
+	w.record(w.version("2026-11-20", "818,5550102\n", false, "acme"))
+	w.want(number818, "acme", rules.RegistryAnswer{})
+	w.want(number818, "beta", old) // not licensed for the newer one
+	w.want(number205, "acme", old) // not covered by it
+	for _, c := range []struct {
+		at     time.Time
+		loaded bool
+	}{
+		{time.Date(2026, 11, 18, 23, 59, 0, 0, time.UTC), true}, // more than a day before it
+		{time.Date(2026, 11, 19, 0, 0, 0, 0, time.UTC), false},
+	} {
+		if got := w.p.Snapshot().AppendAnswers(nil, number818, "acme", c.at)[0]; got.Loaded != c.loaded {
+			t.Errorf("at %v: %+v", c.at, got)
+		}
+	}
+	// One that can never be used is waited for by nobody, before or behind.
+	spoilt := w.version("2026-11-21", "205,5550101\n", false)
+	spoilt.BaseVersionDate = "2026-11-01"
+	w.record(spoilt)
+	w.want(number205, "acme", old)
+	// A still newer one that is whole ends the waiting.
+	w.record(w.version("2026-11-22", "818,5550101\n", true))
+	w.fetch()
+	w.want(number818, "acme", rules.RegistryAnswer{Loaded: true, VersionDate: "2026-11-22", Listed: true})
 }
 
 func TestDamagedObjectIsNotUsed(t *testing.T) {
@@ -311,8 +347,8 @@ func TestNewestIsFetchedFirst(t *testing.T) {
 	}
 }
 
-// TestReadersSeeWholeVersions: while versions come and are fetched, every answer
-// is one version's, never a mixture.
+// TestReadersSeeWholeVersions: while primed versions come, there is always an
+// answer, and it is one version's, never a mixture.
 func TestReadersSeeWholeVersions(t *testing.T) {
 	w := newWorld(t)
 	w.record(w.version("2026-11-01", "818,5550101\n", true)) // odd days list the first number, even days the second
@@ -342,8 +378,13 @@ func TestReadersSeeWholeVersions(t *testing.T) {
 		if day%2 == 0 {
 			text = "818,5550102\n"
 		}
-		w.record(w.version(time.Date(2026, 11, day, 0, 0, 0, 0, time.UTC).Format(time.DateOnly), text, true))
-		w.fetch()
+		built, _, err := build(time.Date(2026, 11, day, 0, 0, 0, 0, time.UTC).Format(time.DateOnly), file{"list.txt", text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		release := w.p.Prime(ledger.Hash(built.Loaded.GetObjectSha256()), built.Set)
+		w.record(built.Loaded)
+		release()
 	}
 	close(done)
 	readers.Wait()
@@ -382,6 +423,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("tried %d times in 10 s, want 4", failures)
 		}
 		mu.Unlock()
+		w.want(number818, "acme", rules.RegistryAnswer{})
 		w.version("2026-11-03", "818,5550101\n818,5550102\n", true)
 		time.Sleep(time.Minute)
 		synctest.Wait()

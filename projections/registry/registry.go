@@ -3,8 +3,11 @@
 //
 // A RegistryLoaded fact announces a version; its numbers lie in an object of the
 // file store. Apply writes only what the fact says. A Loader beside the projection
-// fetches the object, and until it is whole the version answers nothing: an older
-// one answers, and without any the list counts as missing, which blocks.
+// fetches the object, and until it is whole the list counts as missing, which
+// blocks, for every seller and number that the version is for; an older version
+// does not stand in for it. A server that has just built a version hands its
+// numbers over first (Prime), so that there the list is never missing between two
+// versions.
 //
 // All numbers of the versions in use are in memory, as roaring bitmaps: some two
 // bytes a number.
@@ -195,7 +198,7 @@ func (p *Projection) Problems() []string {
 		case v.problem != "":
 			out = append(out, fmt.Sprintf("registry %s, version %s (position %d): %s", v.registry, v.date, v.position, v.problem))
 		case v.set == nil:
-			out = append(out, fmt.Sprintf("registry %s, version %s (position %d): its numbers (object %s) are not here yet; an older version answers, or the list counts as missing",
+			out = append(out, fmt.Sprintf("registry %s, version %s (position %d): its numbers (object %s) are not here yet; until they are, the list counts as missing for whom it is for, which blocks",
 				v.registry, v.date, v.position, hashName(v.object)))
 		}
 	}

@@ -112,8 +112,9 @@ type Snapshot struct {
 }
 
 // newSnapshot keeps of all known versions those that answer something, and those
-// whose numbers are awaited. A version steps back only for a newer one that is
-// whole.
+// whose numbers are awaited. A version is let go only for a newer one that is
+// whole: until then it answers those whom the newer one is not for, and about
+// instants before it.
 func newSnapshot(at ledger.Position, known []*listVersion, sets map[ledger.Hash]*Set) *Snapshot {
 	byRegistry := map[string][]held{}
 	for _, v := range known {
@@ -167,20 +168,25 @@ func (s *Snapshot) missing() []ledger.Hash {
 }
 
 // AppendAnswers appends what each registry says about a number, given as E.164
-// digits without the plus, to a seller, at an instant: the newest whole version
+// digits without the plus, to a seller, at an instant: the newest usable version
 // that the seller is licensed for, that covers the number, and that is not of a
 // later day than the instant (one day of grace, because days begin earlier
-// elsewhere). Without such a version the registry's answer is that none is loaded.
-// Registries that were never announced give no answer, which means the same.
+// elsewhere). Without such a version, and while the numbers of that version are
+// not here, the registry's answer is that none is loaded: an older version does
+// not know who has joined the list since. Registries that were never announced
+// give no answer, which means the same.
 func (s *Snapshot) AppendAnswers(dst []rules.RegistryAnswer, number uint64, seller string, at time.Time) []rules.RegistryAnswer {
 	latest := at.Add(24 * time.Hour)
 	for _, l := range s.lists {
 		a := rules.RegistryAnswer{Registry: l.registry}
 		for _, v := range l.versions {
-			if v.set != nil && v.licensed(seller) && v.covers(number) && !v.day.After(latest) {
-				a.Loaded, a.VersionDate, a.Listed = true, v.date, v.set.Contains(number)
-				break
+			if v.problem != "" || !v.licensed(seller) || !v.covers(number) || v.day.After(latest) {
+				continue
 			}
+			if v.set != nil {
+				a.Loaded, a.VersionDate, a.Listed = true, v.date, v.set.Contains(number)
+			}
+			break
 		}
 		dst = append(dst, a)
 	}
