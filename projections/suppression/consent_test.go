@@ -1,6 +1,7 @@
 package suppression_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -421,5 +422,33 @@ func TestInstantsBeyondNanoseconds(t *testing.T) {
 	}
 	if got := view(far).Consent(suppression.Question{Channel: sms, Purpose: marketing, At: time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC)}, suppression.Need{}); got.Failure != suppression.FailExpired {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// TestFoldAtBeyondNanoseconds: instants that do not fit into nanoseconds are the
+// last or the first that do, and never wrap around to the other end.
+func TestFoldAtBeyondNanoseconds(t *testing.T) {
+	undated := suppression.Input{Fact: &consentv1.Fact{Sellers: []string{"acme"}, Kind: revoked().Kind}}
+	for _, c := range []struct {
+		year                      int
+		granted, revoked, undated bool
+	}{
+		{1600, false, false, true}, {2025, false, false, true}, {2027, true, true, true}, {2300, true, true, true}, {9999, true, true, true},
+	} {
+		at := time.Date(c.year, 6, 1, 0, 0, 0, 0, time.UTC)
+		q := asked()
+		q.At = at
+		fold := func(in suppression.Input) suppression.View {
+			return suppression.FoldAt(at, slices.Values([]suppression.Input{in})).View("acme")
+		}
+		if got := fold(on(1, granted())).Consent(q, suppression.Need{}).Held; got != c.granted {
+			t.Errorf("%d: consent %v", c.year, got)
+		}
+		if _, got := fold(on(1, revoked())).Revocation(q, suppression.Need{}); got != c.revoked {
+			t.Errorf("%d: revocation %v", c.year, got)
+		}
+		if _, got := fold(undated).Revocation(q, suppression.Need{}); got != c.undated {
+			t.Errorf("%d: revocation of any time %v", c.year, got)
+		}
 	}
 }

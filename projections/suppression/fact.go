@@ -82,15 +82,15 @@ func countsAt(f *consentv1.Fact, at time.Time) bool {
 	if f.GetPersonErased() != nil {
 		return true
 	}
-	lifts := permits(f)
+	lifts, now := permits(f), unixNano(at)
 	t, ok := span(f, lifts)
 	switch {
 	case !ok:
 		return false
 	case lifts:
-		return t.GetLatest() <= at.UnixNano()
+		return t.GetLatest() <= now
 	}
-	return t.GetEarliest() <= at.UnixNano()
+	return t.GetEarliest() <= now
 }
 
 // permits tells whether a fact can only make contact easier.
