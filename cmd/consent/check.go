@@ -77,7 +77,7 @@ acknowledged before it was asked.`,
 			if err != nil {
 				return err
 			}
-			q.Number = args[0]
+			q.Number = strings.ToValidUTF8(args[0], "\ufffd") // what cannot be read is BLOCK, not an error
 			return g.with(c, func(ctx context.Context, cl *client.Client) error {
 				res, err := cl.Decisions.Check(ctx, connect.NewRequest(&consentv1.CheckRequest{Question: q, AtLeast: atLeast, DefaultRegion: g.region, Reveal: reveal}))
 				if err != nil {

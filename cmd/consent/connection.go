@@ -52,7 +52,7 @@ func (g *globals) connect(c *cobra.Command) (*client.Client, error) {
 	}
 	stderr := c.ErrOrStderr()
 	cl, err := client.New(server, strings.TrimSpace(string(key)), client.Options{OnRetry: func(err error, pause time.Duration) {
-		fmt.Fprintf(stderr, "consent: %s; trying again in %s\n", err, pause.Round(time.Millisecond))
+		fmt.Fprintf(stderr, "consent: %s; trying again in %s\n", masked(err.Error()), pause.Round(time.Millisecond))
 	}})
 	if err != nil {
 		return nil, usageError(err)

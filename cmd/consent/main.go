@@ -102,13 +102,14 @@ type hinted struct {
 func (h *hinted) Error() string { return h.err.Error() }
 func (h *hinted) Unwrap() error { return h.err }
 
-// complain says what went wrong; what helps stands on a line of its own.
+// complain says what went wrong; what helps stands on a line of its own. It masks
+// what may be a phone number, because flags and libraries repeat what was typed.
 func complain(stderr io.Writer, err error) {
 	var e *exitError
 	if err == nil || errors.As(err, &e) && e.err == nil {
 		return
 	}
-	text := err.Error()
+	text := masked(err.Error())
 	if errors.Is(err, context.Canceled) {
 		text = "interrupted: " + text
 	}
@@ -117,8 +118,8 @@ func complain(stderr io.Writer, err error) {
 	var c *client.Error
 	switch {
 	case errors.As(err, &h):
-		fmt.Fprintln(stderr, "consent: hint:", h.hint)
+		fmt.Fprintln(stderr, "consent: hint:", masked(h.hint))
 	case errors.As(err, &c) && c.Hint != "":
-		fmt.Fprintln(stderr, "consent: hint:", c.Hint)
+		fmt.Fprintln(stderr, "consent: hint:", masked(c.Hint))
 	}
 }

@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
+	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -125,16 +129,39 @@ func moment(text string) (at *timestamppb.Timestamp, on string) {
 	return nil, text
 }
 
+// digitsOfNumber is from how many digits on a text may be somebody's number.
+const digitsOfNumber = 7
+
 // safe is what a caller typed, fit for an error: nothing that could be a phone number.
 func safe(s string) string {
-	digits := 0
-	for _, r := range s {
-		if r >= '0' && r <= '9' {
-			digits++
-		}
-	}
-	if digits >= 7 {
+	if digitsIn(s) >= digitsOfNumber {
 		return "…"
 	}
 	return printable(s)
+}
+
+func digitsIn(s string) (n int) {
+	for _, r := range s {
+		if unicode.IsDigit(r) {
+			n++
+		}
+	}
+	return n
+}
+
+// numberLike is nine digits or more, however they are grouped. What is matched
+// before it is none: ids, instants and addresses of machines.
+var numberLike = regexp.MustCompile(`\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b` +
+	`|\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)` +
+	`|\b\d{1,3}(?:\.\d{1,3}){3}\b` +
+	`|\+?\(?\p{Nd}(?:[-. ()/\x{00a0}]*\p{Nd}){8,}`)
+
+// masked is an error's text without what could be a phone number.
+func masked(text string) string {
+	return numberLike.ReplaceAllStringFunc(text, func(s string) string {
+		if uuid.Validate(s) == nil || net.ParseIP(s) != nil || strings.Contains(s, ":") {
+			return s
+		}
+		return "…"
+	})
 }

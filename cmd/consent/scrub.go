@@ -46,7 +46,8 @@ func scrubCommand(g *globals) *cobra.Command {
 		Short: "Ask about every row of a list",
 		Long: `Ask about every row of a CSV file with a header. OUT gets every row with the columns
 verdict, reasons, basis, next_allowed_at and position added. It appears only when it
-is whole; a row whose number cannot be read is BLOCK and counts as invalid too.
+is whole. A row whose number cannot be read, or that has a bad quote or more fields
+than the header, is BLOCK and counts as invalid too; surplus fields follow behind ours.
 The exit code is 0 whatever the verdicts.`,
 		Example: `  consent scrub leads.csv leads-scrubbed.csv --campaign spring
   consent scrub leads.csv out.csv --seller acme --channel voice_live --purpose marketing --column 'Mobile Phone'`,
@@ -86,6 +87,7 @@ type scrub struct {
 	column   string
 	stderr   io.Writer
 	sum      scrubSummary
+	told     bool // of a bad row
 }
 
 // files opens both files. What is written so far becomes OUT only at the end: half
@@ -110,16 +112,11 @@ func (s *scrub) files(ctx context.Context, cl *client.Client, in, out string) er
 
 // run keeps three hands busy: one reads and asks, the server answers, one writes.
 func (s *scrub) run(ctx context.Context, cl *client.Client, in io.Reader, out io.Writer, tick func()) error {
-	r := csv.NewReader(bufio.NewReaderSize(in, 1<<20))
-	r.FieldsPerRecord = -1
-	header, err := r.Read()
-	if errors.Is(err, io.EOF) {
-		return errors.New("the list is empty: it has no header")
-	}
+	r := newListReader(in)
+	header, err := r.header()
 	if err != nil {
-		return fmt.Errorf("read the header: %w", err)
+		return err
 	}
-	header[0] = strings.TrimPrefix(header[0], "\ufeff")
 	at, err := s.phoneColumn(header)
 	if err != nil {
 		return err
@@ -134,7 +131,7 @@ func (s *scrub) run(ctx context.Context, cl *client.Client, in io.Reader, out io
 	stream := cl.Decisions.Scrub(ctx)
 	// net/http does not look at a request's context while it waits for its body.
 	defer context.AfterFunc(ctx, func() { _ = stream.CloseRequest() })()
-	asked := make(chan [][]string, scrubInFlight)
+	asked := make(chan []listRow, scrubInFlight)
 	group.Go(func() error { return s.ask(ctx, r, at, stream, asked) })
 	group.Go(func() error { return s.answer(stream, asked, w, len(header), tick) })
 	err = group.Wait()
@@ -153,11 +150,13 @@ func (s *scrub) phoneColumn(header []string) (int, error) {
 	if s.column != "" {
 		names = []string{s.column}
 	}
-	plain := func(name string) string {
-		return strings.NewReplacer(" ", "_", "-", "_").Replace(strings.ToLower(strings.TrimSpace(name)))
-	}
 	for _, name := range names {
-		if at := slices.IndexFunc(header, func(h string) bool { return plain(h) == plain(name) }); at >= 0 {
+		named := func(h string) bool { return plainColumn(h) == plainColumn(name) }
+		at := slices.IndexFunc(header, named)
+		if at >= 0 && slices.ContainsFunc(header[at+1:], named) {
+			return 0, usagef("two columns are named %q; rename the one without the numbers", safe(name))
+		}
+		if at >= 0 {
 			return at, nil
 		}
 	}
@@ -173,18 +172,18 @@ func (s *scrub) phoneColumn(header []string) (int, error) {
 }
 
 // ask sends the numbers in batches, no further ahead than the channel is long.
-func (s *scrub) ask(ctx context.Context, r *csv.Reader, at int, stream *connect.BidiStreamForClient[consentv1.ScrubRequest, consentv1.ScrubResponse], asked chan<- [][]string) error {
+func (s *scrub) ask(ctx context.Context, r *listReader, at int, stream *connect.BidiStreamForClient[consentv1.ScrubRequest, consentv1.ScrubResponse], asked chan<- []listRow) error {
 	defer close(asked)
 	defer func() { _ = stream.CloseRequest() }() // the answers say whether all arrived
 	first := &consentv1.ScrubRequest{Question: s.question, DefaultRegion: s.g.region}
 	for done := false; !done; {
-		rows := make([][]string, 0, scrubBatch)
+		rows := make([]listRow, 0, scrubBatch)
 		req := first
 		if first = nil; req == nil {
 			req = &consentv1.ScrubRequest{}
 		}
 		for len(rows) < scrubBatch {
-			row, err := r.Read()
+			row, err := r.next()
 			if errors.Is(err, io.EOF) {
 				done = true
 				break
@@ -192,9 +191,9 @@ func (s *scrub) ask(ctx context.Context, r *csv.Reader, at int, stream *connect.
 			if err != nil {
 				return fmt.Errorf("read the list: %w", err)
 			}
-			number := ""
-			if at < len(row) {
-				number = row[at]
+			number := "" // of a bad row: whose number would it be?
+			if row.problem == "" && at < len(row.fields) {
+				number = strings.ToValidUTF8(row.fields[at], "\ufffd")
 			}
 			rows, req.Numbers = append(rows, row), append(req.Numbers, number)
 		}
@@ -213,7 +212,7 @@ func (s *scrub) ask(ctx context.Context, r *csv.Reader, at int, stream *connect.
 }
 
 // answer writes each batch with its answers, in order.
-func (s *scrub) answer(stream *connect.BidiStreamForClient[consentv1.ScrubRequest, consentv1.ScrubResponse], asked <-chan [][]string, w *csv.Writer, width int, tick func()) error {
+func (s *scrub) answer(stream *connect.BidiStreamForClient[consentv1.ScrubRequest, consentv1.ScrubResponse], asked <-chan []listRow, w *csv.Writer, width int, tick func()) error {
 	for rows := range asked {
 		res, err := stream.Receive()
 		if errors.Is(err, io.EOF) {
@@ -227,17 +226,36 @@ func (s *scrub) answer(stream *connect.BidiStreamForClient[consentv1.ScrubReques
 		}
 		for i, row := range rows {
 			a := res.GetRows()[i]
-			s.count(a)
-			for len(row) < width {
-				row = append(row, "")
+			if row.problem != "" {
+				a = &consentv1.ScrubRow{Verdict: consentv1.Verdict_VERDICT_BLOCK, Reasons: []string{"NUMBER_INVALID"}, Invalid: true, Position: a.GetPosition()}
+				s.tell(row)
 			}
-			if err := w.Write(append(row, answerFields(a)...)); err != nil {
+			s.count(a)
+			if err := w.Write(annotated(row.fields, width, answerFields(a))); err != nil {
 				return err
 			}
 		}
 		tick()
 	}
 	return nil
+}
+
+// annotated puts the answer into its columns even if the row has fewer or more
+// fields than the header; of more, the last ones follow behind.
+func annotated(row []string, width int, answer []string) []string {
+	out := slices.Clone(row[:min(width, len(row))])
+	for len(out) < width {
+		out = append(out, "")
+	}
+	return slices.Concat(out, answer, row[min(width, len(row)):])
+}
+
+// tell says of the first bad row what is wrong; the sum says how many there are.
+func (s *scrub) tell(row listRow) {
+	if !s.told {
+		fmt.Fprintf(s.stderr, "consent: line %d %s. It is BLOCK, as is every row like it\n", row.line, row.problem)
+	}
+	s.told = true
 }
 
 func (s *scrub) count(a *consentv1.ScrubRow) {
