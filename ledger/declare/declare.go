@@ -11,7 +11,7 @@ package declare
 import (
 	"errors"
 	"fmt"
-	"regexp"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -160,11 +160,26 @@ func Unreadable(err error, stop bool) *ledger.InvalidError {
 	return &ledger.InvalidError{Field: "number", Problem: u.Problem, Fix: u.Fix, Inbox: stop}
 }
 
-var idPattern = regexp.MustCompile(`^[a-z0-9_-]{1,64}$`)
+// idBytesMax is the longest id: `[a-z0-9_-]{1,64}`.
+const idBytesMax = 64
+
+// wellFormed tells whether a string has only the letters of ids. It is asked
+// several times a fact, hence no regular expression.
+func wellFormed(s, besides string) bool {
+	if len(s) == 0 || len(s) > idBytesMax {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && strings.IndexByte(besides, c) < 0 {
+			return false
+		}
+	}
+	return true
+}
 
 // ValidID tells whether an id may name a seller, programme, campaign or source.
 func ValidID(id string) bool {
-	return idPattern.MatchString(id) && id != ledger.All && !numberLike(id)
+	return wellFormed(id, "_-") && id != ledger.All && !numberLike(id)
 }
 
 func badID(field string) *ledger.InvalidError {

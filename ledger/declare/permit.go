@@ -2,7 +2,6 @@ package declare
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -79,8 +78,6 @@ func checkScope(s *consentv1.Scope, sellers []string, k ledger.Kind, c Catalog) 
 	return nil
 }
 
-var levelPattern = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
-
 func (d *Declared) checkPermitKind(c Catalog) error {
 	level, expires, on := "", (*timestamppb.Timestamp)(nil), ""
 	switch k := d.Fact.GetKind().(type) {
@@ -107,7 +104,7 @@ func (d *Declared) checkPermitKind(c Catalog) error {
 	default:
 		return nil
 	}
-	if !levelPattern.MatchString(level) {
+	if !wellFormed(level, "_") {
 		return &ledger.InvalidError{Field: "level", Problem: "is missing or no level", Fix: "say how strong the consent is: express_written, express, implied"}
 	}
 	if err := validTime("expires_at", expires); err != nil {
