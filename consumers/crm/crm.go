@@ -137,7 +137,11 @@ func NewReader(in io.Reader, o Options) (*Reader, error) {
 	r.b = builder{historical: o.Historical, layouts: m.layouts, zone: m.zone}
 	switch o.Format {
 	case JSONL:
-		r.src, r.header = newJSONLSource(r.hash, m, &r.b), []string{"record"}
+		src, err := newJSONLSource(r.hash, m, &r.b)
+		if err != nil {
+			return nil, err
+		}
+		r.src, r.header = src, []string{"record"}
 	default:
 		src, err := newCSVSource(r.hash, m, &r.b)
 		if err != nil {

@@ -22,15 +22,36 @@ type jsonlSource struct {
 	lines *lineReader
 	m     *mapping
 	b     *builder // takes whole facts
+
+	tooLong []byte // the beginning of a first line that is too long
 }
 
-func newJSONLSource(in io.Reader, m *mapping, b *builder) *jsonlSource {
-	return &jsonlSource{lines: newLineReader(in), m: m, b: b}
+// newJSONLSource refuses a file of one object over many lines: read line by line,
+// each of its stops would lose its number.
+func newJSONLSource(in io.Reader, m *mapping, b *builder) (*jsonlSource, error) {
+	s := &jsonlSource{lines: newLineReader(in), m: m, b: b}
+	mark := s.lines.mark()
+	first, _, err := s.lines.line()
+	if err == errLineTooLong {
+		s.tooLong = bytes.Clone(first)
+	} else if err != nil && err != io.EOF {
+		return nil, err
+	}
+	switch string(bytes.TrimSpace(first)) {
+	case "[", "{", "[{":
+		return nil, errors.New("the file is JSON over several lines; write one object a line: jq -c '.[]' for a list, jq -c . for objects")
+	}
+	if s.tooLong == nil {
+		s.lines.reset(mark)
+	} else {
+		s.lines.release()
+	}
+	return s, nil
 }
 
 func (s *jsonlSource) next(v *values) (int, []string, *RowError, error) {
 	for {
-		text, line, err := s.lines.line()
+		text, line, err := s.line()
 		if err == errLineTooLong {
 			raw := string(text)
 			return line, []string{raw}, s.salvage([]byte(valid(raw)), tooLong()), nil
@@ -43,6 +64,14 @@ func (s *jsonlSource) next(v *values) (int, []string, *RowError, error) {
 		}
 		return line, []string{string(text)}, s.object(text, v), nil
 	}
+}
+
+func (s *jsonlSource) line() ([]byte, int, error) {
+	if first := s.tooLong; first != nil {
+		s.tooLong = nil
+		return first, 1, errLineTooLong
+	}
+	return s.lines.line()
 }
 
 func (s *jsonlSource) object(text []byte, v *values) *RowError {

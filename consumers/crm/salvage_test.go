@@ -153,3 +153,14 @@ func TestSpreadsheetNumbers(t *testing.T) {
 		}
 	}
 }
+
+// TestJSONOverManyLines: the file is refused whole, because line by line its
+// stops would lose their numbers.
+func TestJSONOverManyLines(t *testing.T) {
+	for _, file := range []string{"[\n{\"kind\":\"dnc_added\"}\n]\n", "\xef\xbb\xbf{\r\n  \"kind\": \"consent_revoked\"\n}\n", "[{\n"} {
+		_, err := NewReader(strings.NewReader(file), Options{Format: JSONL})
+		if want := "the file is JSON over several lines; write one object a line: jq -c '.[]' for a list, jq -c . for objects"; err == nil || err.Error() != want {
+			t.Errorf("%q: %v", file, err)
+		}
+	}
+}
