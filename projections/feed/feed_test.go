@@ -614,6 +614,59 @@ func TestSubscribeFromTheStart(t *testing.T) {
 	}
 }
 
+// TestNoNumberOfWhoWasErasedSince: an update that is older than the erasure is
+// sent as it was, but without the number.
+func TestNoNumberOfWhoWasErasedSince(t *testing.T) {
+	w := newWorld(t)
+	w.background(w.runner.Run)
+	w.source.Append(seller("acme"))
+	w.source.Append(revoked(1, "acme"), revoked(2, "acme"))
+	w.publish(nil)
+	w.source.Append(erased(1), revoked(1, "acme"))
+	p := w.publish(nil)
+	if err := w.runner.WaitApplied(t.Context(), w.source.Tail()); err != nil {
+		t.Fatal(err)
+	}
+	type told struct {
+		Position uint64
+		Number   string
+		Erased   bool
+	}
+	r, _ := w.subscribe(p, Request{Seller: "acme", From: 1, Reveal: true})
+	var got []told
+	for _, u := range r.updates(4) {
+		got = append(got, told{u.GetPosition(), u.GetNumber(), u.GetErased()})
+	}
+	want := []told{{2, "", false}, {3, "+12025550102", false}, {4, "", true}, {5, "", true}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestNoNumberOfWhoIsErasedDuringASnapshot: the snapshot is of the moment it
+// began; the numbers it reveals are not.
+func TestNoNumberOfWhoIsErasedDuringASnapshot(t *testing.T) {
+	w := newWorld(t)
+	w.background(w.runner.Run)
+	w.source.Append(seller("acme"))
+	w.source.Append(revoked(1), revoked(2), revoked(3))
+	p := w.publish(nil)
+	r, _ := w.subscribe(p, Request{Seller: "acme", Reveal: true})
+	first := r.updates(1)[0]
+	if first.GetNumber() == "" {
+		t.Fatal("a number is missing")
+	}
+	at := w.source.Append(erased(1), erased(2), erased(3))
+	if err := w.runner.WaitApplied(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range r.updates(2) {
+		if u.GetNumber() != "" || u.GetPosition() != first.GetPosition() {
+			t.Errorf("position %d, number given: %v", u.GetPosition(), u.GetNumber() != "")
+		}
+	}
+}
+
 func TestFromBeforeTheSellerBeginsWithASnapshot(t *testing.T) {
 	w := newWorld(t)
 	w.background(w.runner.Run)
@@ -648,11 +701,11 @@ func TestHeartbeatNeverPromisesWhatWasNotSent(t *testing.T) {
 	}
 	batch := w.messages()[0]
 	batch.More = true // its run goes on
-	if err := errors.Join(sub.sendBatch(batch), sub.heartbeat(t.Context(), memsource.Start)); err != nil {
+	if err := errors.Join(sub.sendBatch(t.Context(), batch), sub.heartbeat(t.Context(), memsource.Start)); err != nil {
 		t.Fatal(err)
 	}
 	batch.More = false // published again, and whole
-	if err := errors.Join(sub.sendBatch(batch), sub.heartbeat(t.Context(), memsource.Start)); err != nil {
+	if err := errors.Join(sub.sendBatch(t.Context(), batch), sub.heartbeat(t.Context(), memsource.Start)); err != nil {
 		t.Fatal(err)
 	}
 	var got []string

@@ -54,7 +54,8 @@ type Request struct {
 	// from before the seller was registered is taken as 0, because what then
 	// changed for all sellers was not sent to it.
 	From ledger.Position
-	// Reveal adds the number in clear, unless its person was erased.
+	// Reveal adds the number in clear, unless its person is erased by the time the
+	// update is sent, however old the update.
 	Reveal bool
 }
 
@@ -117,7 +118,7 @@ func (s *subscription) snapshot(ctx context.Context, atLeast ledger.Position) er
 			}
 			token := s.c.Tokens.FeedOf(s.q.Seller, t)
 			sent++
-			return s.sendUpdate(&consentv1.FeedUpdate{
+			return s.sendUpdate(ctx, &consentv1.FeedUpdate{
 				Position: uint64(v.Position), Token: token[:], SellerState: own, AllState: all, Erased: isErased(all),
 			})
 		})
@@ -200,7 +201,7 @@ func (s *subscription) follow(ctx context.Context) error {
 			if !ok {
 				return failed
 			}
-			err = s.sendBatch(b)
+			err = s.sendBatch(ctx, b)
 		case at := <-ticks:
 			err = s.heartbeat(ctx, at)
 		}
@@ -227,13 +228,13 @@ func (s *subscription) pass(ctx context.Context, after ledger.Position, out chan
 
 // sendBatch sends what is new in a message; a run that was published twice is
 // sent once.
-func (s *subscription) sendBatch(b *consentv1.FeedBatch) error {
+func (s *subscription) sendBatch(ctx context.Context, b *consentv1.FeedBatch) error {
 	for _, u := range b.GetUpdates() {
 		at := ledger.Position(u.GetPosition())
 		if at <= s.last {
 			continue
 		}
-		if err := s.sendUpdate(u); err != nil {
+		if err := s.sendUpdate(ctx, u); err != nil {
 			return err
 		}
 		s.last = at
@@ -244,15 +245,30 @@ func (s *subscription) sendBatch(b *consentv1.FeedBatch) error {
 	return nil
 }
 
-func (s *subscription) sendUpdate(u *consentv1.FeedUpdate) error {
+func (s *subscription) sendUpdate(ctx context.Context, u *consentv1.FeedUpdate) error {
 	if s.q.Reveal && !u.GetErased() {
-		n, err := s.c.Tokens.NumberOf(s.c.Tokens.TokenOf(s.q.Seller, ledger.FeedToken(u.GetToken())))
+		n, err := s.number(ctx, ledger.Position(u.GetPosition()), s.c.Tokens.TokenOf(s.q.Seller, ledger.FeedToken(u.GetToken())))
 		if err != nil {
 			return fmt.Errorf("feed: position %d: %w", u.GetPosition(), err)
 		}
 		u.Number = n
 	}
 	return s.send(&consentv1.SubscribeResponse{Event: &consentv1.SubscribeResponse_Update{Update: u}})
+}
+
+// number is the number of a token, empty if its person is erased now. The state
+// of now is asked, at or after the update's position, because the update, or the
+// view a snapshot is read from, may be older than the erasure.
+func (s *subscription) number(ctx context.Context, atLeast ledger.Position, t ledger.Token) (n string, err error) {
+	err = s.c.State.Read(ctx, atLeast, func(v runner.View) error {
+		all, err := stateOf(v, t, ledger.All)
+		if err != nil || isErased(all) {
+			return err
+		}
+		n, err = s.c.Tokens.NumberOf(t)
+		return err
+	})
+	return n, err
 }
 
 // heartbeat says up to where everything was sent. The order matters: what was
