@@ -28,10 +28,17 @@ func UnmarshalJSON(data []byte, m proto.Message) error {
 	if err == nil {
 		return nil
 	}
-	if req, ok := m.(*consentv1.RecordRequest); ok {
+	switch req := m.(type) {
+	case *consentv1.RecordRequest:
 		proto.Reset(req)
 		if salvage(data, req); ledger.IsStop(req.GetFact()) {
 			req.Fact.Unread = strings.ToValidUTF8(string(data), "\uFFFD")
+			return nil
+		}
+		proto.Reset(req)
+	case *consentv1.RecordStreamRequest:
+		proto.Reset(req)
+		if salvageRows(data, req) {
 			return nil
 		}
 		proto.Reset(req)
@@ -46,14 +53,15 @@ func UnmarshalJSON(data []byte, m proto.Message) error {
 // left out, which in a stop means everything.
 func salvage(data []byte, req *consentv1.RecordRequest) {
 	var doc struct {
-		Fact          map[string]json.RawMessage
-		DefaultRegion json.RawMessage
+		Fact   map[string]json.RawMessage
+		Region json.RawMessage `json:"defaultRegion"`
+		Snake  json.RawMessage `json:"default_region"`
 	}
 	// Bytes that are not UTF-8 become U+FFFD. A broken document leaves no fact.
 	if json.Unmarshal(bytes.ToValidUTF8(data, []byte("\uFFFD")), &doc) != nil {
 		return
 	}
-	merge(req, `{"defaultRegion":`, doc.DefaultRegion, `}`)
+	doubt := !readRegion(req, doc.Region, doc.Snake)
 	kinds := (&consentv1.Fact{}).ProtoReflect().Descriptor().Oneofs().ByName("kind").Fields()
 	for _, name := range slices.Sorted(maps.Keys(doc.Fact)) {
 		value := doc.Fact[name]
@@ -70,6 +78,63 @@ func salvage(data []byte, req *consentv1.RecordRequest) {
 			merge(req, fmt.Sprintf(`{"fact":{%q:{%q:`, name, inner), body[inner], `}}}`)
 		}
 	}
+	if doubt && !strings.HasPrefix(strings.TrimSpace(req.GetFact().GetNumber()), "+") {
+		// In another region it is another person's number: a person must read it.
+		req.GetFact().Number = ""
+	}
+}
+
+// readRegion reads the default region under both its names; false if it was said
+// but cannot be read.
+func readRegion(req *consentv1.RecordRequest, names ...json.RawMessage) bool {
+	said := false
+	for _, raw := range names {
+		if text := string(raw); text == "" || text == "null" || text == `""` {
+			continue
+		}
+		if said {
+			req.DefaultRegion = "" // twice
+			return false
+		}
+		said = true
+		merge(req, `{"defaultRegion":`, raw, `}`)
+	}
+	return !said || req.GetDefaultRegion() != ""
+}
+
+// salvageRows reads a stream message row by row, as RecordRequests of its region. A
+// row that cannot be read costs itself alone: it is a fact of no kind, which is
+// refused, with what was said in its Unread. A dry run that cannot be told from a
+// real one is not salvaged; with any other name unknown only the stops are.
+func salvageRows(data []byte, req *consentv1.RecordStreamRequest) bool {
+	var doc map[string]json.RawMessage
+	var rows []json.RawMessage
+	if json.Unmarshal(bytes.ToValidUTF8(data, []byte("\uFFFD")), &doc) != nil || json.Unmarshal(doc["facts"], &rows) != nil || len(rows) == 0 {
+		return false
+	}
+	delete(doc, "facts")
+	for _, name := range []string{"dryRun", "dry_run"} {
+		if doc[name] != nil && (json.Unmarshal(doc[name], &req.DryRun) != nil || len(doc["dryRun"])*len(doc["dry_run"]) > 0) {
+			return false
+		}
+		delete(doc, name)
+	}
+	head := ""
+	for _, name := range slices.Sorted(maps.Keys(doc)) {
+		head += fmt.Sprintf("%q:%s,", name, doc[name])
+	}
+	for _, raw := range rows {
+		// A head that is wrong makes every row wrong, and salvages stops alone.
+		row := &consentv1.RecordRequest{}
+		if err := UnmarshalJSON(fmt.Appendf(nil, `{%s"fact":%s}`, head, raw), row); err != nil || row.GetFact() == nil {
+			row = &consentv1.RecordRequest{Fact: &consentv1.Fact{Unread: string(raw)}}
+		}
+		if row.GetDefaultRegion() != "" {
+			req.DefaultRegion = row.GetDefaultRegion()
+		}
+		req.Facts = append(req.Facts, row.GetFact())
+	}
+	return true
 }
 
 // merge adds one field to a request if all of it can be read: of a list with an

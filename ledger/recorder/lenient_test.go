@@ -81,3 +81,64 @@ func FuzzUnmarshalJSON(f *testing.F) {
 		}
 	})
 }
+
+// TestARegionInDoubt: without its region a national number is some other person's.
+func TestARegionInDoubt(t *testing.T) {
+	for name, tc := range map[string]struct{ head, number, want, region string }{
+		"snake case":                {`"default_region":"GB"`, "07700 900123", "07700 900123", "GB"},
+		"camel case":                {`"defaultRegion":"GB"`, "07700 900123", "07700 900123", "GB"},
+		"none":                      {`"oops":1`, "212 555 0143", "212 555 0143", ""},
+		"null":                      {`"defaultRegion":null`, "212 555 0143", "212 555 0143", ""},
+		"no text":                   {`"defaultRegion":["GB"]`, "07700 900123", "", ""},
+		"no text, in snake case":    {`"default_region":{"is":"GB"}`, "07700 900123", "", ""},
+		"said twice":                {`"default_region":"GB","defaultRegion":"FR"`, "07700 900123", "", ""},
+		"with the country code too": {`"defaultRegion":["GB"]`, "+447700900123", "+447700900123", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := &consentv1.RecordRequest{}
+			if err := recorder.UnmarshalJSON([]byte(`{`+tc.head+`,"fact":{"number":"`+tc.number+`","consentRevoked":{"oops":1}}}`), got); err != nil {
+				t.Fatal(err)
+			}
+			if got.GetFact().GetNumber() != tc.want || got.GetDefaultRegion() != tc.region {
+				t.Errorf("number %q in %q, want %q in %q", got.GetFact().GetNumber(), got.GetDefaultRegion(), tc.want, tc.region)
+			}
+		})
+	}
+}
+
+// TestAStreamIsReadRowByRow: a row that cannot be read costs itself alone.
+func TestAStreamIsReadRowByRow(t *testing.T) {
+	const stop, grant = `{"number":"212 555 0143","consentRevoked":{"oops":1}}`, `{"number":"+12125550144","consentGranted":{}}`
+	for name, tc := range map[string]struct {
+		doc   string
+		kinds []ledger.Kind // none: refused whole
+		dry   bool
+	}{
+		"an odd stop":          {`{"facts":[` + stop + `,` + grant + `]}`, []ledger.Kind{"consent_revoked", "consent_granted"}, false},
+		"an odd grant":         {`{"facts":[{"consentGranted":{"expires":1}},` + stop + `]}`, []ledger.Kind{"", "consent_revoked"}, false},
+		"no object and null":   {`{"facts":["STOP",null,` + grant + `]}`, []ledger.Kind{"", "", "consent_granted"}, false},
+		"a dry run":            {`{"facts":[` + stop + `],"dryRun":true}`, []ledger.Kind{"consent_revoked"}, true},
+		"a dry run in doubt":   {`{"facts":[` + stop + `],"dry_run":"yes"}`, nil, false},
+		"an unknown name":      {`{"facts":[` + stop + `,` + grant + `],"dryRum":true}`, []ledger.Kind{"consent_revoked", ""}, false},
+		"a region":             {`{"facts":[` + stop + `],"default_region":"US"}`, []ledger.Kind{"consent_revoked"}, false},
+		"facts that are none":  {`{"facts":7}`, nil, false},
+		"a document that ends": {`{"facts":[` + stop, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := &consentv1.RecordStreamRequest{}
+			err := recorder.UnmarshalJSON([]byte(tc.doc), got)
+			if (err == nil) != (tc.kinds != nil) || len(got.GetFacts()) != len(tc.kinds) || got.GetDryRun() != tc.dry {
+				t.Fatalf("%d facts, dry %t, %v", len(got.GetFacts()), got.GetDryRun(), err)
+			}
+			for i, f := range got.GetFacts() {
+				if k := ledger.KindOf(f); k != tc.kinds[i] || k == "" && f.GetUnread() == "" {
+					t.Errorf("row %d is %q, want %q; unread %q", i, k, tc.kinds[i], f.GetUnread())
+				}
+			}
+		})
+	}
+	got := &consentv1.RecordStreamRequest{}
+	if err := recorder.UnmarshalJSON([]byte(`{"facts":[`+stop+`],"defaultRegion":["GB"]}`), got); err != nil || got.GetFacts()[0].GetNumber() != "" {
+		t.Errorf("a number in an unread region was read: %v", err)
+	}
+}

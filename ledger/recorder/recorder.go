@@ -4,10 +4,13 @@
 package recorder
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,15 +20,18 @@ import (
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/declare"
+	"github.com/consent-ledger/consent-ledger/ledger/phone"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/writer"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
-// Inbox keeps messages for a person to read. An item is durable when Put returns.
+// Inbox keeps messages for a person to read. An item is durable when Put returns;
+// putting one that is open already does nothing. Sealed gives its sealed content.
 type Inbox interface {
 	Put(ctx context.Context, item *consentv1.StoredInboxItem) error
+	Sealed(ctx context.Context, item *consentv1.StoredInboxItem) ([]byte, error)
 }
 
 // Recorder records declarations. Safe for concurrent use.
@@ -95,7 +101,17 @@ func (r *Recorder) declare(ctx context.Context, in declare.Declaration) (*declar
 	if err != nil {
 		return nil, err
 	}
-	return d, r.resolveReferences(ctx, d)
+	var invalid *ledger.InvalidError
+	switch err := r.resolveReferences(ctx, d); {
+	case errors.As(err, &invalid):
+		// Only a new fact is refused: a retry of one that was taken is a duplicate.
+		if d.Invalid == nil {
+			d.Invalid = invalid
+		}
+	case err != nil:
+		return nil, err
+	}
+	return d, nil
 }
 
 // programOnly refuses kinds that only the program itself may record.
@@ -145,6 +161,10 @@ func (r *Recorder) resolveReferences(ctx context.Context, d *declare.Declared) e
 		if err != nil {
 			return err
 		}
+		if !answerable(e.Fact(), d.Fact.GetSellers()) {
+			return &ledger.InvalidError{Field: "revocation_position", Problem: "names no revocation of all the sellers named",
+				Fix: "give the position of the stop that was answered, and no seller it does not cover"}
+		}
 		k.ClarificationAnswered.AnsweredLatest = e.Fact().GetLatest()
 	case *consentv1.Fact_ConsentInvalidated:
 		at := ledger.Position(k.ConsentInvalidated.GetGrantPosition())
@@ -152,6 +172,10 @@ func (r *Recorder) resolveReferences(ctx context.Context, d *declare.Declared) e
 			return nil
 		}
 		e, err := r.entryOf(ctx, d, "grant_position", at)
+		var invalid *ledger.InvalidError
+		if err != nil && !errors.As(err, &invalid) {
+			return err // nobody knows whether it is there: ranked wrongly, it would not void its grant
+		}
 		if err != nil {
 			d.Notices = append(d.Notices, "grant_position names no grant of this number: ranked by its own date")
 			return nil
@@ -161,11 +185,27 @@ func (r *Recorder) resolveReferences(ctx context.Context, d *declare.Declared) e
 	return nil
 }
 
-// entry reads an entry a caller refers to.
+// answerable tells whether a fact is a stop that covers all of the sellers: an
+// answer voids what it answers for those, so it may name nobody else's stop.
+func answerable(f *consentv1.Fact, sellers []string) bool {
+	if f.GetConsentRevoked() == nil && f.GetInboundMessage().GetClassification() != consentv1.MessageClass_MESSAGE_CLASS_STOP {
+		return false
+	}
+	if slices.Contains(f.GetSellers(), ledger.All) {
+		return true
+	}
+	return !slices.ContainsFunc(sellers, func(s string) bool { return !slices.Contains(f.GetSellers(), s) })
+}
+
+// entry reads an entry a caller refers to: an *ledger.InvalidError if there is
+// none, ledger.ErrNotReady if it cannot be read now.
 func (r *Recorder) entry(ctx context.Context, field string, at ledger.Position) (*ledger.Entry, error) {
 	e, err := r.reader.Entry(ctx, at)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return nil, &ledger.InvalidError{Field: field, Problem: "names no entry", Fix: "give the position from its receipt or the timeline"}
+	}
+	if err != nil && !errors.Is(err, ledger.ErrDamaged) {
+		return nil, fmt.Errorf("%w (position %d cannot be read: %w)", ledger.ErrNotReady, at, err)
 	}
 	return e, err
 }
@@ -190,7 +230,9 @@ func (r *Recorder) toInbox(ctx context.Context, in []declare.Declaration, declar
 			if err := r.PutInbox(ctx, in[i].Fact.GetSource(), invalid.Error(), true, req); err != nil {
 				out[i].Err = fmt.Errorf("%w (the stop is not in the inbox either: %w)", ledger.ErrUncertain, err)
 			}
-		case out[i].Err == nil && !out[i].Receipt.Duplicate && declared[i] != nil && unclear(declared[i]):
+		case out[i].Err == nil && declared[i] != nil && unclear(declared[i]):
+			// Duplicates too: the first try may have failed here. One that was closed
+			// comes back for a person to close again.
 			item := &consentv1.StoredInboxItem{Source: in[i].Fact.GetSource(), Reason: "a message that may be a stop: blocked as STOP_UNREVIEWED until it is closed",
 				PossibleStop: true, ReceivedAt: timestamppb.New(out[i].Receipt.RecordedAt), Position: uint64(out[i].Receipt.Position)}
 			if err := r.inbox.Put(ctx, item); err != nil {
@@ -204,31 +246,49 @@ func unclear(d *declare.Declared) bool {
 	return d.Fact.GetInboundMessage().GetClassification() == consentv1.MessageClass_MESSAGE_CLASS_UNCLEAR
 }
 
-// inboxContext binds sealed inbox items to their use.
-const inboxContext = "consent.v1/inbox"
+// inboxContext and inboxTokenContext bind what is sealed in inbox items to its use.
+const (
+	inboxContext      = "consent.v1/inbox"
+	inboxTokenContext = "consent.v1/inbox-token"
+)
 
-// PutInbox seals a request into the inbox. The same source and event id again is
-// the same item.
+// reasonBytesMax bounds an item's reason, which may quote a name of any length.
+const reasonBytesMax = 512
+
+// PutInbox seals a request into the inbox. The same source, event id and content
+// again is the same item; other content under the same id is another one.
 func (r *Recorder) PutInbox(ctx context.Context, source, reason string, possibleStop bool, content *consentv1.RecordRequest) error {
 	if !declare.ValidID(source) {
 		source = "unknown"
 	}
-	plain, err := proto.Marshal(content)
+	if len(reason) > reasonBytesMax {
+		reason = strings.ToValidUTF8(reason[:reasonBytesMax], "") + "…"
+	}
+	plain, err := proto.MarshalOptions{Deterministic: true}.Marshal(content)
 	if err != nil {
 		return fmt.Errorf("recorder: inbox: %w", err)
 	}
 	item := &consentv1.StoredInboxItem{Source: source, Reason: reason, PossibleStop: possibleStop,
 		ReceivedAt: timestamppb.New(time.Now()), Sealed: r.keys.SealBlob(inboxContext, plain)}
 	if id := content.GetFact().GetEventId(); id != "" {
-		key := r.keys.Idempotency(source, id)
+		key := r.keys.ConflictKey(r.keys.Idempotency(source, id), r.keys.ContentMAC(plain))
 		item.Key = key[:]
+	}
+	if n, err := phone.Parse(content.GetFact().GetNumber(), content.GetDefaultRegion()); err == nil {
+		if x, err := r.keys.Exchange(n.E164); err == nil { // else there is no such person to erase
+			item.Token = r.keys.SealBlob(inboxTokenContext, x[:])
+		}
 	}
 	return r.inbox.Put(ctx, item)
 }
 
 // OpenInbox opens what PutInbox sealed: a RecordRequest.
-func (r *Recorder) OpenInbox(item *consentv1.StoredInboxItem) (*consentv1.RecordRequest, error) {
-	plain, err := r.keys.OpenBlob(inboxContext, item.GetSealed())
+func (r *Recorder) OpenInbox(ctx context.Context, item *consentv1.StoredInboxItem) (*consentv1.RecordRequest, error) {
+	sealed, err := r.inbox.Sealed(ctx, item)
+	if err != nil {
+		return nil, fmt.Errorf("recorder: %w", err)
+	}
+	plain, err := r.keys.OpenBlob(inboxContext, sealed)
 	if err != nil {
 		return nil, fmt.Errorf("recorder: inbox: %w", err)
 	}
@@ -237,6 +297,20 @@ func (r *Recorder) OpenInbox(item *consentv1.StoredInboxItem) (*consentv1.Record
 		return nil, fmt.Errorf("recorder: inbox: %w", err)
 	}
 	return req, nil
+}
+
+// InboxAbout tells whether an item keeps content about a number. One without a
+// readable number is about nobody, and an unclear message in the ledger keeps its
+// content there.
+func (r *Recorder) InboxAbout(item *consentv1.StoredInboxItem, x ledger.ExchangeToken) (bool, error) {
+	if len(item.GetToken()) == 0 {
+		return false, nil
+	}
+	token, err := r.keys.OpenBlob(inboxTokenContext, item.GetToken())
+	if err != nil {
+		return false, fmt.Errorf("recorder: inbox: token: %w", err)
+	}
+	return bytes.Equal(token, x[:]), nil
 }
 
 // System records a fact only the program itself makes.

@@ -183,7 +183,33 @@ func (s *service) Erase(ctx context.Context, req *connect.Request[consentv1.Eras
 	if err != nil {
 		return nil, Error(err)
 	}
+	if err := s.eraseInbox(ctx, x); err != nil {
+		return nil, Error(err)
+	}
 	return connect.NewResponse(&consentv1.EraseResponse{Receipt: Receipt(r), Persons: uint32(persons)}), nil
+}
+
+// eraseInbox removes what the inbox keeps about an erased number. It comes after the
+// erasure is durable, so that a stop is never gone while its person is not; if it
+// fails the caller erases again.
+func (s *service) eraseInbox(ctx context.Context, x ledger.ExchangeToken) error {
+	entries, err := s.Inbox.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		about, err := s.Recorder.InboxAbout(e.Item, x)
+		if err != nil {
+			return err
+		}
+		if !about {
+			continue
+		}
+		if err := s.Inbox.Remove(ctx, e.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func validReason(s string) bool { return declare.ValidID(s) }
@@ -233,7 +259,10 @@ func (s *service) content(ctx context.Context, item *consentv1.StoredInboxItem) 
 		}
 		m = fact
 	} else {
-		req, err := s.Recorder.OpenInbox(item)
+		req, err := s.Recorder.OpenInbox(ctx, item)
+		if errors.Is(err, ledger.ErrNotFound) {
+			return "", nil // its removal was interrupted after the content
+		}
 		if err != nil {
 			return "", err
 		}

@@ -18,11 +18,16 @@ import (
 type Inbox struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
+	files  *Files
 
 	// mu is held over a Put, so that the same message from two callers is one item.
 	mu   sync.Mutex
-	open map[string]bool // keys of the open items
+	open map[string]bool // keyOf the open items
 }
+
+// sealedBytesMax is how much sealed content an item holds itself, of the 1 MiB
+// that a message may have. What is larger is an object in consent-files.
+const sealedBytesMax = 256 << 10
 
 // InboxEntry is one open item; its id is the stream's sequence.
 type InboxEntry struct {
@@ -30,27 +35,48 @@ type InboxEntry struct {
 	Item *consentv1.StoredInboxItem
 }
 
-// OpenInbox binds to the stream.
+// keyOf tells open items apart; empty: an item like no other.
+func keyOf(item *consentv1.StoredInboxItem) string {
+	if at := item.GetPosition(); at > 0 {
+		return "position/" + strconv.FormatUint(at, 10)
+	}
+	return string(item.GetKey())
+}
+
+// OpenInbox binds to the stream and to the object store of large contents.
 func OpenInbox(ctx context.Context, js jetstream.JetStream) (*Inbox, error) {
 	s, err := js.Stream(ctx, InboxStream)
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", InboxStream, err)
 	}
-	b := &Inbox{js: js, stream: s, open: map[string]bool{}}
+	files, err := OpenFiles(ctx, js)
+	if err != nil {
+		return nil, err
+	}
+	b := &Inbox{js: js, stream: s, files: files, open: map[string]bool{}}
 	entries, err := b.List(ctx)
 	for _, e := range entries {
-		b.open[string(e.Item.GetKey())] = true
+		b.open[keyOf(e.Item)] = true
 	}
 	return b, err
 }
 
-// Put makes an item durable. One whose key is that of an open item is that item.
+// Put makes an item durable. One whose position or key is that of an open item is
+// that item. Large content is stored first: a crash leaves an object nobody names.
 func (b *Inbox) Put(ctx context.Context, item *consentv1.StoredInboxItem) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	key := string(item.GetKey())
+	key := keyOf(item)
 	if key != "" && b.open[key] {
 		return nil
+	}
+	if len(item.GetSealed()) > sealedBytesMax {
+		name, err := b.files.PutBytes(ctx, item.GetSealed())
+		if err != nil {
+			return fmt.Errorf("inbox: %w", err)
+		}
+		item = proto.CloneOf(item)
+		item.Sealed, item.File = nil, name[:]
 	}
 	data, err := proto.Marshal(item)
 	if err != nil {
@@ -61,6 +87,18 @@ func (b *Inbox) Put(ctx context.Context, item *consentv1.StoredInboxItem) error 
 	}
 	b.open[key] = true
 	return nil
+}
+
+// Sealed gives an item's sealed content, wherever it lies.
+func (b *Inbox) Sealed(ctx context.Context, item *consentv1.StoredInboxItem) ([]byte, error) {
+	if len(item.GetFile()) != len(ledger.Hash{}) {
+		return item.GetSealed(), nil
+	}
+	data, err := b.files.GetBytes(ctx, ledger.Hash(item.GetFile()))
+	if err != nil {
+		return nil, fmt.Errorf("inbox: content: %w", err)
+	}
+	return data, nil
 }
 
 // Count is how many items are open.
@@ -114,19 +152,31 @@ func (b *Inbox) Get(ctx context.Context, id string) (*consentv1.StoredInboxItem,
 	return item, nil
 }
 
-// Remove takes a closed item out; removing it twice is harmless.
+// Remove takes an item out and overwrites it; removing it twice is harmless. Its
+// large content goes first: a crash must not leave what nothing names any more.
 func (b *Inbox) Remove(ctx context.Context, id string) error {
 	seq, err := strconv.ParseUint(id, 10, 64)
 	if err != nil {
 		return ledger.ErrNotFound
 	}
-	if item, err := b.Get(ctx, id); err == nil {
-		b.mu.Lock()
-		delete(b.open, string(item.GetKey()))
-		b.mu.Unlock()
+	item, err := b.Get(ctx, id)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil
 	}
-	if err := b.stream.DeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+	if err != nil {
+		return err
+	}
+	if len(item.GetFile()) == len(ledger.Hash{}) {
+		name := ledger.Hash(item.GetFile()).String()
+		if err := b.files.store.Delete(ctx, name); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+			return fmt.Errorf("inbox: remove content of item %s: %w", id, err)
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.stream.SecureDeleteMsg(ctx, seq); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return fmt.Errorf("inbox: remove item %s: %w", id, err)
 	}
+	delete(b.open, keyOf(item))
 	return nil
 }

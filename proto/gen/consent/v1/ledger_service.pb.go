@@ -1161,9 +1161,15 @@ type StoredInboxItem struct {
 	Sealed []byte `protobuf:"bytes,5,opt,name=sealed,proto3" json:"sealed,omitempty"`
 	// For an unclear message that is in the ledger: its position.
 	Position uint64 `protobuf:"varint,6,opt,name=position,proto3" json:"position,omitempty"`
-	// HMAC-SHA-256 of source and event id, as in Entry: the same message again is
-	// the same item.
-	Key           []byte `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`
+	// HMAC-SHA-256 over source, event id and content: the same message again is the
+	// same item; another one under the same id is another item.
+	Key []byte `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`
+	// SHA-256 of the object in `consent-files` that holds what else stands in
+	// `sealed`, if that is too large for a message.
+	File []byte `protobuf:"bytes,8,opt,name=file,proto3" json:"file,omitempty"`
+	// The exchange token of its number, sealed, if the number could be read and the
+	// content is kept here: by it an erasure finds the item.
+	Token         []byte `protobuf:"bytes,9,opt,name=token,proto3" json:"token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1243,6 +1249,20 @@ func (x *StoredInboxItem) GetPosition() uint64 {
 func (x *StoredInboxItem) GetKey() []byte {
 	if x != nil {
 		return x.Key
+	}
+	return nil
+}
+
+func (x *StoredInboxItem) GetFile() []byte {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *StoredInboxItem) GetToken() []byte {
+	if x != nil {
+		return x.Token
 	}
 	return nil
 }
@@ -1738,7 +1758,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12#\n" +
 	"\rpossible_stop\x18\x05 \x01(\bR\fpossibleStop\x12\x18\n" +
 	"\acontent\x18\x06 \x01(\tR\acontent\x12\x1a\n" +
-	"\bposition\x18\a \x01(\x04R\bposition\"\xe9\x01\n" +
+	"\bposition\x18\a \x01(\x04R\bposition\"\x93\x02\n" +
 	"\x0fStoredInboxItem\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12#\n" +
@@ -1747,7 +1767,9 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"receivedAt\x12\x16\n" +
 	"\x06sealed\x18\x05 \x01(\fR\x06sealed\x12\x1a\n" +
 	"\bposition\x18\x06 \x01(\x04R\bposition\x12\x10\n" +
-	"\x03key\x18\a \x01(\fR\x03key\"=\n" +
+	"\x03key\x18\a \x01(\fR\x03key\x12\x12\n" +
+	"\x04file\x18\b \x01(\fR\x04file\x12\x14\n" +
+	"\x05token\x18\t \x01(\fR\x05token\"=\n" +
 	"\x11CloseInboxRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\tR\aoutcome\"C\n" +
