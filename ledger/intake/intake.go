@@ -37,8 +37,20 @@ const messagesOpenMax = 64
 // redeliverAfter is how soon an unsettled message comes again.
 const redeliverAfter = 30 * time.Second
 
-// retryAfter is how soon a message comes again that could not be settled.
-const retryAfter = time.Second
+// retryAfter is how soon a message comes again that could not be settled; each
+// further time it waits twice as long, up to retryAfterMax.
+const (
+	retryAfter    = time.Second
+	retryAfterMax = time.Minute
+)
+
+// delay before a message comes again that was delivered so often already.
+func delay(delivered uint64) time.Duration {
+	if delivered > 6 {
+		return retryAfterMax
+	}
+	return retryAfter << max(delivered, 1) >> 1
+}
 
 // Worker records what is published on intake subjects.
 type Worker struct {
@@ -90,7 +102,11 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) settle(ctx context.Context, m jetstream.Msg) {
 	if err := w.record(ctx, m); err != nil {
 		w.logger.Warn("intake: not settled, will come again", "error", err)
-		_ = m.NakWithDelay(retryAfter) // if this is lost the message comes again all the same
+		wait := retryAfter
+		if meta, err := m.Metadata(); err == nil {
+			wait = delay(meta.NumDelivered)
+		}
+		_ = m.NakWithDelay(wait) // if this is lost the message comes again all the same
 		return
 	}
 	_ = m.DoubleAck(ctx) // likewise; its records are then duplicates

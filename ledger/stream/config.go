@@ -33,6 +33,9 @@ const (
 // ledgerIDKey is the metadata by which a stream names its ledger.
 const ledgerIDKey = "consent-ledger-id"
 
+// duplicatesLeast is the shortest duplicate window that the server accepts.
+const duplicatesLeast = 100 * time.Millisecond
+
 // Provision says whose streams they are and how many copies they have.
 type Provision struct {
 	LedgerID string
@@ -57,6 +60,9 @@ func Pinned(p Provision) []jetstream.StreamConfig {
 	ledger.DenyDelete, ledger.DenyPurge = true, true
 	intake := base(IntakeStream, IntakeSubject, "consent ledger: facts published without waiting")
 	intake.Retention = jetstream.WorkQueuePolicy
+	// JetStream deduplicates Nats-Msg-Id over all sources, and drops a stop whose
+	// source happens to use another's id. The window cannot be switched off.
+	intake.Duplicates = duplicatesLeast
 	return []jetstream.StreamConfig{
 		ledger,
 		base(KeysStream, KeysSubject, "consent ledger: wrapped keys of persons"),
