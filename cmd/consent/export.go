@@ -44,6 +44,9 @@ export is itself recorded.`,
 			if req.To, err = instant("to", to); err != nil {
 				return err
 			}
+			if req.From != nil && req.To != nil && !req.From.AsTime().Before(req.To.AsTime()) {
+				return usagef("--from is not before --to, so there is nothing between them; swap them")
+			}
 			req.DefaultRegion = g.region
 			if req.Format, err = exportFormat(out); err != nil {
 				return err

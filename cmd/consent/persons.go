@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,9 @@ import (
 	"github.com/consent-ledger/consent-ledger/consumers/client"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
+
+// eraseReasons are the contract's closed set.
+var eraseReasons = []string{"erasure_request", "retention", "court_order"}
 
 func eraseCommand(g *globals) *cobra.Command {
 	var reason string
@@ -27,6 +31,9 @@ until a confirmed grant. Nobody can undo it.`,
 		Example: "  consent erase +12025550143 --reason erasure_request",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if !slices.Contains(eraseReasons, reason) { // said before a person is asked
+				return unknownWord("--reason", reason, eraseReasons)
+			}
 			if !yes && isTerminal(c.ErrOrStderr()) && !agreed(c) {
 				return usagef("nothing was erased")
 			}
@@ -43,7 +50,7 @@ until a confirmed grant. Nobody can undo it.`,
 			})
 		},
 	}
-	c.Flags().StringVar(&reason, "reason", "", "why: erasure_request, retention, court_order")
+	c.Flags().StringVar(&reason, "reason", "", "why: "+strings.Join(eraseReasons, ", "))
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask first (it is asked only on a terminal)")
 	return needs(c, "reason")
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/hex"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,14 +24,15 @@ func recordCommand(g *globals) *cobra.Command {
 
 A field is sought in the fact itself, then in its kind, then in the kind's scope
 and evidence; a.b names one outright. Lists are separated by ; . Times are RFC 3339
-or dates, messages JSON. Kinds: ` + strings.Join(kindNames(), ", ") + `.`,
+or dates, messages JSON. Of a stop (` + strings.Join(stopKinds, ", ") + `) what cannot
+be read means everything, is kept as unread, and said. Kinds: ` + strings.Join(kindNames(), ", ") + `.`,
 		Example: `  consent record wrong_party_reported number=+12025550143 method=agent
   consent record inbound_message number=+12025550143 body='pls quit texting me' channel=sms
   consent record relationship_recorded number=+12025550143 seller=acme relationship=purchase occurred_at=2026-03-01
   consent record preference_set number=+12025550143 seller=acme 'windows=[{"fromMinute":540,"toMinute":1020}]'`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			fact, err := buildFact(args[0], args[1:])
+			fact, err := buildFact(args[0], args[1:], c.ErrOrStderr())
 			if err != nil {
 				return usageError(err)
 			}
@@ -53,14 +55,19 @@ func kindNames() []string {
 	return out
 }
 
-// buildFact makes a fact from field=value pairs.
-func buildFact(kind string, pairs []string) (*consentv1.Fact, error) {
+// buildFact makes a fact from field=value pairs. What it had to guess of a stop is
+// said on stderr.
+func buildFact(kind string, pairs []string, stderr io.Writer) (*consentv1.Fact, error) {
 	kd := kindOneof().Fields().ByName(protoreflect.Name(kind))
 	if kd == nil {
 		return nil, unknownWord("KIND", kind, kindNames())
 	}
 	fact := &consentv1.Fact{Source: sourceDefault}
 	body := fact.ProtoReflect().Mutable(kd).Message()
+	if slices.Contains(stopKinds, kind) {
+		setStop(fact, body, pairs, stderr)
+		return fact, nil
+	}
 	for i, pair := range pairs {
 		name, value, ok := strings.Cut(pair, "=")
 		if !ok {
