@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"time"
 
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -33,7 +34,9 @@ type Outcome struct {
 // ConflictError is ErrEventIDConflict with the position of the other fact.
 type ConflictError struct{ Position Position }
 
-func (e *ConflictError) Error() string { return ErrEventIDConflict.Error() }
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("event_id: stands for another fact of this source, at position %d; nothing was recorded. If this is a new fact, give it an id of its own", e.Position)
+}
 
 // Unwrap makes errors.Is(err, ErrEventIDConflict) true.
 func (e *ConflictError) Unwrap() error { return ErrEventIDConflict }
