@@ -97,10 +97,16 @@ func readRegion(req *consentv1.RecordRequest, names ...json.RawMessage) bool {
 			return false
 		}
 		said = true
-		merge(req, `{"defaultRegion":`, raw, `}`)
+		if json.Unmarshal(raw, &req.DefaultRegion) != nil {
+			return false
+		}
 	}
-	return !said || req.GetDefaultRegion() != ""
+	return true
 }
+
+// headBytesMax bounds what a stream message says beside its facts, which is read,
+// and kept with a salvaged stop, once a row.
+const headBytesMax = 1 << 10
 
 // salvageRows reads a stream message row by row, as RecordRequests of its region. A
 // row that cannot be read costs itself alone: it is a fact of no kind, which is
@@ -122,6 +128,9 @@ func salvageRows(data []byte, req *consentv1.RecordStreamRequest) bool {
 	head := ""
 	for _, name := range slices.Sorted(maps.Keys(doc)) {
 		head += fmt.Sprintf("%q:%s,", name, doc[name])
+	}
+	if len(head) > headBytesMax {
+		head = `"defaultRegion":[],` // in doubt like any other that cannot be read
 	}
 	for _, raw := range rows {
 		// A head that is wrong makes every row wrong, and salvages stops alone.

@@ -137,8 +137,11 @@ func TestAStreamIsReadRowByRow(t *testing.T) {
 			}
 		})
 	}
-	got := &consentv1.RecordStreamRequest{}
-	if err := recorder.UnmarshalJSON([]byte(`{"facts":[`+stop+`],"defaultRegion":["GB"]}`), got); err != nil || got.GetFacts()[0].GetNumber() != "" {
-		t.Errorf("a number in an unread region was read: %v", err)
+	for name, head := range map[string]string{"unread": `"defaultRegion":["GB"]`, "large": `"oops":"` + strings.Repeat("x", 1<<20) + `"`} {
+		got := &consentv1.RecordStreamRequest{}
+		err := recorder.UnmarshalJSON([]byte(`{"facts":[`+stop+`],`+head+`}`), got)
+		if err != nil || got.GetFacts()[0].GetNumber() != "" || len(got.GetFacts()[0].GetUnread()) > 2000 {
+			t.Errorf("%s: a number in a region in doubt was read: %v", name, err)
+		}
 	}
 }
