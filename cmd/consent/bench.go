@@ -52,6 +52,7 @@ func (f *benchFlags) temp() (string, func(), error) {
 
 // withNode runs do on a fresh node and closes it.
 func withNode(ctx context.Context, dir string, do func(ctx context.Context, n *node.Node) error) error {
+	roomForGarbage()
 	cfg := node.Config{Dir: dir + "/ledger", Listen: "127.0.0.1:0", NATSListen: node.NATSListenNone, Version: version()}
 	if _, err := node.Init(ctx, cfg); err != nil {
 		return err
