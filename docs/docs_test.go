@@ -205,10 +205,7 @@ var (
 
 // commandsIn gives the calls of the program on a page, quoted words replaced by Q.
 func commandsIn(text string) (out []string) {
-	lines := findAll(inline, text)
-	for _, line := range findAll(prompt, continued.ReplaceAllString(text, "")) {
-		lines = append(lines, line)
-	}
+	lines := append(findAll(inline, text), findAll(prompt, continued.ReplaceAllString(text, ""))...)
 	for _, line := range lines {
 		for _, part := range nextOne.Split(quoted.ReplaceAllString(line, "Q"), -1) {
 			part = variable.ReplaceAllString(strings.TrimSpace(part), "")
