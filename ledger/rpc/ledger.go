@@ -213,7 +213,9 @@ func (s *service) eraseInbox(ctx context.Context, x ledger.ExchangeToken) error 
 }
 
 // validReason: an erasure cannot be undone, so its reason is one of three words.
-func validReason(s string) bool { return s == "erasure_request" || s == "retention" || s == "court_order" }
+func validReason(s string) bool {
+	return s == "erasure_request" || s == "retention" || s == "court_order"
+}
 
 func (s *service) LoadRegistry(ctx context.Context, st *connect.ClientStream[consentv1.LoadRegistryRequest]) (*connect.Response[consentv1.LoadRegistryResponse], error) {
 	return respond(s.Operations.LoadRegistry(ctx, st))
