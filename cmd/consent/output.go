@@ -150,8 +150,11 @@ func digitsIn(s string) (n int) {
 }
 
 // numberLike is nine digits or more, however they are grouped. What is matched
-// before it is none: ids, instants and addresses of machines.
+// before it is none: ids, hashes, instants, addresses of machines, and words that
+// end in digits, as folders do.
 var numberLike = regexp.MustCompile(`\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b` +
+	`|\b[0-9a-f]{32,64}\b` +
+	`|\p{L}{2}[\p{L}\p{Nd}_-]*` +
 	`|\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)` +
 	`|\b\d{1,3}(?:\.\d{1,3}){3}\b` +
 	`|\+?\(?\p{Nd}(?:[-. ()/\x{00a0}]*\p{Nd}){8,}`)
@@ -159,7 +162,8 @@ var numberLike = regexp.MustCompile(`\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{1
 // masked is an error's text without what could be a phone number.
 func masked(text string) string {
 	return numberLike.ReplaceAllStringFunc(text, func(s string) string {
-		if uuid.Validate(s) == nil || net.ParseIP(s) != nil || strings.Contains(s, ":") {
+		letters := strings.IndexFunc(s, unicode.IsLetter) >= 0
+		if letters || uuid.Validate(s) == nil || net.ParseIP(s) != nil || strings.Contains(s, ":") {
 			return s
 		}
 		return "…"
