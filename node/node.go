@@ -253,7 +253,7 @@ func (n *Node) openLedger(ctx context.Context) (err error) {
 	}
 	n.onClose(n.index.Close)
 	n.writer, err = writer.Open(ctx, writer.Config{Log: n.log, Index: n.index, Keys: n.keys, Files: n.files, Clock: n.cfg.Clock,
-		Metrics: n.metrics, Logger: n.cfg.Logger, Lagging: n.lagging, Version: n.cfg.Version, Instance: uuid.NewString()})
+		Metrics: n.metrics, Lagging: n.lagging, Version: n.cfg.Version, Instance: uuid.NewString()})
 	if err != nil {
 		return err
 	}

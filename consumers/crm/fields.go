@@ -108,15 +108,16 @@ func nearest(wrong string, known []string) string {
 	wrong = strings.ToLower(strings.TrimSpace(wrong))
 	best, bestDistance := "", max(1, min(3, len(wrong)/3))+1
 	for _, k := range known {
-		if d := distance(wrong, k); d < bestDistance && k != "all" {
+		if d := Distance(wrong, k); d < bestDistance && k != "all" {
 			best, bestDistance = k, d
 		}
 	}
 	return best
 }
 
-// distance is Levenshtein's.
-func distance(a, b string) int {
+// Distance is Levenshtein's: how many bytes to insert, delete or replace make one
+// word of the other. It finds what a misspelt name was meant to be.
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

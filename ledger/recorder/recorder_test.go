@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -95,8 +94,8 @@ func newWorld(t *testing.T) *world {
 	}
 	start := time.Now()
 	wr, err := writer.Open(t.Context(), writer.Config{Log: w.log, Index: ix, Keys: w.keys, Files: noFiles{}, Metrics: noMetrics{},
-		Clock:  writer.Clock{Wall: time.Now, Mono: func() time.Duration { return time.Since(start) }},
-		Logger: slog.New(slog.DiscardHandler), Lagging: func() bool { return false }, Version: "test", Instance: "test"})
+		Clock:   writer.Clock{Wall: time.Now, Mono: func() time.Duration { return time.Since(start) }},
+		Lagging: func() bool { return false }, Version: "test", Instance: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,8 +55,8 @@ func newLedger(t *testing.T) *rpc.Ledger {
 	check(err)
 	log, start := memledger.New(func(err error) { t.Error(err) }), time.Now()
 	w, err := writer.Open(ctx, writer.Config{Log: log, Index: ix, Keys: keys, Files: files, Metrics: noMetrics{},
-		Clock:  writer.Clock{Wall: time.Now, Mono: func() time.Duration { return time.Since(start) }},
-		Logger: slog.New(slog.DiscardHandler), Lagging: func() bool { return false }, Version: "test", Instance: "test"})
+		Clock:   writer.Clock{Wall: time.Now, Mono: func() time.Duration { return time.Since(start) }},
+		Lagging: func() bool { return false }, Version: "test", Instance: "test"})
 	check(err)
 	run, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

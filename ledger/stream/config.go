@@ -18,8 +18,7 @@ const (
 	LedgerSubject = "consent.v1.ledger"
 	KeysStream    = "CONSENT_KEYS"
 	KeysSubject   = "consent.v1.keys.>"
-	// keysCommit carries the keys a commit needs for the first time;
-	// keysBucket is the prefix of what an erasure re-wrapped, by bucket and epoch.
+	// keysCommit carries wrapped keys; other subjects below keys are free.
 	keysCommit    = "consent.v1.keys.commit"
 	IntakeStream  = "CONSENT_INTAKE"
 	IntakeSubject = "consent.v1.intake.*"

@@ -33,6 +33,13 @@ const (
 	codeWrongLastSequenceConstant jetstream.ErrorCode = 10164
 )
 
+// IsWrongTail tells whether JetStream refused a publish because the stream's last
+// sequence is not the expected one: nothing of that publish was stored.
+func IsWrongTail(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == codeWrongLastSequence || api.ErrorCode == codeWrongLastSequenceConstant)
+}
+
 // Log is the ledger on JetStream. It implements ledger.Log.
 type Log struct {
 	js         jetstream.JetStream
@@ -74,8 +81,7 @@ func (l *Log) publish(ctx context.Context, subject string, data []byte, opts ...
 	if err == nil {
 		return ack.Sequence, nil
 	}
-	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == codeWrongLastSequence || api.ErrorCode == codeWrongLastSequenceConstant) {
+	if IsWrongTail(err) {
 		return 0, fmt.Errorf("%w: %w", ledger.ErrWrongTail, err)
 	}
 	return 0, fmt.Errorf("%w: %w", ledger.ErrNoAnswer, err)

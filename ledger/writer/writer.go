@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,7 +48,6 @@ type Config struct {
 	Files   Files
 	Clock   Clock
 	Metrics Metrics
-	Logger  *slog.Logger
 	// Lagging tells whether local projections are so far behind that bulk must
 	// wait, or read-your-writes would stall every check.
 	Lagging func() bool
@@ -65,9 +63,7 @@ type Writer struct {
 	files   Files
 	clock   *clock
 	metrics Metrics
-	logger  *slog.Logger
 	queue   *queue
-	epoch   ledger.Position // of WriterStarted
 
 	// next belongs to the assembler; tail to the publisher.
 	next ledger.Position
@@ -87,7 +83,7 @@ type Writer struct {
 // Open catches the index up with the stream, finishes erasures a crash
 // interrupted, and only then lets the writer exist: its index is exact.
 func Open(ctx context.Context, cfg Config) (*Writer, error) {
-	w := &Writer{log: cfg.Log, index: cfg.Index, keys: cfg.Keys, files: cfg.Files, metrics: cfg.Metrics, logger: cfg.Logger,
+	w := &Writer{log: cfg.Log, index: cfg.Index, keys: cfg.Keys, files: cfg.Files, metrics: cfg.Metrics,
 		queue: newQueue(cfg.Lagging), ending: make(chan struct{})}
 	if err := w.catchUp(ctx); err != nil {
 		return nil, err
@@ -166,7 +162,6 @@ func (w *Writer) start(ctx context.Context, cfg Config) error {
 	if c.outcomes[0].Err != nil {
 		return c.outcomes[0].Err
 	}
-	w.epoch = c.outcomes[0].Receipt.Position
 	return nil
 }
 
@@ -411,9 +406,6 @@ func (w *Writer) Acked() ledger.Position { return ledger.Position(w.acked.Load()
 // writer did not write: somebody else writes too, and its own next append will
 // fail. One commit of its own may be stored and not yet acknowledged.
 func (w *Writer) Foreign(tail uint64) bool { return tail > w.ackedSeq.Load()+1 }
-
-// Epoch is the position of this writer's WriterStarted.
-func (w *Writer) Epoch() ledger.Position { return w.epoch }
 
 // Problems lists what keeps the writer from its full work, for doctor and readiness.
 func (w *Writer) Problems() []string {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -72,7 +71,7 @@ func (w *world) tryStart() (*life, error) {
 		return nil, err
 	}
 	wr, err := writer.Open(w.t.Context(), writer.Config{Log: w.log, Index: ix, Keys: w.keys, Files: w.files, Clock: w.wall.clock(), Metrics: noMetrics{},
-		Logger: slog.New(slog.DiscardHandler), Lagging: func() bool { return false }, Version: "test", Instance: fmt.Sprint(time.Now().UnixNano())})
+		Lagging: func() bool { return false }, Version: "test", Instance: fmt.Sprint(time.Now().UnixNano())})
 	if err != nil {
 		return nil, errors.Join(err, ix.Close())
 	}

@@ -23,12 +23,6 @@ const (
 	followBytesMax = 4 << 20
 )
 
-// Codes by which JetStream refuses an expected last sequence. Both occur.
-const (
-	codeWrongLastSequence         jetstream.ErrorCode = 10071
-	codeWrongLastSequenceConstant jetstream.ErrorCode = 10164
-)
-
 // JetStream is the feed on the stream CONSENT_FEED. It implements Stream.
 type JetStream struct {
 	js     jetstream.JetStream
@@ -58,7 +52,7 @@ func (j *JetStream) Publish(ctx context.Context, seller string, batch []byte, ex
 	switch {
 	case err == nil:
 		return ack.Sequence, nil
-	case errors.As(err, &refused) && (refused.ErrorCode == codeWrongLastSequence || refused.ErrorCode == codeWrongLastSequenceConstant):
+	case stream.IsWrongTail(err):
 		return 0, fmt.Errorf("stream %s: %w", stream.FeedStream, ledger.ErrWrongTail)
 	case errors.As(err, &refused):
 		return 0, fmt.Errorf("stream %s: refused: %w", stream.FeedStream, err)
