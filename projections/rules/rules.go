@@ -54,6 +54,12 @@ type Input struct {
 	// Registries are the answers of the lists; one that is not here is not loaded.
 	Registries []RegistryAnswer
 
+	// Attempts are the contacts tried or reserved in the seller's name to this
+	// number, newest first, as far back as any cap looks (AttemptsDays).
+	// AttemptsKnown: they are whole; otherwise whatever a cap limits is blocked.
+	Attempts      []Attempt
+	AttemptsKnown bool
+
 	// Zones are the candidate time zones of the person; empty: unknown.
 	Zones []*time.Location
 	// States are the candidate states, ISO 3166-2 codes; empty: unknown.
@@ -61,6 +67,25 @@ type Input struct {
 
 	// Position up to which everything was taken into account.
 	Position ledger.Position
+}
+
+// AttemptsDays is how far back, in days, attempts must be known.
+const AttemptsDays = 31
+
+// Attempt is one contact tried, answered or not, or the reservation of one: caps
+// count both alike.
+type Attempt struct {
+	// At is when it was made or reserved.
+	At time.Time
+	// Channel and Purpose are single values.
+	Channel consentv1.Channel
+	Purpose consentv1.Purpose
+	// Subject is the campaign's, for caps that count by subject; empty: unknown,
+	// which counts towards every subject.
+	Subject string
+	// Reference names the call in the dialer; a question about the same call does
+	// not count itself.
+	Reference string
 }
 
 // RegistryAnswer is what one registry says about the number.

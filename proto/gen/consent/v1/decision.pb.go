@@ -161,7 +161,10 @@ type Decision struct {
 	// The number as shown to people: masked unless it was asked to be revealed.
 	Number string `protobuf:"bytes,12,opt,name=number,proto3" json:"number,omitempty"`
 	// No numbering plan we know assigns the number.
-	Unassigned    bool `protobuf:"varint,13,opt,name=unassigned,proto3" json:"unassigned,omitempty"`
+	Unassigned bool `protobuf:"varint,13,opt,name=unassigned,proto3" json:"unassigned,omitempty"`
+	// The caps that limit this contact, whatever the verdict. Where there is one,
+	// only a reservation makes an ALLOW exclusive.
+	Caps          []*CapUse `protobuf:"bytes,14,rep,name=caps,proto3" json:"caps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -287,6 +290,77 @@ func (x *Decision) GetUnassigned() bool {
 	return false
 }
 
+func (x *Decision) GetCaps() []*CapUse {
+	if x != nil {
+		return x.Caps
+	}
+	return nil
+}
+
+// CapUse is what one cap counted.
+type CapUse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rule in its pack.
+	Rule string `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	// Contacts that count: tried or reserved.
+	Used uint32 `protobuf:"varint,2,opt,name=used,proto3" json:"used,omitempty"`
+	// The most that are permitted.
+	Max           uint32 `protobuf:"varint,3,opt,name=max,proto3" json:"max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CapUse) Reset() {
+	*x = CapUse{}
+	mi := &file_consent_v1_decision_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CapUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CapUse) ProtoMessage() {}
+
+func (x *CapUse) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_decision_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CapUse.ProtoReflect.Descriptor instead.
+func (*CapUse) Descriptor() ([]byte, []int) {
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CapUse) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *CapUse) GetUsed() uint32 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *CapUse) GetMax() uint32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
 // Reason is one rule's word on the question.
 type Reason struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -306,7 +380,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_consent_v1_decision_proto_msgTypes[2]
+	mi := &file_consent_v1_decision_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -318,7 +392,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[2]
+	mi := &file_consent_v1_decision_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -331,7 +405,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{2}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Reason) GetCode() string {
@@ -384,7 +458,7 @@ type PackUse struct {
 
 func (x *PackUse) Reset() {
 	*x = PackUse{}
-	mi := &file_consent_v1_decision_proto_msgTypes[3]
+	mi := &file_consent_v1_decision_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -396,7 +470,7 @@ func (x *PackUse) String() string {
 func (*PackUse) ProtoMessage() {}
 
 func (x *PackUse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[3]
+	mi := &file_consent_v1_decision_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -409,7 +483,7 @@ func (x *PackUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PackUse.ProtoReflect.Descriptor instead.
 func (*PackUse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{3}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PackUse) GetId() string {
@@ -448,7 +522,7 @@ type ListUse struct {
 
 func (x *ListUse) Reset() {
 	*x = ListUse{}
-	mi := &file_consent_v1_decision_proto_msgTypes[4]
+	mi := &file_consent_v1_decision_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -460,7 +534,7 @@ func (x *ListUse) String() string {
 func (*ListUse) ProtoMessage() {}
 
 func (x *ListUse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[4]
+	mi := &file_consent_v1_decision_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -473,7 +547,7 @@ func (x *ListUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUse.ProtoReflect.Descriptor instead.
 func (*ListUse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{4}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListUse) GetRegistry() string {
@@ -515,7 +589,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_consent_v1_decision_proto_msgTypes[5]
+	mi := &file_consent_v1_decision_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +601,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[5]
+	mi := &file_consent_v1_decision_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +614,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{5}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CheckRequest) GetQuestion() *Question {
@@ -582,7 +656,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_consent_v1_decision_proto_msgTypes[6]
+	mi := &file_consent_v1_decision_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +668,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[6]
+	mi := &file_consent_v1_decision_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +681,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{6}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CheckResponse) GetDecision() *Decision {
@@ -634,7 +708,7 @@ type CheckBatchRequest struct {
 
 func (x *CheckBatchRequest) Reset() {
 	*x = CheckBatchRequest{}
-	mi := &file_consent_v1_decision_proto_msgTypes[7]
+	mi := &file_consent_v1_decision_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -646,7 +720,7 @@ func (x *CheckBatchRequest) String() string {
 func (*CheckBatchRequest) ProtoMessage() {}
 
 func (x *CheckBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[7]
+	mi := &file_consent_v1_decision_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -659,7 +733,7 @@ func (x *CheckBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckBatchRequest.ProtoReflect.Descriptor instead.
 func (*CheckBatchRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{7}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CheckBatchRequest) GetQuestions() []*Question {
@@ -701,7 +775,7 @@ type CheckBatchResponse struct {
 
 func (x *CheckBatchResponse) Reset() {
 	*x = CheckBatchResponse{}
-	mi := &file_consent_v1_decision_proto_msgTypes[8]
+	mi := &file_consent_v1_decision_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +787,7 @@ func (x *CheckBatchResponse) String() string {
 func (*CheckBatchResponse) ProtoMessage() {}
 
 func (x *CheckBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[8]
+	mi := &file_consent_v1_decision_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +800,7 @@ func (x *CheckBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckBatchResponse.ProtoReflect.Descriptor instead.
 func (*CheckBatchResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{8}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CheckBatchResponse) GetDecisions() []*Decision {
@@ -751,7 +825,7 @@ type ScrubRequest struct {
 
 func (x *ScrubRequest) Reset() {
 	*x = ScrubRequest{}
-	mi := &file_consent_v1_decision_proto_msgTypes[9]
+	mi := &file_consent_v1_decision_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +837,7 @@ func (x *ScrubRequest) String() string {
 func (*ScrubRequest) ProtoMessage() {}
 
 func (x *ScrubRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[9]
+	mi := &file_consent_v1_decision_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +850,7 @@ func (x *ScrubRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubRequest.ProtoReflect.Descriptor instead.
 func (*ScrubRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{9}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ScrubRequest) GetQuestion() *Question {
@@ -811,7 +885,7 @@ type ScrubResponse struct {
 
 func (x *ScrubResponse) Reset() {
 	*x = ScrubResponse{}
-	mi := &file_consent_v1_decision_proto_msgTypes[10]
+	mi := &file_consent_v1_decision_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +897,7 @@ func (x *ScrubResponse) String() string {
 func (*ScrubResponse) ProtoMessage() {}
 
 func (x *ScrubResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[10]
+	mi := &file_consent_v1_decision_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +910,7 @@ func (x *ScrubResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubResponse.ProtoReflect.Descriptor instead.
 func (*ScrubResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{10}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ScrubResponse) GetRows() []*ScrubRow {
@@ -867,7 +941,7 @@ type ScrubRow struct {
 
 func (x *ScrubRow) Reset() {
 	*x = ScrubRow{}
-	mi := &file_consent_v1_decision_proto_msgTypes[11]
+	mi := &file_consent_v1_decision_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -879,7 +953,7 @@ func (x *ScrubRow) String() string {
 func (*ScrubRow) ProtoMessage() {}
 
 func (x *ScrubRow) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[11]
+	mi := &file_consent_v1_decision_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -892,7 +966,7 @@ func (x *ScrubRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubRow.ProtoReflect.Descriptor instead.
 func (*ScrubRow) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{11}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ScrubRow) GetVerdict() Verdict {
@@ -956,7 +1030,7 @@ type TimelineRequest struct {
 
 func (x *TimelineRequest) Reset() {
 	*x = TimelineRequest{}
-	mi := &file_consent_v1_decision_proto_msgTypes[12]
+	mi := &file_consent_v1_decision_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1042,7 @@ func (x *TimelineRequest) String() string {
 func (*TimelineRequest) ProtoMessage() {}
 
 func (x *TimelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[12]
+	mi := &file_consent_v1_decision_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1055,7 @@ func (x *TimelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineRequest.ProtoReflect.Descriptor instead.
 func (*TimelineRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{12}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *TimelineRequest) GetNumber() string {
@@ -1036,7 +1110,7 @@ type TimelineResponse struct {
 
 func (x *TimelineResponse) Reset() {
 	*x = TimelineResponse{}
-	mi := &file_consent_v1_decision_proto_msgTypes[13]
+	mi := &file_consent_v1_decision_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1048,7 +1122,7 @@ func (x *TimelineResponse) String() string {
 func (*TimelineResponse) ProtoMessage() {}
 
 func (x *TimelineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[13]
+	mi := &file_consent_v1_decision_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1061,7 +1135,7 @@ func (x *TimelineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineResponse.ProtoReflect.Descriptor instead.
 func (*TimelineResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{13}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TimelineResponse) GetNumber() string {
@@ -1123,7 +1197,7 @@ type TimelineItem struct {
 
 func (x *TimelineItem) Reset() {
 	*x = TimelineItem{}
-	mi := &file_consent_v1_decision_proto_msgTypes[14]
+	mi := &file_consent_v1_decision_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1209,7 @@ func (x *TimelineItem) String() string {
 func (*TimelineItem) ProtoMessage() {}
 
 func (x *TimelineItem) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[14]
+	mi := &file_consent_v1_decision_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1222,7 @@ func (x *TimelineItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineItem.ProtoReflect.Descriptor instead.
 func (*TimelineItem) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{14}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TimelineItem) GetPosition() uint64 {
@@ -1242,7 +1316,7 @@ const file_consent_v1_decision_proto_rawDesc = "" +
 	"\apurpose\x18\x05 \x01(\x0e2\x13.consent.v1.PurposeR\apurpose\x12\x1c\n" +
 	"\tprogramme\x18\x06 \x01(\tR\tprogramme\x12*\n" +
 	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12/\n" +
-	"\x05as_of\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\x82\x04\n" +
+	"\x05as_of\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\xaa\x04\n" +
 	"\bDecision\x12-\n" +
 	"\averdict\x18\x01 \x01(\x0e2\x13.consent.v1.VerdictR\averdict\x12,\n" +
 	"\areasons\x18\x02 \x03(\v2\x12.consent.v1.ReasonR\areasons\x12\x14\n" +
@@ -1260,7 +1334,12 @@ const file_consent_v1_decision_proto_rawDesc = "" +
 	"\x06number\x18\f \x01(\tR\x06number\x12\x1e\n" +
 	"\n" +
 	"unassigned\x18\r \x01(\bR\n" +
-	"unassigned\"r\n" +
+	"unassigned\x12&\n" +
+	"\x04caps\x18\x0e \x03(\v2\x12.consent.v1.CapUseR\x04caps\"B\n" +
+	"\x06CapUse\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x12\n" +
+	"\x04used\x18\x02 \x01(\rR\x04used\x12\x10\n" +
+	"\x03max\x18\x03 \x01(\rR\x03max\"r\n" +
 	"\x06Reason\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1a\n" +
@@ -1349,67 +1428,69 @@ func file_consent_v1_decision_proto_rawDescGZIP() []byte {
 	return file_consent_v1_decision_proto_rawDescData
 }
 
-var file_consent_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_consent_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_consent_v1_decision_proto_goTypes = []any{
 	(*Question)(nil),              // 0: consent.v1.Question
 	(*Decision)(nil),              // 1: consent.v1.Decision
-	(*Reason)(nil),                // 2: consent.v1.Reason
-	(*PackUse)(nil),               // 3: consent.v1.PackUse
-	(*ListUse)(nil),               // 4: consent.v1.ListUse
-	(*CheckRequest)(nil),          // 5: consent.v1.CheckRequest
-	(*CheckResponse)(nil),         // 6: consent.v1.CheckResponse
-	(*CheckBatchRequest)(nil),     // 7: consent.v1.CheckBatchRequest
-	(*CheckBatchResponse)(nil),    // 8: consent.v1.CheckBatchResponse
-	(*ScrubRequest)(nil),          // 9: consent.v1.ScrubRequest
-	(*ScrubResponse)(nil),         // 10: consent.v1.ScrubResponse
-	(*ScrubRow)(nil),              // 11: consent.v1.ScrubRow
-	(*TimelineRequest)(nil),       // 12: consent.v1.TimelineRequest
-	(*TimelineResponse)(nil),      // 13: consent.v1.TimelineResponse
-	(*TimelineItem)(nil),          // 14: consent.v1.TimelineItem
-	nil,                           // 15: consent.v1.TimelineItem.PersonalEntry
-	(Channel)(0),                  // 16: consent.v1.Channel
-	(Purpose)(0),                  // 17: consent.v1.Purpose
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(Verdict)(0),                  // 19: consent.v1.Verdict
+	(*CapUse)(nil),                // 2: consent.v1.CapUse
+	(*Reason)(nil),                // 3: consent.v1.Reason
+	(*PackUse)(nil),               // 4: consent.v1.PackUse
+	(*ListUse)(nil),               // 5: consent.v1.ListUse
+	(*CheckRequest)(nil),          // 6: consent.v1.CheckRequest
+	(*CheckResponse)(nil),         // 7: consent.v1.CheckResponse
+	(*CheckBatchRequest)(nil),     // 8: consent.v1.CheckBatchRequest
+	(*CheckBatchResponse)(nil),    // 9: consent.v1.CheckBatchResponse
+	(*ScrubRequest)(nil),          // 10: consent.v1.ScrubRequest
+	(*ScrubResponse)(nil),         // 11: consent.v1.ScrubResponse
+	(*ScrubRow)(nil),              // 12: consent.v1.ScrubRow
+	(*TimelineRequest)(nil),       // 13: consent.v1.TimelineRequest
+	(*TimelineResponse)(nil),      // 14: consent.v1.TimelineResponse
+	(*TimelineItem)(nil),          // 15: consent.v1.TimelineItem
+	nil,                           // 16: consent.v1.TimelineItem.PersonalEntry
+	(Channel)(0),                  // 17: consent.v1.Channel
+	(Purpose)(0),                  // 18: consent.v1.Purpose
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(Verdict)(0),                  // 20: consent.v1.Verdict
 }
 var file_consent_v1_decision_proto_depIdxs = []int32{
-	16, // 0: consent.v1.Question.channel:type_name -> consent.v1.Channel
-	17, // 1: consent.v1.Question.purpose:type_name -> consent.v1.Purpose
-	18, // 2: consent.v1.Question.at:type_name -> google.protobuf.Timestamp
-	18, // 3: consent.v1.Question.as_of:type_name -> google.protobuf.Timestamp
-	19, // 4: consent.v1.Decision.verdict:type_name -> consent.v1.Verdict
-	2,  // 5: consent.v1.Decision.reasons:type_name -> consent.v1.Reason
-	18, // 6: consent.v1.Decision.at:type_name -> google.protobuf.Timestamp
-	18, // 7: consent.v1.Decision.next_allowed_at:type_name -> google.protobuf.Timestamp
-	18, // 8: consent.v1.Decision.valid_until:type_name -> google.protobuf.Timestamp
-	3,  // 9: consent.v1.Decision.packs:type_name -> consent.v1.PackUse
-	4,  // 10: consent.v1.Decision.lists:type_name -> consent.v1.ListUse
-	0,  // 11: consent.v1.CheckRequest.question:type_name -> consent.v1.Question
-	1,  // 12: consent.v1.CheckResponse.decision:type_name -> consent.v1.Decision
-	0,  // 13: consent.v1.CheckBatchRequest.questions:type_name -> consent.v1.Question
-	1,  // 14: consent.v1.CheckBatchResponse.decisions:type_name -> consent.v1.Decision
-	0,  // 15: consent.v1.ScrubRequest.question:type_name -> consent.v1.Question
-	11, // 16: consent.v1.ScrubResponse.rows:type_name -> consent.v1.ScrubRow
-	19, // 17: consent.v1.ScrubRow.verdict:type_name -> consent.v1.Verdict
-	18, // 18: consent.v1.ScrubRow.next_allowed_at:type_name -> google.protobuf.Timestamp
-	14, // 19: consent.v1.TimelineResponse.items:type_name -> consent.v1.TimelineItem
-	18, // 20: consent.v1.TimelineItem.recorded_at:type_name -> google.protobuf.Timestamp
-	18, // 21: consent.v1.TimelineItem.earliest:type_name -> google.protobuf.Timestamp
-	18, // 22: consent.v1.TimelineItem.latest:type_name -> google.protobuf.Timestamp
-	15, // 23: consent.v1.TimelineItem.personal:type_name -> consent.v1.TimelineItem.PersonalEntry
-	5,  // 24: consent.v1.DecisionService.Check:input_type -> consent.v1.CheckRequest
-	7,  // 25: consent.v1.DecisionService.CheckBatch:input_type -> consent.v1.CheckBatchRequest
-	9,  // 26: consent.v1.DecisionService.Scrub:input_type -> consent.v1.ScrubRequest
-	12, // 27: consent.v1.DecisionService.Timeline:input_type -> consent.v1.TimelineRequest
-	6,  // 28: consent.v1.DecisionService.Check:output_type -> consent.v1.CheckResponse
-	8,  // 29: consent.v1.DecisionService.CheckBatch:output_type -> consent.v1.CheckBatchResponse
-	10, // 30: consent.v1.DecisionService.Scrub:output_type -> consent.v1.ScrubResponse
-	13, // 31: consent.v1.DecisionService.Timeline:output_type -> consent.v1.TimelineResponse
-	28, // [28:32] is the sub-list for method output_type
-	24, // [24:28] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	17, // 0: consent.v1.Question.channel:type_name -> consent.v1.Channel
+	18, // 1: consent.v1.Question.purpose:type_name -> consent.v1.Purpose
+	19, // 2: consent.v1.Question.at:type_name -> google.protobuf.Timestamp
+	19, // 3: consent.v1.Question.as_of:type_name -> google.protobuf.Timestamp
+	20, // 4: consent.v1.Decision.verdict:type_name -> consent.v1.Verdict
+	3,  // 5: consent.v1.Decision.reasons:type_name -> consent.v1.Reason
+	19, // 6: consent.v1.Decision.at:type_name -> google.protobuf.Timestamp
+	19, // 7: consent.v1.Decision.next_allowed_at:type_name -> google.protobuf.Timestamp
+	19, // 8: consent.v1.Decision.valid_until:type_name -> google.protobuf.Timestamp
+	4,  // 9: consent.v1.Decision.packs:type_name -> consent.v1.PackUse
+	5,  // 10: consent.v1.Decision.lists:type_name -> consent.v1.ListUse
+	2,  // 11: consent.v1.Decision.caps:type_name -> consent.v1.CapUse
+	0,  // 12: consent.v1.CheckRequest.question:type_name -> consent.v1.Question
+	1,  // 13: consent.v1.CheckResponse.decision:type_name -> consent.v1.Decision
+	0,  // 14: consent.v1.CheckBatchRequest.questions:type_name -> consent.v1.Question
+	1,  // 15: consent.v1.CheckBatchResponse.decisions:type_name -> consent.v1.Decision
+	0,  // 16: consent.v1.ScrubRequest.question:type_name -> consent.v1.Question
+	12, // 17: consent.v1.ScrubResponse.rows:type_name -> consent.v1.ScrubRow
+	20, // 18: consent.v1.ScrubRow.verdict:type_name -> consent.v1.Verdict
+	19, // 19: consent.v1.ScrubRow.next_allowed_at:type_name -> google.protobuf.Timestamp
+	15, // 20: consent.v1.TimelineResponse.items:type_name -> consent.v1.TimelineItem
+	19, // 21: consent.v1.TimelineItem.recorded_at:type_name -> google.protobuf.Timestamp
+	19, // 22: consent.v1.TimelineItem.earliest:type_name -> google.protobuf.Timestamp
+	19, // 23: consent.v1.TimelineItem.latest:type_name -> google.protobuf.Timestamp
+	16, // 24: consent.v1.TimelineItem.personal:type_name -> consent.v1.TimelineItem.PersonalEntry
+	6,  // 25: consent.v1.DecisionService.Check:input_type -> consent.v1.CheckRequest
+	8,  // 26: consent.v1.DecisionService.CheckBatch:input_type -> consent.v1.CheckBatchRequest
+	10, // 27: consent.v1.DecisionService.Scrub:input_type -> consent.v1.ScrubRequest
+	13, // 28: consent.v1.DecisionService.Timeline:input_type -> consent.v1.TimelineRequest
+	7,  // 29: consent.v1.DecisionService.Check:output_type -> consent.v1.CheckResponse
+	9,  // 30: consent.v1.DecisionService.CheckBatch:output_type -> consent.v1.CheckBatchResponse
+	11, // 31: consent.v1.DecisionService.Scrub:output_type -> consent.v1.ScrubResponse
+	14, // 32: consent.v1.DecisionService.Timeline:output_type -> consent.v1.TimelineResponse
+	29, // [29:33] is the sub-list for method output_type
+	25, // [25:29] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_decision_proto_init() }
@@ -1424,7 +1505,7 @@ func file_consent_v1_decision_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_decision_proto_rawDesc), len(file_consent_v1_decision_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
