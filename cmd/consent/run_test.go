@@ -291,7 +291,7 @@ func TestDecisionOutput(t *testing.T) {
 	}
 	_, line, _ := program(t, s, "check", "+12025550143", "--campaign", "spring", "-o", "jsonl")
 	want := `{"verdict":"BLOCK","reasons":[{"code":"CONSENT_REVOKED","text":"The person <said> stop.","citation":"47 CFR 64.1200(a)(10)","rule":"","fix":""}],` +
-		`"basis":"","position":7,"at":null,"nextAllowedAt":null,"validUntil":null,"packs":[],"lists":[],"tzdata":"","zones":[],"number":"+1202•••0143","unassigned":false}` + "\n"
+		`"basis":"","position":7,"at":null,"nextAllowedAt":null,"validUntil":null,"packs":[],"lists":[],"tzdata":"","zones":[],"number":"+1202•••0143","unassigned":false,"caps":[],"deadlines":[]}` + "\n"
 	if diff := cmp.Diff(want, line); diff != "" {
 		t.Error(diff)
 	}

@@ -123,7 +123,8 @@ func checkLists(f *consentv1.Fact) error {
 // checked as an id before hashing.
 func writtenByProgram(fd protoreflect.FieldDescriptor) bool {
 	switch fd.FullName() {
-	case "consent.v1.Fact.source", "consent.v1.WriterStarted.instance", "consent.v1.WriterStarted.version":
+	case "consent.v1.Fact.source", "consent.v1.WriterStarted.instance", "consent.v1.WriterStarted.version",
+		"consent.v1.RulePackPublished.version":
 		return true
 	}
 	return false

@@ -43,6 +43,7 @@ type Catalog interface {
 type Hasher interface {
 	Idempotency(source, eventID string) ledger.Hash
 	ContentMAC(canonical []byte) ledger.Hash
+	Party(id string) [ledger.PartyKeyBytes]byte
 	Exchange(e164 string) (ledger.ExchangeToken, error)
 	Token(x ledger.ExchangeToken) ledger.Token
 }
@@ -84,7 +85,7 @@ func Declare(in Declaration, h Hasher, c Catalog) (*Declared, error) {
 	if f == nil {
 		return nil, &ledger.InvalidError{Field: "fact", Problem: "is missing", Fix: "send a fact with one kind set"}
 	}
-	f.Earliest, f.Latest, f.Unassigned = nil, nil, false
+	f.Earliest, f.Latest, f.Unassigned, f.PartyKey = nil, nil, false, nil
 	strange := dropUnknown(f.ProtoReflect())
 	d := &Declared{Fact: f, Kind: ledger.KindOf(f), Stop: ledger.IsStop(f), interactive: in.Interactive}
 	if d.Kind == "" {
@@ -138,6 +139,10 @@ func (d *Declared) identify(in Declaration, h Hasher) error {
 		return &ledger.InvalidError{Field: "number", Problem: "is too long", Fix: "send at most 15 digits", Inbox: d.Stop}
 	}
 	d.Token = h.Token(d.Exchange)
+	if party := strings.TrimSpace(f.GetParty()); party != "" {
+		key := h.Party(party)
+		f.PartyKey = key[:]
+	}
 	return nil
 }
 
@@ -211,11 +216,14 @@ func (d *Declared) check(c Catalog) error {
 	case ledger.Permits:
 		return d.checkPermit(c)
 	case ledger.Forbids:
+		if err := d.checkRegistryPreference(); err != nil {
+			return err
+		}
 		d.widen(c)
 		return nil
 	default:
 		d.keepKnownSellers(c)
-		return nil
+		return checkNeutral(d.Fact)
 	}
 }
 

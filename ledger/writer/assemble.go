@@ -160,7 +160,7 @@ func (a *assembly) refuse(d *declare.Declared) error {
 	if d.Invalid != nil {
 		return d.Invalid
 	}
-	if a.clockOff != "" && ledger.NatureOf(d.Kind) == ledger.Permits {
+	if a.clockOff != "" && declare.MustBeDated(d.Fact) {
 		return &ledger.InvalidError{Field: "recorded_at", Problem: "cannot be trusted: " + a.clockOff,
 			Fix: "put the clock right and confirm it: consent doctor --confirm-clock"}
 	}

@@ -125,7 +125,9 @@ func newFact(kind ledger.Kind) *consentv1.Fact {
 }
 
 // asDeclared clears what only the writer sets and the content hash leaves out.
-func asDeclared(f *consentv1.Fact) { f.Earliest, f.Latest, f.Unassigned = nil, nil, false }
+func asDeclared(f *consentv1.Fact) {
+	f.Earliest, f.Latest, f.Unassigned, f.PartyKey = nil, nil, false, nil
+}
 
 // newEntry does to a fact what the writer does to one.
 func newEntry(t *testing.T, keys *seal.Keyring, persons map[consentv1.PersonalClass]seal.PersonKey, kind ledger.Kind) (*consentv1.Entry, note) {
