@@ -33,6 +33,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/projections"
 	"github.com/consent-ledger/consent-ledger/projections/feed"
 	"github.com/consent-ledger/consent-ledger/projections/listing"
+	"github.com/consent-ledger/consent-ledger/projections/parties"
 	"github.com/consent-ledger/consent-ledger/projections/registry"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 	"github.com/consent-ledger/consent-ledger/projections/runner"
@@ -268,7 +269,7 @@ func (n *Node) openProjections(ctx context.Context) (err error) {
 	}
 	n.onClose(n.stateDB.Close)
 	n.listing, n.registry = listing.New(), registry.New()
-	ps := []projections.Projection{suppression.Projection{}, timeline.Projection{}, n.listing, n.registry}
+	ps := []projections.Projection{suppression.Projection{}, timeline.Projection{}, parties.Projection{}, n.listing, n.registry}
 	n.runner, err = runner.Open(n.stateDB, n.reader, ps, runner.Options{Logger: n.cfg.Logger, Metrics: runner.Metrics{
 		Applied: n.fresh.applied(n.metrics),
 	}})

@@ -25,6 +25,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/projections/listing"
+	"github.com/consent-ledger/consent-ledger/projections/parties"
 	"github.com/consent-ledger/consent-ledger/projections/registry"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 	"github.com/consent-ledger/consent-ledger/projections/runner"
@@ -222,6 +223,9 @@ func (d *Decider) one(ctx context.Context, v runner.View, listed *listing.Snapsh
 		}
 	case v.MayHaveState(token):
 		if in.View, err = suppression.Load(v.Get, token, in.Seller); err != nil {
+			return nil, err
+		}
+		if in.View, err = parties.Load(v, in.View, token, in.Seller); err != nil {
 			return nil, err
 		}
 	}

@@ -80,15 +80,17 @@ func TestStoppingIsAlwaysEasier(t *testing.T) {
 }
 
 // partyStates folds what the facts say of each party of a view.
-func partyStates(v suppression.View, facts inputs) (out []*suppression.State) {
+func partyStates(v suppression.View, facts inputs) (out []suppression.View) {
 	for _, key := range v.Parties() {
-		var state *suppression.State
+		states := suppression.States{}
 		for _, in := range facts {
 			if string(in.Fact.GetPartyKey()) == string(key) {
-				state = suppression.Join(state, suppression.PartyState(in))
+				for _, seller := range suppression.Sellers(in.Fact) {
+					states[seller] = suppression.Join(states[seller], suppression.PartyState(in))
+				}
 			}
 		}
-		out = append(out, state)
+		out = append(out, states.View("acme"))
 	}
 	return out
 }

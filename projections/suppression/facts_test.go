@@ -256,14 +256,17 @@ func TestPartyDnc(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		number inputs // about the number asked about
-		other  inputs // about other numbers
+		other  inputs // about another number
 		want   bool
 	}{
 		{"a stop about the other number", inputs{on(1, partyNumber(), party(one))}, inputs{stop}, true},
 		{"a revocation", inputs{on(1, partyNumber(), party(one))}, inputs{on(5, revoked(), party(one))}, true},
 		{"a stop by text", inputs{on(1, partyNumber(), party(one))}, inputs{on(5, message(consentv1.MessageClass_MESSAGE_CLASS_STOP), party(one))}, true},
-		{"another party's", inputs{on(1, partyNumber(), party(two))}, inputs{stop}, false},
 		{"a party of two", inputs{on(1, partyNumber(), party(two)), on(2, partyNumber(), party(one))}, inputs{stop}, true},
+		{"a stop that does not name the party", inputs{on(1, partyNumber(), party(one))}, inputs{on(1, partyNumber(), party(one)), on(5, revoked())}, true},
+		{"removed for that number", inputs{on(1, partyNumber(), party(one))}, inputs{on(1, partyNumber(), party(one)), on(5, dncAdded()), on(6, dncRemoved())}, false},
+		{"removed for that number alone", inputs{on(1, partyNumber(), party(one))}, inputs{stop, on(6, dncRemoved())}, true},
+		{"another seller's", inputs{on(1, partyNumber(), party(one))}, inputs{on(5, dncAdded(), party(one), forSellers("zed"))}, false},
 		{"any fact that names the party ties the number to it", inputs{on(1, granted(), party(one))}, inputs{stop}, true},
 		{"the tie may come later", inputs{on(9, partyNumber(), party(one))}, inputs{stop}, true},
 		{"no party", inputs{on(1, granted())}, inputs{stop}, false},
@@ -279,6 +282,9 @@ func TestPartyDnc(t *testing.T) {
 	} {
 		v := view(c.number...)
 		v.Party, v.PartyLoaded = partyStates(v, append(c.other, c.number...)), true
+		if len(v.Parties()) > 0 {
+			v.PartyNumbers = []suppression.View{view(c.other...)}
+		}
 		if got, found := v.PartyDnc(asked(), suppression.Need{}, true); found != c.want {
 			t.Errorf("%s: got %+v %v", c.name, got, found)
 		}
