@@ -120,6 +120,9 @@ func programOnly(f *consentv1.Fact) error {
 	case *consentv1.Fact_WriterStarted, *consentv1.Fact_PersonErased, *consentv1.Fact_ExportProduced, *consentv1.Fact_RegistryLoaded:
 		return &ledger.InvalidError{Field: "kind", Problem: string(ledger.KindOf(f)) + " is recorded by the program itself",
 			Fix: "use the verb for it: consent erase, export, import registry"}
+	case *consentv1.Fact_RulePackPublished:
+		return &ledger.InvalidError{Field: "kind", Problem: string(ledger.KindOf(f)) + " is recorded by the program itself",
+			Fix: "publish a pack with: consent rules publish"}
 	}
 	return nil
 }
