@@ -115,8 +115,8 @@ func TestFacts(t *testing.T) {
 			want: `{"eventId":"x","number":"+442079460143","subscriberClass":{"subscriber":"SUBSCRIBER_KIND_CORPORATE"}}`,
 		},
 		"times agreed to": {
-			file: "kind,number,event_id,weekdays,windows,holidays\ntime_consent,+61491570006,x,Sun;6,08:00-09:30;18:00-24:00,no\n",
-			want: `{"eventId":"x","number":"+61491570006","timeConsent":{"weekdays":[7,6],"windows":[{"fromMinute":480,"toMinute":570},{"fromMinute":1080,"toMinute":1440}]}}`,
+			file: "kind,number,event_id,weekdays,windows,holidays\ntime_consent,+447700900123,x,Sun;6,08:00-09:30;18:00-24:00,no\n",
+			want: `{"eventId":"x","number":"+447700900123","timeConsent":{"weekdays":[7,6],"windows":[{"fromMinute":480,"toMinute":570},{"fromMinute":1080,"toMinute":1440}]}}`,
 		},
 		"a registry's preference blocks unless it says otherwise": {
 			file: "kind,number,event_id,registry,channels,weekdays\npreference_set,+12125550143,x,in_ncpr,voice_live,sunday\n",
