@@ -232,10 +232,11 @@ func (d *Decider) one(ctx context.Context, v runner.View, listed *listing.Snapsh
 	in.At, in.Position = r.at, v.Position
 	in.CallingCode, in.Region, in.Unassigned = r.number.CountryCode, r.number.Region, r.number.Unassigned
 	in.Distrusted = listed.Distrusted
-	in.PausedSince, in.Paused = listed.Paused(in.Seller)
-	if r.past && !in.Paused && listed.EverPaused(in.Seller) {
-		// Only the newest pause is known: whether one held then cannot be told.
-		in.Paused, in.PausedSince = true, time.Time{}
+	if !r.asOf.IsZero() {
+		in.Distrusted = listed.DistrustedAsOf(r.asOf)
+	}
+	if in.PausedSince, in.Paused = listed.Paused(in.Seller); r.past {
+		in.PausedSince, in.Paused = listed.PausedAt(in.Seller, r.at, r.asOf)
 	}
 	if n, ok := registry.ParseNumber(r.number.E164); ok {
 		in.Registries = lists.AppendAnswers(nil, n, in.Seller, r.at)
