@@ -12,6 +12,7 @@ import (
 
 	"github.com/consent-ledger/consent-ledger/consumers/client"
 	"github.com/consent-ledger/consent-ledger/consumers/crm"
+	"github.com/consent-ledger/consent-ledger/ledger/zones"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -98,7 +99,7 @@ func openFacts(g *globals, path string, f importFlags) (*crm.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		if o.Map, err = crm.ParseMap(text); err != nil {
+		if o.Map, err = crm.ParseMap(text, zones.Load); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.mapFile, err)
 		}
 	}

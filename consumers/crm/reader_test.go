@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -46,7 +47,7 @@ func readAll(t testing.TB, r *Reader) []Row {
 
 func mustMap(t testing.TB, text string) *Map {
 	t.Helper()
-	m, err := ParseMap([]byte(text))
+	m, err := ParseMap([]byte(text), time.LoadLocation)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,7 +323,7 @@ func TestBadMaps(t *testing.T) {
 		{"time_zone: Mars/Olympus", `map: time_zone: "Mars/Olympus" is no IANA time zone such as America/New_York`},
 		{"columns: {A: number}\nignore: [a]", `map: ignore: column "a" is also in columns`},
 	} {
-		if _, err := ParseMap([]byte(tt.m)); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := ParseMap([]byte(tt.m), time.LoadLocation); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s\n is: %v\nwant: %s", tt.m, err, tt.want)
 		}
 	}

@@ -24,6 +24,16 @@ const (
 	CodePreferenceWindow    = "PREFERENCE_WINDOW"
 	CodePreferenceFrequency = "PREFERENCE_FREQUENCY"
 	CodeNeedsServer         = "NEEDS_SERVER"
+	CodeOutsideHours        = "OUTSIDE_HOURS"
+	CodeOutsideHoursZone    = "OUTSIDE_HOURS_CANDIDATE_ZONE"
+	CodeDayProhibited       = "DAY_PROHIBITED"
+	CodeHolidayProhibited   = "HOLIDAY_PROHIBITED"
+	CodeFrequencyCap        = "FREQUENCY_CAP"
+	CodeCoolingOff          = "COOLING_OFF"
+	CodeSectorProhibited    = "SECTOR_PROHIBITED"
+	CodeEmergency           = "EMERGENCY_SUSPENSION"
+	CodeEBRExpired          = "EBR_EXPIRED"
+	CodeEBRNotApplicable    = "EBR_NOT_APPLICABLE"
 )
 
 // Codes of what makes a contact lawful.
@@ -34,6 +44,13 @@ const (
 	OKConfirmationText = "OK_CONFIRMATION_TEXT"
 	OKExempt           = "OK_EXEMPT"
 	OKNotListed        = "OK_NOT_LISTED"
+	OKEBR              = "OK_EBR"
+	OKContract         = "OK_CONTRACT"
+	OKSoftOptIn        = "OK_SOFT_OPT_IN"
+	OKConsentOverride  = "OK_CONSENT_OVERRIDE"
+	OKCorporate        = "OK_CORPORATE"
+	OKGrace            = "OK_GRACE"
+	OKPortGrace        = "OK_PORT_GRACE"
 )
 
 // codeInfo is what a code means to the person who wants to call.

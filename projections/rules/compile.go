@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/consent-ledger/consent-ledger/projections/rules/calendar"
 	"github.com/consent-ledger/consent-ledger/projections/suppression"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -29,17 +30,17 @@ type cell struct {
 	confirmation []confirmationRule
 	// changes are the days on which a rule of the cell begins or no longer
 	// holds, sorted.
-	changes []day
+	changes []calendar.Date
 }
 
 // head is what all compiled rules have.
 type head struct {
-	from, to day // both included
+	from, to calendar.Date // both included
 	where    Where
 }
 
-func (h *head) inForce(on day, callingCode int) bool {
-	return h.from <= on && on <= h.to && h.where.matches(callingCode)
+func (h *head) inForce(on calendar.Date, region string) bool {
+	return h.from <= on && on <= h.to && h.where.matches(region)
 }
 
 type revocationRule struct {
@@ -61,7 +62,7 @@ type registryRule struct {
 	head
 	registry                string
 	required                bool
-	maxAge                  day
+	maxAge                  calendar.Date
 	override                suppression.Need
 	overrides               bool
 	bases                   bases
@@ -99,8 +100,8 @@ func (p *Pack) compile() {
 	}
 	for i := range p.CompanyDNC {
 		r := &p.CompanyDNC[i]
-		c := companyDNCRule{head: r.head(), termYears: r.TermYears, override: needLevels(r.OverriddenBy),
-			overrides: len(r.OverriddenBy) > 0, bases: p.bases(&r.Rule), listed: p.reason(CodeCompanyDNC, &r.Rule)}
+		c := companyDNCRule{head: r.head(), termYears: r.TermYears, override: needLevels(r.consentLevels()),
+			overrides: len(r.consentLevels()) > 0, bases: p.bases(&r.Rule), listed: p.reason(CodeCompanyDNC, &r.Rule)}
 		p.place(&r.Rule, func(cell *cell) { cell.companyDNC = append(cell.companyDNC, c) })
 	}
 	for i := range p.Registry {
@@ -137,8 +138,8 @@ func (p *Pack) compile() {
 }
 
 func (p *Pack) compileRegistry(r *RegistryRule) registryRule {
-	c := registryRule{head: r.head(), registry: r.Registry, required: r.Required, maxAge: day(r.MaxAgeDays),
-		override: needLevels(r.OverriddenBy), overrides: len(r.OverriddenBy) > 0, bases: p.bases(&r.Rule),
+	c := registryRule{head: r.head(), registry: r.Registry, required: r.Required, maxAge: calendar.Date(r.MaxAgeDays),
+		override: needLevels(r.consentLevels()), overrides: len(r.consentLevels()) > 0, bases: p.bases(&r.Rule),
 		listed:  p.reason(CodeRegistryListed, &r.Rule),
 		missing: p.reason(CodeRegistryStale, &r.Rule),
 		tooOld:  p.reason(CodeRegistryStale, &r.Rule),
@@ -146,8 +147,8 @@ func (p *Pack) compileRegistry(r *RegistryRule) registryRule {
 	}
 	load := fmt.Sprintf("`consent import registry --registry %s FILE`", r.Registry)
 	c.listed.msg.Text = fmt.Sprintf("The number is on the Do-Not-Call list %s. %s", r.Registry, r.Says)
-	if len(r.OverriddenBy) > 0 {
-		c.listed.msg.Fix = fmt.Sprintf("Only the person's own consent (%s) to contact from this seller lifts this.", strings.Join(r.OverriddenBy, " or "))
+	if len(r.consentLevels()) > 0 {
+		c.listed.msg.Fix = fmt.Sprintf("Only the person's own consent (%s) to contact from this seller lifts this.", strings.Join(r.consentLevels(), " or "))
 	}
 	c.missing.msg.Text = fmt.Sprintf("The Do-Not-Call list %s is not loaded for this number: not at all, not for its area code, or not for this seller. %s", r.Registry, r.Says)
 	c.missing.msg.Fix = fmt.Sprintf("Load a list that covers the number's area code: %s.", load)
@@ -233,10 +234,10 @@ func (p *Pack) place(r *Rule, put func(*cell)) {
 			}
 			at := p.cells[c][u]
 			put(at)
-			if h.from != dayMin {
+			if h.from != calendar.MinDate {
 				at.changes = append(at.changes, h.from)
 			}
-			if h.to != dayMax {
+			if h.to != calendar.MaxDate {
 				at.changes = append(at.changes, h.to+1)
 			}
 		}

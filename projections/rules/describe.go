@@ -22,16 +22,28 @@ func (p *Pack) RuleIDs() []string {
 // hash of the whole.
 func (p *Pack) Without(ruleID string) *Pack {
 	c := *p
-	gone := func(id string) bool { return id == ruleID }
-	c.Consent = slices.DeleteFunc(slices.Clone(p.Consent), func(r ConsentRule) bool { return gone(r.ID) })
-	c.Permit = slices.DeleteFunc(slices.Clone(p.Permit), func(r PermitRule) bool { return gone(r.ID) })
-	c.Confirmation = slices.DeleteFunc(slices.Clone(p.Confirmation), func(r ConfirmationRule) bool { return gone(r.ID) })
-	c.Revocation = slices.DeleteFunc(slices.Clone(p.Revocation), func(r RevocationRule) bool { return gone(r.ID) })
-	c.CompanyDNC = slices.DeleteFunc(slices.Clone(p.CompanyDNC), func(r CompanyDNCRule) bool { return gone(r.ID) })
-	c.Registry = slices.DeleteFunc(slices.Clone(p.Registry), func(r RegistryRule) bool { return gone(r.ID) })
+	without(&c.Revocation, ruleID)
+	without(&c.CompanyDNC, ruleID)
+	without(&c.Registry, ruleID)
+	without(&c.Preference, ruleID)
+	without(&c.Consent, ruleID)
+	without(&c.Permit, ruleID)
+	without(&c.Confirmation, ruleID)
+	without(&c.Window, ruleID)
+	without(&c.Cap, ruleID)
+	without(&c.CoolingOff, ruleID)
+	without(&c.Ban, ruleID)
+	without(&c.Emergency, ruleID)
 	c.cells = [channels][purposes]*cell{}
 	c.compile()
 	return &c
+}
+
+func without[T any, P interface {
+	*T
+	rule() *Rule
+}](list *[]T, id string) {
+	*list = slices.DeleteFunc(slices.Clone(*list), func(r T) bool { return P(&r).rule().ID == id })
 }
 
 // Listing is one line about a pack, for `consent rules list`.
@@ -64,7 +76,7 @@ func Describe(p *Pack) string {
 			fmt.Fprintf(&b, "\n%s\n", strings.ToUpper(kindTitle(kind)))
 		}
 		fmt.Fprintf(&b, "\n  %s\n    %s\n", r.ID, r.Says)
-		fmt.Fprintf(&b, "    Channels:   %s\n    Purposes:   %s\n    Numbers:    %s\n", strings.Join(r.Channels, ", "), strings.Join(r.Purposes, ", "), r.Where)
+		fmt.Fprintf(&b, "    Channels:   %s\n    Purposes:   %s\n    Where:      %s\n", strings.Join(r.Channels, ", "), strings.Join(r.Purposes, ", "), r.Where)
 		for _, line := range p.particulars(r) {
 			fmt.Fprintf(&b, "    %s\n", line)
 		}
@@ -73,22 +85,28 @@ func Describe(p *Pack) string {
 	return b.String()
 }
 
-// String says in words to which numbers something applies.
+// String says in words where something holds.
 func (w Where) String() string {
-	codes := func(list []int) string {
-		var out []string
-		for _, c := range list {
-			out = append(out, fmt.Sprintf("+%d", c))
-		}
-		return strings.Join(out, ", ")
-	}
 	switch {
-	case len(w.CallingCodes) > 0:
-		return codes(w.CallingCodes)
-	case len(w.ExceptCallingCodes) > 0:
-		return "all but " + codes(w.ExceptCallingCodes)
+	case len(w.Regions) > 0 && len(w.ExceptRegions) > 0:
+		return strings.Join(w.Regions, ", ") + " but for " + strings.Join(w.ExceptRegions, ", ")
+	case len(w.Regions) > 0:
+		return strings.Join(w.Regions, ", ")
+	case len(w.ExceptRegions) > 0:
+		return "all but " + strings.Join(w.ExceptRegions, ", ")
 	}
 	return "all"
+}
+
+// String says in words where a pack holds.
+func (a Applies) String() string {
+	switch {
+	case a.WithoutPack:
+		return "wherever no other country's pack does"
+	case len(a.Regions) > 0:
+		return strings.Join(a.Regions, ", ")
+	}
+	return "everywhere"
 }
 
 func kindTitle(kind string) string {
@@ -120,11 +138,11 @@ func (p *Pack) particulars(r placed) []string {
 		return []string{"Replies:    " + choose(p.Revocation[i].RepliedCounts, "a stop in reply to one programme counts for all", "a stop in reply to one programme counts for that one")}
 	case "company_dnc":
 		d := p.CompanyDNC[i]
-		return []string{"Term:       " + choose(d.TermYears == 0, "for ever", fmt.Sprintf("%d years", d.TermYears)), "Lifted by:  " + lifted(d.OverriddenBy)}
+		return []string{"Term:       " + choose(d.TermYears == 0, "for ever", fmt.Sprintf("%d years", d.TermYears)), "Lifted by:  " + lifted(d.consentLevels())}
 	case "registry":
 		g := p.Registry[i]
 		return []string{"List:       " + g.Registry + choose(g.Required, ", required", ", counts if it is loaded"),
-			fmt.Sprintf("Age:        at most %d days on the day of the contact", g.MaxAgeDays), "Lifted by:  " + lifted(g.OverriddenBy)}
+			fmt.Sprintf("Age:        at most %d days on the day of the contact", g.MaxAgeDays), "Lifted by:  " + lifted(g.consentLevels())}
 	case "consent":
 		c := p.Consent[i]
 		return []string{"Levels:     " + strings.Join(c.Levels, ", ") + choose(c.EvidenceRequired, ", with evidence", "")}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/consent-ledger/consent-ledger/projections/rules/calendar"
 	"github.com/consent-ledger/consent-ledger/projections/suppression"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -21,12 +22,12 @@ func (e *evaluation) pack(p *Pack) {
 	}
 	replied := e.revocation(c)
 	for i := range c.companyDNC {
-		if r := &c.companyDNC[i]; r.inForce(e.day, e.in.CallingCode) {
+		if r := &c.companyDNC[i]; r.inForce(e.day, e.in.Region) {
 			e.companyDNC(r, replied)
 		}
 	}
 	for i := range c.registry {
-		if r := &c.registry[i]; r.inForce(e.day, e.in.CallingCode) {
+		if r := &c.registry[i]; r.inForce(e.day, e.in.Region) {
 			e.registry(r, replied)
 		}
 	}
@@ -41,7 +42,7 @@ func (e *evaluation) pack(p *Pack) {
 func (e *evaluation) revocation(c *cell) (replied bool) {
 	for i := range c.revocation {
 		r := &c.revocation[i]
-		if !r.inForce(e.day, e.in.CallingCode) {
+		if !r.inForce(e.day, e.in.Region) {
 			continue
 		}
 		e.stoppable = true
@@ -96,7 +97,7 @@ func (e *evaluation) registry(r *registryRule, replied bool) {
 	}
 	if fresh && !answer.Listed {
 		if answer.Loaded && r.required {
-			listed, _ := parseDay(answer.VersionDate)
+			listed, _ := calendar.ParseDate(answer.VersionDate)
 			e.holdsUntil(e.firstInstant(listed + r.maxAge + 1))
 		}
 		return
@@ -140,7 +141,7 @@ func (e *evaluation) age(r *registryRule, a RegistryAnswer) (problem reason, fre
 	if !a.Loaded {
 		return r.missing, false
 	}
-	listed, err := parseDay(a.VersionDate)
+	listed, err := calendar.ParseDate(a.VersionDate)
 	switch {
 	case err != nil:
 		return r.missing, false
@@ -157,7 +158,7 @@ func (e *evaluation) age(r *registryRule, a RegistryAnswer) (problem reason, fre
 func (e *evaluation) consent(c *cell, replied bool) (spoken bool) {
 	for i := range c.consent {
 		r := &c.consent[i]
-		if !r.inForce(e.day, e.in.CallingCode) {
+		if !r.inForce(e.day, e.in.Region) {
 			continue
 		}
 		spoken = true
@@ -173,13 +174,13 @@ func (e *evaluation) consent(c *cell, replied bool) (spoken bool) {
 		}
 	}
 	for i := range c.permit {
-		if r := &c.permit[i]; r.inForce(e.day, e.in.CallingCode) {
+		if r := &c.permit[i]; r.inForce(e.day, e.in.Region) {
 			spoken = true
 			e.oks = append(e.oks, r.ok)
 		}
 	}
 	for i := range c.confirmation {
-		if r := &c.confirmation[i]; r.inForce(e.day, e.in.CallingCode) {
+		if r := &c.confirmation[i]; r.inForce(e.day, e.in.Region) {
 			spoken = true
 			e.confirmation(r)
 		}

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/projections/rules/calendar"
 	"github.com/consent-ledger/consent-ledger/projections/suppression"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -136,7 +137,7 @@ func Decide(in Input, packs *Packs) *consentv1.Decision {
 		e.paused()
 	}
 	for _, p := range packs.packs {
-		if p.Applies.matches(in.CallingCode) {
+		if p.Applies.matches(in.Region) {
 			e.pack(p)
 		}
 	}
@@ -159,7 +160,7 @@ func unjudged(text string) *consentv1.Reason {
 type evaluation struct {
 	in  *Input
 	q   suppression.Question
-	day day // of the contact, where the person is
+	day calendar.Date // of the contact, where the person is
 
 	blocks []reason
 	oks    []reason
@@ -267,24 +268,23 @@ func inWindow(w *consentv1.TimeWindow, local time.Time) bool {
 // localDay is the day of an instant where the person is: of several candidates
 // the latest, because a list is oldest then. Without a zone it is the day in UTC,
 // which is never behind America's.
-func (e *evaluation) localDay(t time.Time) day {
-	latest := dayMin
+func (e *evaluation) localDay(t time.Time) calendar.Date {
+	latest := calendar.MinDate
 	for _, z := range e.in.Zones {
-		latest = max(latest, dayOf(t.In(z)))
+		latest = max(latest, calendar.Of(t, z))
 	}
-	if latest == dayMin {
-		return dayOf(t.UTC())
+	if latest == calendar.MinDate {
+		return calendar.Of(t, time.UTC)
 	}
 	return latest
 }
 
 // firstInstant is when a day begins where the person is, of several candidates
 // the first.
-func (e *evaluation) firstInstant(d day) time.Time {
-	first := d.start()
+func (e *evaluation) firstInstant(d calendar.Date) time.Time {
+	first := d.Start(time.UTC)
 	for i, z := range e.in.Zones {
-		y, m, n := d.start().Date()
-		if t := time.Date(y, m, n, 0, 0, 0, 0, z); i == 0 || t.Before(first) {
+		if t := d.Start(z); i == 0 || t.Before(first) {
 			first = t
 		}
 	}

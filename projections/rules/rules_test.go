@@ -122,7 +122,7 @@ func TestDecide(t *testing.T) {
 		{name: "every purpose", in: ask(live, everyCell), want: []string{"CONSENT_MISSING"}},
 		{name: "a channel of tomorrow", in: ask(99, emergency), want: []string{"CONSENT_MISSING"}},
 		{name: "a cell without a rule", in: ask(live, consentv1.Purpose_PURPOSE_OPT_OUT_CONFIRMATION), want: []string{"CONSENT_MISSING"}},
-		{name: "no calling code", in: ask(live, marketing), change: func(in *rules.Input) { in.CallingCode = 0 }, want: []string{"CONSENT_MISSING"}},
+		{name: "no region", in: ask(live, marketing), change: func(in *rules.Input) { in.Region = "" }, want: []string{"CONSENT_MISSING"}},
 		{name: "paused", in: ask(live, marketing), change: func(in *rules.Input) { in.Paused = true }, want: []string{"CONTACT_PAUSED"}},
 		{name: "paused holds back an emergency", in: ask(live, emergency), change: func(in *rules.Input) { in.Paused = true }, want: []string{"CONTACT_PAUSED"}},
 		{name: "every reason", in: ask(live, marketing, stop(now.Add(-day)), dnc(now.Add(-day))),
@@ -264,6 +264,7 @@ title: A list with a term
 about: For the test.
 layer: country
 known_as_of: 2026-11-23
+applies: {regions: [US]}
 company_dnc:
   - id: five-years
     says: For five years.
@@ -315,20 +316,11 @@ func TestNextAllowedAt(t *testing.T) {
 
 const statePack = `id: state
 version: "1"
-title: A state that asks less of some and more of others
+title: A state that asks for more
 about: For the test.
 layer: state
 known_as_of: 2026-11-23
-applies: {calling_codes: [1]}
-permit:
-  - id: open
-    says: Open here.
-    citation: State Code 1
-    confidence: verified
-    effective_from: always
-    channels: [voice_prerecorded, voice_ai, sms]
-    purposes: [all]
-    basis: OK_EXEMPT
+applies: {regions: [US-FL]}
 consent:
   - id: more
     says: Written consent for every live sales call.
@@ -362,7 +354,6 @@ func TestLayers(t *testing.T) {
 		packs *rules.Packs
 		want  []string
 	}{
-		{"an exemption opens no other layer", ask(recorded, marketing), both, []string{"CONSENT_MISSING"}},
 		{"a narrow layer alone allows nothing", ask(recorded, marketing), alone, []string{"CONSENT_MISSING"}},
 		{"a narrow layer may ask for more", ask(live, marketing), both, []string{"CONSENT_MISSING"}},
 		{"and get it", ask(live, marketing, grant(now.Add(-time.Hour), "express_written", live, marketing)), both, []string{"OK_WRITTEN_CONSENT", "OK_NOT_LISTED"}},

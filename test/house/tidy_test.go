@@ -68,6 +68,11 @@ func TestCalls(t *testing.T) {
 			continue
 		}
 		inTest := strings.HasSuffix(f.path, "_test.go") || strings.HasPrefix(f.path, "test/")
+		for _, i := range tree.Imports {
+			if i.Path.Value == `"time/tzdata"` {
+				t.Errorf("%s: time/tzdata: its release is that of whatever Go builds this; use ledger/zones", fset.Position(i.Pos()))
+			}
+		}
 		for n := range ast.Preorder(tree) {
 			at := fset.Position(n.Pos())
 			switch n := n.(type) {
@@ -81,6 +86,8 @@ func TestCalls(t *testing.T) {
 					t.Errorf("%s: time.Sleep in a test: wait for the condition, or use testing/synctest", at)
 				case call == "time.Sleep" && inTest:
 					slept[f.path] = true
+				case call == "time.LoadLocation" && !inTest:
+					t.Errorf("%s: time.LoadLocation: the machine's zones differ from the pinned ones that decisions name; use ledger/zones", at)
 				case inTest && slices.Contains(skips, call):
 					t.Errorf("%s: %s: a test that may not run proves nothing; put what needs root behind the tag rootfault", at, call)
 				}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/consent-ledger/consent-ledger/ledger/phone"
+	"github.com/consent-ledger/consent-ledger/ledger/zones"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 	"github.com/consent-ledger/consent-ledger/projections/suppression"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -114,7 +115,7 @@ func (c *Case) Input() (rules.Input, error) {
 		View: states.View(seller), Registries: c.facts.registries, States: c.facts.states,
 	}
 	for _, z := range c.facts.zones {
-		loc, err := time.LoadLocation(z)
+		loc, err := zones.Load(z)
 		if err != nil {
 			return in, fmt.Errorf("cases: %s: zone %q: %w", c.ID, z, err)
 		}
