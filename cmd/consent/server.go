@@ -11,11 +11,11 @@ import (
 
 // serverCommands need no running server: they make one, look into one that is
 // stopped, or need none at all.
-func serverCommands() []*cobra.Command {
-	return []*cobra.Command{demoCommand(), initCommand(), serveCommand(), streamsCommand(), rulesCommand(), benchCommand()}
+func serverCommands(g *globals) []*cobra.Command {
+	return []*cobra.Command{demoCommand(), initCommand(), serveCommand(), streamsCommand(), rulesCommand(g), benchCommand()}
 }
 
-func rulesCommand() *cobra.Command {
+func rulesCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "rules", Short: "Show the rules decisions are made by",
 		Long: "Show the rule packs decisions are made by: typed data with a citation on every rule.\nThis is no legal advice."}
 	c.AddCommand(&cobra.Command{Use: "list", Short: "List the rule packs", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
@@ -43,5 +43,6 @@ func rulesCommand() *cobra.Command {
 			fmt.Fprintln(c.OutOrStdout(), rules.Describe(p))
 			return nil
 		}})
+	c.AddCommand(publishCommand(g))
 	return c
 }

@@ -37,6 +37,7 @@ import (
 //	party        party key (16), seller            SuppressionState: what the person asked, whatever the number
 //	partynumber  party key (16), token             empty: the party's numbers
 //	numberparty  token, party key (16)             empty: the number's parties
+//	pack         position (8)                      recorded_at, RulePackPublished
 //	partyfact    party key (16), position (8)      recorded_at: what the party's state was folded from
 const (
 	SpaceMeta byte = 0x01
@@ -59,6 +60,7 @@ const (
 	SpacePartyNumber byte = 0x31
 	SpaceNumberParty byte = 0x32
 	SpacePartyFact   byte = 0x33
+	SpacePack        byte = 0x34
 )
 
 // ErrBadKey: the bytes are no key of the space they were read as. The database
@@ -353,3 +355,15 @@ func ParsePartyFactKey(k []byte) (p PartyID, at ledger.Position, err error) {
 
 // PartyFactRange is the range of all facts of a party's state.
 func PartyFactRange(p PartyID) (lo, hi []byte) { return PrefixRange(key(SpacePartyFact, p[:])) }
+
+// PackKey is the key of a published rule pack.
+func PackKey(at ledger.Position) []byte { return key(SpacePack, u64(uint64(at))) }
+
+// ParsePackKey undoes PackKey.
+func ParsePackKey(k []byte) (ledger.Position, error) {
+	b, err := body(SpacePack, k, 8)
+	if err != nil {
+		return 0, err
+	}
+	return ledger.Position(binary.BigEndian.Uint64(b)), nil
+}

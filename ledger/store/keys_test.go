@@ -145,6 +145,9 @@ var keySpaces = []struct {
 		func(a, b parts) int {
 			return cmp.Or(bytes.Compare(a.token[:], b.token[:]), bytes.Compare(a.person[:], b.person[:]))
 		}},
+	{"pack", func(p parts) []byte { return PackKey(ledger.Position(p.n)) },
+		func(k []byte, p parts) (bool, error) { x, err := ParsePackKey(k); return uint64(x) == p.n, err },
+		func(a, b parts) int { return cmp.Compare(a.n, b.n) }},
 	{"partyfact", func(p parts) []byte { return PartyFactKey(p.person, ledger.Position(p.n)) },
 		func(k []byte, p parts) (bool, error) {
 			id, n, err := ParsePartyFactKey(k)
