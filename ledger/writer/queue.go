@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/declare"
 )
@@ -224,7 +222,7 @@ func (b *batch) addUpTo(c *call, bytesMax int) {
 	for c.taken < len(c.facts) && ((!b.full() && b.bytes < bytesMax) || len(c.facts) == 1) {
 		b.items = append(b.items, item{c, c.taken})
 		if d := c.facts[c.taken]; d != nil { // nil: an erasure makes its fact later
-			b.bytes += proto.Size(d.Fact) + entryOverheadBytes
+			b.bytes += d.Bytes() + entryOverheadBytes
 		}
 		c.taken++
 	}
