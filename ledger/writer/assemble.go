@@ -38,7 +38,6 @@ type planned struct {
 	person    ledger.PersonID
 	key       ledger.Hash // idempotency, or the key of a conflicting revocation
 	conflicts ledger.Position
-	clear     *consentv1.Fact
 	parts     []seal.Part
 	keys      []seal.PersonKey // one a part
 	msg       *consentv1.Entry
@@ -169,7 +168,7 @@ func (a *assembly) refuse(d *declare.Declared) error {
 
 // person finds or begins the holder of the number, and the keys the entry needs.
 func (a *assembly) person(p *planned) error {
-	p.clear, p.parts = seal.Split(p.d.Fact)
+	p.parts = seal.Take(p.d.Fact) // from here on it is the clear part
 	p.keys = make([]seal.PersonKey, len(p.parts))
 	if p.d.Number == "" {
 		for i, part := range p.parts {
@@ -251,7 +250,7 @@ const fileBytesMin = 4 << 10
 // the order of the commit decides.
 func (p *planned) seal(ctx context.Context, a *assembly) error {
 	m := &consentv1.Entry{
-		RecordedAt: timestamppb.New(a.recordedAt), EntryId: p.id[:], Idempotency: p.key[:], Content: p.d.Content[:], Fact: p.clear,
+		RecordedAt: timestamppb.New(a.recordedAt), EntryId: p.id[:], Idempotency: p.key[:], Content: p.d.Content[:], Fact: p.d.Fact,
 	}
 	if !p.person.IsZero() {
 		m.Person = p.person[:]

@@ -337,7 +337,8 @@ func (w *Writer) refusalLocked() error {
 	return ledger.ErrClosed
 }
 
-// Record makes facts durable and gives one outcome each, in order. A single fact
+// Record makes facts durable and gives one outcome each, in order. It takes them
+// over: the caller leaves their content alone from here on. A single fact
 // goes before streams. If ctx ends while facts wait, their outcome is
 // ErrUncertain: they may still be recorded.
 func (w *Writer) Record(ctx context.Context, facts []*declare.Declared) []ledger.Outcome {
