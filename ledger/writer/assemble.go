@@ -84,6 +84,7 @@ func (w *Writer) assemble(ctx context.Context, items []item) (*job, error) {
 	a := &assembly{w: w, planned: make([]*planned, 0, n), byKey: make(map[ledger.Hash]*planned, n),
 		numbers: make(map[ledger.Token]*number, n), keys: make(map[keyOf]seal.PersonKey, n)}
 	a.recordedAt, a.clockOff = w.clock.now()
+	a.recordedAt = a.recordedAt.Round(0).UTC() // as whoever decodes the entry sees it
 	j := &job{items: items, outcomes: make([]ledger.Outcome, len(items)), done: make(chan struct{})}
 	for i, it := range items {
 		if err := a.plan(it.declared(), &j.outcomes[i]); err != nil {

@@ -51,6 +51,10 @@ type Config struct {
 	// Lagging tells whether local projections are so far behind that bulk must
 	// wait, or read-your-writes would stall every check.
 	Lagging func() bool
+	// Offer is told of each commit before it is sent: its bytes and its entries as
+	// ledger.DecodeCommit would give them, for whoever reads message seq from the
+	// stream and finds these bytes in it. Until then it is nothing. Nil is skipped.
+	Offer func(seq uint64, data []byte, entries []*ledger.Entry)
 	// Version of the program and a random id of the process, for WriterStarted.
 	Version, Instance string
 }
@@ -63,6 +67,7 @@ type Writer struct {
 	files   Files
 	clock   *clock
 	metrics Metrics
+	offer   func(seq uint64, data []byte, entries []*ledger.Entry)
 	queue   *queue
 
 	// next belongs to the assembler; tail to the publisher.
@@ -84,7 +89,10 @@ type Writer struct {
 // interrupted, and only then lets the writer exist: its index is exact.
 func Open(ctx context.Context, cfg Config) (*Writer, error) {
 	w := &Writer{log: cfg.Log, index: cfg.Index, keys: cfg.Keys, files: cfg.Files, metrics: cfg.Metrics,
-		queue: newQueue(cfg.Lagging), ending: make(chan struct{})}
+		offer: cfg.Offer, queue: newQueue(cfg.Lagging), ending: make(chan struct{})}
+	if w.offer == nil {
+		w.offer = func(uint64, []byte, []*ledger.Entry) {}
+	}
 	if err := w.catchUp(ctx); err != nil {
 		return nil, err
 	}
@@ -269,6 +277,7 @@ func (w *Writer) publish(ctx context.Context, j *job) error {
 	defer close(j.done)
 	started := w.clock.source.Mono()
 	if len(j.entries) > 0 {
+		w.offer(w.tail+1, j.data, j.entries)
 		if err := w.appendSettled(ctx, w.tail, j.data); err != nil {
 			return err
 		}
