@@ -153,7 +153,7 @@ func (c *Client) Record(ctx context.Context, req *consentv1.RecordRequest) (*con
 		}
 		f.EventId = id.String()
 	}
-	if !sendable(req.ProtoReflect()) {
+	if !sendable(req) {
 		cleanStrings(req.ProtoReflect())
 	}
 	maybe := false // an attempt may have been recorded
