@@ -168,6 +168,19 @@ func (q *queue) fillBulk(b *batch) {
 	}
 }
 
+// empty tells whether nothing waits.
+func (q *queue) empty() bool {
+	if q.carried != nil {
+		return false
+	}
+	for _, l := range q.lanes {
+		if len(l) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // drain empties the queue when the writer ends.
 func (q *queue) drain(each func(*call)) {
 	if q.carried != nil {

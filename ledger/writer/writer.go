@@ -5,7 +5,8 @@
 // Life of a fact: Record puts a call in a lane (queue.go). The assembler takes
 // what waits and makes one commit (assemble.go) while the publisher makes the one
 // before it durable (publish.go), indexes it and answers. Up to two commits are
-// open, never more than one is in flight. Whatever leaves doubt ends the writer:
+// open, never more than one is in flight. When there is nothing else to assemble
+// the assembler publishes by itself. Whatever leaves doubt ends the writer:
 // the process restarts, reads the stream to its tail, and that settles it.
 package writer
 
@@ -70,7 +71,8 @@ type Writer struct {
 	offer   func(seq uint64, data []byte, entries []*ledger.Entry)
 	queue   *queue
 
-	// next belongs to the assembler; tail to the publisher.
+	// next belongs to the assembler; tail to the publisher, and to the assembler
+	// while the publisher has nothing to do.
 	next ledger.Position
 	tail uint64
 
@@ -231,10 +233,34 @@ func (w *Writer) assembleAll(stop, gctx context.Context, jobs chan<- *job) error
 			abandonItems(items, fmt.Errorf("%w (%w)", ledger.ErrUncertain, err)) // one may repeat a fact that is under way
 			return err
 		}
+		if w.queue.empty() && isDone(last) {
+			// Nobody waits and nothing is in flight: what is the publisher's is ours
+			// until the next job, and a lone caller is spared the way over to it.
+			if err := w.publish(gctx, j); err != nil {
+				w.fail(err)
+				w.abandon(j, err)
+				return err
+			}
+			last = j
+			continue
+		}
 		jobs <- j
 		if last = j; items[0].call.alone != nil {
 			<-j.done // an erasure changes keys; nothing may be sealed meanwhile
 		}
+	}
+}
+
+// isDone tells whether a job is settled; there may be none.
+func isDone(j *job) bool {
+	if j == nil {
+		return true
+	}
+	select {
+	case <-j.done:
+		return true
+	default:
+		return false
 	}
 }
 
