@@ -253,12 +253,12 @@ func (n *Node) openLedger(ctx context.Context) (err error) {
 		return err
 	}
 	n.onClose(n.index.Close)
+	n.reader = reader.New(n.log, n.index, n.keys, n.files)
 	n.writer, err = writer.Open(ctx, writer.Config{Log: n.log, Index: n.index, Keys: n.keys, Files: n.files, Clock: n.cfg.Clock,
-		Metrics: n.metrics, Lagging: n.lagging, Version: n.cfg.Version, Instance: uuid.NewString()})
+		Metrics: n.metrics, Lagging: n.lagging, Offer: n.reader.Offer, Version: n.cfg.Version, Instance: uuid.NewString()})
 	if err != nil {
 		return err
 	}
-	n.reader = reader.New(n.log, n.index, n.keys, n.files)
 	n.recorder = recorder.New(n.writer, n.reader, n.keys, n.index, n.inbox)
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
@@ -114,22 +113,6 @@ func (n *Node) WaitApplied(ctx context.Context) error {
 
 // Acked is the last durable position.
 func (n *Node) Acked() ledger.Position { return n.writer.Acked() }
-
-// BytesPerEntry is the mean size of the entries made durable so far.
-func (n *Node) BytesPerEntry() int {
-	var sum, count int
-	for at := n.writer.Acked(); at > 0 && count < 1000; at-- {
-		e, err := n.reader.Entry(context.Background(), at)
-		if err != nil {
-			break
-		}
-		sum, count = sum+proto.Size(e.Msg), count+1
-	}
-	if count == 0 {
-		return 0
-	}
-	return sum / count
-}
 
 // StateHash hashes every projection.
 func (n *Node) StateHash(ctx context.Context) (map[string]ledger.Hash, error) {

@@ -70,6 +70,10 @@ func (r *Recorder) Record(ctx context.Context, in []declare.Declaration) []ledge
 // declareAll declares side by side; what cannot be declared has its error in out.
 func (r *Recorder) declareAll(ctx context.Context, in []declare.Declaration, out []ledger.Outcome) []*declare.Declared {
 	declared := make([]*declare.Declared, len(in))
+	if len(in) == 1 { // no goroutine, whose stack would have to grow first
+		declared[0], out[0].Err = r.declare(ctx, in[0])
+		return declared
+	}
 	var g errgroup.Group
 	workers := min(runtime.GOMAXPROCS(0), (len(in)+63)/64)
 	for n := range workers {
