@@ -110,6 +110,15 @@ func (k *Keeper) enter(ctx context.Context, r *request) error {
 	}
 }
 
+// ReferenceBytes is how much of a ReferenceKey the database and the rules see.
+const ReferenceBytes = len(store.Reference{})
+
+// Knows tells whether anything is known of a call, by its ReferenceKey.
+func Knows(r store.Reader, key ledger.Hash) (bool, error) {
+	place, err := r.Get(store.AttemptRefKey(store.Reference(key[:ReferenceBytes])))
+	return place != nil, err
+}
+
 // Wholeness is odd while the database holds all attempts this node knows. An
 // answer read between two equal odd values is whole.
 func (k *Keeper) Wholeness() uint64 { return k.whole.Load() }

@@ -125,7 +125,7 @@ func about(in *consentv1.Attempt, c declare.Catalog) (Call, error) {
 
 // declared seals a call's record.
 func declared(c Call, outcome consentv1.AttemptOutcome, keys *seal.Keyring) (Declared, error) {
-	if err := checkCall(c); err != nil {
+	if err := CheckCall(c); err != nil {
 		return Declared{}, err
 	}
 	d, err := sealed(c, keys)
@@ -155,8 +155,8 @@ func sealed(c Call, keys *seal.Keyring) (Declared, error) {
 	return d, nil
 }
 
-// checkCall checks the strings of a call that no catalog knows.
-func checkCall(c Call) error {
+// CheckCall checks the strings of a call that no catalog knows.
+func CheckCall(c Call) error {
 	if n := len(c.Reference); n == 0 || n > referenceBytesMax || !utf8.ValidString(c.Reference) {
 		return &ledger.InvalidError{Field: "reference", Problem: fmt.Sprintf("is missing or not 1 to %d bytes of text", referenceBytesMax), Fix: "give the call's id in the dialer, a new one for each call"}
 	}

@@ -123,13 +123,13 @@ func TestServerGone(t *testing.T) {
 	}
 }
 
-func startJetStream(t *testing.T) jetstream.JetStream {
+func startJetStream(t testing.TB) jetstream.JetStream {
 	t.Helper()
 	_, js := startServer(t)
 	return js
 }
 
-func startServer(t *testing.T) (*stream.Embedded, jetstream.JetStream) {
+func startServer(t testing.TB) (*stream.Embedded, jetstream.JetStream) {
 	t.Helper()
 	e, err := stream.StartEmbedded(stream.EmbeddedOptions{Dir: t.TempDir(), CipherKey: "test", AdminKey: "test", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

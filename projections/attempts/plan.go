@@ -158,11 +158,12 @@ func (p *plan) add(r *consentv1.AttemptRecord, it *item, out *Outcome) error {
 	if err != nil {
 		return err
 	}
-	out.Counts, out.Sequence, out.RecordedAt = now.outcome, now.seq, p.recordedAt
+	out.Counts, out.Sequence = now.outcome, now.seq
 	if !added {
 		out.Duplicate = true
 		return nil
 	}
+	out.RecordedAt = p.recordedAt
 	p.batch.Records = append(p.batch.Records, r)
 	return nil
 }

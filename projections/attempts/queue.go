@@ -32,7 +32,8 @@ const (
 type Outcome struct {
 	// Err says that it is not durable, or that nobody knows.
 	Err error
-	// Sequence is the message that says so and RecordedAt its instant; 0: none.
+	// Sequence is the message that says so; 0: none. RecordedAt is its instant, if
+	// it was written now.
 	Sequence   uint64
 	RecordedAt time.Time
 	// Duplicate: all of it was known before.

@@ -165,7 +165,7 @@ type AttemptReceipt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The message of CONSENT_ATTEMPTS that says so.
 	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// When it was recorded.
+	// When it was recorded; absent for a duplicate.
 	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
 	// All of it was recorded before; nothing was added.
 	Duplicate bool `protobuf:"varint,3,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
