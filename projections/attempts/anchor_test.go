@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ import (
 
 // anchorLedger keeps what an anchorer records, by event id, as the ledger does.
 type anchorLedger struct {
+	mu    sync.Mutex
 	facts map[string]*consentv1.Fact
 	order []*consentv1.AttemptsAnchored
 	err   error
@@ -28,6 +30,8 @@ type anchorLedger struct {
 }
 
 func (l *anchorLedger) record(_ context.Context, f *consentv1.Fact) (ledger.Receipt, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.err != nil && !l.after {
 		return ledger.Receipt{}, l.err
 	}
@@ -38,9 +42,24 @@ func (l *anchorLedger) record(_ context.Context, f *consentv1.Fact) (ledger.Rece
 	return ledger.Receipt{}, l.err
 }
 
+// fails says how the next calls end.
+func (l *anchorLedger) fails(err error, after bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err, l.after = err, after
+}
+
+func (l *anchorLedger) anchors() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.order)
+}
+
 // last is what a start learns of the ledger, by the projection.
 func (l *anchorLedger) last(t *testing.T) func(context.Context) (uint64, error) {
 	return func(context.Context) (uint64, error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		b := memBatch{}
 		for _, m := range l.order {
 			e := &ledger.Entry{Msg: &consentv1.Entry{Fact: &consentv1.Fact{Kind: &consentv1.Fact_AttemptsAnchored{AttemptsAnchored: m}}}}
@@ -79,6 +98,7 @@ func TestAnchorer(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			done := make(chan error, 1)
 			go func() { done <- a.Run(ctx) }()
+			synctest.Wait() // its clock runs
 			return func() {
 				stop()
 				if err := <-done; err != nil {
@@ -86,11 +106,12 @@ func TestAnchorer(t *testing.T) {
 				}
 			}
 		}
-		passes := func() { <-time.After(AnchorEvery); synctest.Wait() }
+		// A second more, because at one instant nobody says who wakes first.
+		passes := func() { <-time.After(AnchorEvery + time.Second); synctest.Wait() }
 		want := func(anchors int, through uint64) {
 			t.Helper()
-			if last, _ := l.last(t)(t.Context()); len(l.order) != anchors || last != through {
-				t.Fatalf("%d anchors through %d, want %d through %d", len(l.order), last, anchors, through)
+			if last, _ := l.last(t)(t.Context()); l.anchors() != anchors || last != through {
+				t.Fatalf("%d anchors through %d, want %d through %d", l.anchors(), last, anchors, through)
 			}
 		}
 		end := begin()
@@ -103,18 +124,18 @@ func TestAnchorer(t *testing.T) {
 		passes()
 		want(1, 5) // nothing new
 		batches(t, s, 3)
-		l.err, l.after = ledger.ErrUncertain, true
+		l.fails(ledger.ErrUncertain, true)
 		passes()
 		want(2, 8) // recorded, and not heard
 		batches(t, s, 2)
-		l.err = nil
+		l.fails(nil, false)
 		passes()
 		want(3, 10) // the same again is the same entry, then the new ones
 		batches(t, s, 1)
-		l.err, l.after = ledger.ErrNotReady, false
+		l.fails(ledger.ErrNotReady, false)
 		end() // the anchor at the end fails
 		want(3, 10)
-		l.err = nil
+		l.fails(nil, false)
 		end = begin()
 		batches(t, s, 1)
 		end() // a clean stop anchors at once

@@ -128,7 +128,7 @@ func (k *Keeper) Wholeness() uint64 { return k.whole.Load() }
 // set nothing after it. r is a snapshot taken after wholeness was asked for. known
 // is false if something may be missing.
 func (k *Keeper) Attempts(r store.Reader, wholeness uint64, t ledger.Token, seller string, at time.Time, past bool) (out []rules.Attempt, known bool, err error) {
-	from, until := at.AddDate(0, 0, -rules.AttemptsDays), time.Time{}
+	from, until := at.Add(-counted), time.Time{}
 	if past {
 		until = at
 	}

@@ -46,10 +46,12 @@ type Log interface {
 }
 
 const (
+	// counted is how far back the rules look.
+	counted = rules.AttemptsDays * 24 * time.Hour
 	// keptFor is how long a call stays in the database, by the time of what is
 	// recorded after it: so a question about any day of the last month still finds
 	// the month before that day.
-	keptFor = 2 * rules.AttemptsDays * 24 * time.Hour
+	keptFor = 2 * counted
 	// aheadMax is how far a dialer's clock may be ahead of ours.
 	aheadMax = 2 * time.Minute
 )

@@ -8,7 +8,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
-	"github.com/consent-ledger/consent-ledger/projections/rules"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -78,7 +77,7 @@ func (p *plan) reserve(it *item, out *Outcome) error {
 	}
 	in := *it.ask
 	in.At, in.AttemptsKnown = p.recordedAt, true
-	if in.Attempts, err = p.o.attempts(it.token, it.record.GetSeller(), p.recordedAt.AddDate(0, 0, -rules.AttemptsDays), it.ref); err != nil {
+	if in.Attempts, err = p.o.attempts(it.token, it.record.GetSeller(), p.recordedAt.Add(-counted), it.ref); err != nil {
 		return err
 	}
 	out.Decision = p.k.c.Decide(in)
