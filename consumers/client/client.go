@@ -71,6 +71,7 @@ type Client struct {
 	Decisions consentv1connect.DecisionServiceClient
 	Feed      consentv1connect.FeedServiceClient
 	Exports   consentv1connect.ExportServiceClient
+	Attempts  consentv1connect.AttemptServiceClient
 
 	opts Options
 	idle func()
@@ -106,6 +107,7 @@ func New(server, key string, o Options) (*Client, error) {
 	c.Decisions = consentv1connect.NewDecisionServiceClient(carrier, base, with)
 	c.Feed = consentv1connect.NewFeedServiceClient(carrier, base, with)
 	c.Exports = consentv1connect.NewExportServiceClient(carrier, base, with)
+	c.Attempts = consentv1connect.NewAttemptServiceClient(carrier, base, with)
 	return c, nil
 }
 

@@ -457,6 +457,9 @@ func (w *Writer) Problems() []string {
 	return out
 }
 
+// Now is the time that a commit made now would have, and what is wrong with the clock.
+func (w *Writer) Now() (t time.Time, problem string) { return w.clock.now() }
+
 // ConfirmClock trusts the wall clock again; an officer has looked at it.
 func (w *Writer) ConfirmClock() { w.clock.confirm() }
 
