@@ -12,6 +12,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -208,14 +209,15 @@ func show(dec *consentv1.Decision, r resolved, reveal bool) {
 
 // resolve reads a question against what is registered.
 func (d *Decider) resolve(q *consentv1.Question, a asking, listed *listing.Snapshot, now time.Time) (resolved, error) {
-	r := resolved{at: now, in: rules.Input{Seller: q.GetSeller(), Programme: q.GetProgramme(), Campaign: q.GetCampaign(), Channel: q.GetChannel(), Purpose: q.GetPurpose()}}
+	r := resolved{at: now, in: rules.Input{Seller: q.GetSeller(), Programme: q.GetProgramme(), Campaign: q.GetCampaign(), Channel: q.GetChannel(), Purpose: q.GetPurpose(),
+		Subject: q.GetSubject(), Sector: q.GetSector(), Marketing: q.GetContent().GetMarketing(), OptOutNotice: q.GetContent().GetOptOutNotice(), CallReference: q.GetCallReference()}}
 	if q.GetCampaign() != "" {
 		c, ok := listed.Campaign(q.GetCampaign())
 		if !ok {
 			return r, &ledger.InvalidError{Field: "campaign", Problem: "is not registered", Fix: "register it first: consent campaign add ID --seller S --channel c --purpose p"}
 		}
 		r.in.Seller, r.in.Channel, r.in.Purpose, r.in.Programme = c.Seller, c.Channel, c.Purpose, c.Programme
-		r.call.Subject = c.Subject
+		r.in.Subject, r.in.Sector = cmp.Or(c.Subject, r.in.Subject), cmp.Or(c.Sector, r.in.Sector)
 	}
 	if _, ok := listed.Seller(r.in.Seller); !ok {
 		return r, &ledger.InvalidError{Field: "seller", Problem: "is missing or not registered", Fix: "name a registered seller or a campaign; register with: consent seller add ID"}
@@ -258,7 +260,7 @@ func plausible(t *timestamppb.Timestamp) bool {
 
 // one answers a resolved question from a view.
 func (d *Decider) one(ctx context.Context, v runner.View, known resident, r *resolved) (*consentv1.Decision, error) {
-	r.call.Seller, r.call.Campaign, r.call.Channel, r.call.Purpose = r.in.Seller, r.in.Campaign, r.in.Channel, r.in.Purpose
+	r.call.Seller, r.call.Campaign, r.call.Channel, r.call.Purpose, r.call.Subject = r.in.Seller, r.in.Campaign, r.in.Channel, r.in.Purpose, r.in.Subject
 	if r.unreadable {
 		return rules.Blocked(rules.CodeNumberInvalid, r.at, v.Position), nil
 	}
@@ -298,6 +300,7 @@ func (d *Decider) one(ctx context.Context, v runner.View, known resident, r *res
 	if in.PausedSince, in.Paused = listed.Paused(in.Seller); r.past {
 		in.PausedSince, in.Paused = listed.PausedAt(in.Seller, r.at, r.asOf)
 	}
+	in.Emergencies = emergencies(listed, r.asOf)
 	if n, ok := registry.ParseNumber(r.number.E164); ok {
 		in.Registries = known.lists.AppendAnswers(nil, n, in.Seller, r.at)
 	}
@@ -305,4 +308,16 @@ func (d *Decider) one(ctx context.Context, v runner.View, known resident, r *res
 		return nil, err
 	}
 	return rules.Decide(in, packs), nil
+}
+
+// emergencies are those declared, as far as they were known.
+func emergencies(listed *listing.Snapshot, asOf time.Time) (out []rules.Emergency) {
+	all := listed.Emergencies()
+	if !asOf.IsZero() {
+		all = listed.EmergenciesAsOf(asOf)
+	}
+	for _, e := range all {
+		out = append(out, rules.Emergency{Area: e.Area, From: e.From, Until: e.Until, Reporting: e.Reporting})
+	}
+	return out
 }
