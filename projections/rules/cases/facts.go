@@ -390,6 +390,9 @@ func addContract(k *known, f *jsonFact, at time.Time) error {
 		if end, err = parseTime(f.Ended); err != nil {
 			return err
 		}
+		if len(f.Ended) == len(time.DateOnly) {
+			end = end.Add(12 * time.Hour) // noon in Greenwich is on that day nearly everywhere
+		}
 	}
 	return k.add(f, end, &consentv1.Fact{Kind: &consentv1.Fact_RelationshipRecorded{RelationshipRecorded: &consentv1.RelationshipRecorded{
 		Relationship: kind, Phase: consentv1.RelationshipPhase_RELATIONSHIP_PHASE_END}}})
