@@ -111,7 +111,8 @@ func factTypes() map[string]factType {
 
 		"purchase": {"seller customer details_collected_in_sale opt_out_in_every_message opt_out_offered_at_collection similar_products",
 			relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_PURCHASE)},
-		"inquiry":                {"seller", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_INQUIRY)},
+		"inquiry": {"seller details_collected_in_sale opt_out_in_every_message opt_out_offered_at_collection",
+			relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_INQUIRY)},
 		"contract":               {"seller active ended offer_related", addContract},
 		"callback_requested":     {"seller", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_CALLBACK_REQUESTED)},
 		"personal_relationship":  {"seller with", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_PERSONAL)},
