@@ -146,14 +146,16 @@ type resident struct {
 }
 
 // AwaitPacks waits until there are rules to decide by, or ctx ends: a server that
-// has just begun publishes its own within a moment.
+// has just begun publishes its own within a moment, and fetches those of sellers.
+// What was tried in vain is not waited for.
 func (d *Decider) AwaitPacks(ctx context.Context) {
-	for {
-		if _, ok := d.Packs.Snapshot().Packs(""); ok {
-			return
-		}
+	here := func() bool {
+		_, ok := d.Packs.Snapshot().Packs("")
+		return ok && !d.Packs.Fetching()
+	}
+	for !here() {
 		changed := d.Packs.Watch()
-		if _, ok := d.Packs.Snapshot().Packs(""); ok {
+		if here() {
 			return
 		}
 		select {
