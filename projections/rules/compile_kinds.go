@@ -10,7 +10,9 @@ import (
 )
 
 func (p *Pack) revocationRule(r *RevocationRule) *revocationRule {
-	c := &revocationRule{head: p.head(&r.Rule, "revocation", nil), replied: r.RepliedCounts, revoked: p.reason(CodeConsentRevoked, &r.Rule)}
+	c := &revocationRule{head: p.head(&r.Rule, "revocation", nil), replied: r.RepliedCounts}
+	stop := codeTable(CodeConsentRevoked)
+	c.revoked = p.worded(CodeConsentRevoked, &r.Rule, stop.text, stop.fix)
 	c.honour = p.deadline(r.HonourWithin)
 	return c
 }
