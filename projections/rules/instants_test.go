@@ -131,7 +131,7 @@ func something(t *rapid.T, before func(string, int) time.Time, c consentv1.Chann
 		level := rapid.SampledFrom([]string{"express_written", "express", "consent", "implied"}).Draw(t, "level")
 		g := dayLong(grant(before("grant", 100), level, c, p))
 		if rapid.Bool().Draw(t, "ends") {
-			until(g, g.GetEarliest().AsTime().Add(time.Duration(rapid.IntRange(1, 110*24).Draw(t, "for")) * time.Hour))
+			until(g, g.GetEarliest().AsTime().Add(time.Duration(rapid.IntRange(1, 110*24).Draw(t, "for"))*time.Hour))
 		}
 		return g
 	}
