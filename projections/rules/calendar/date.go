@@ -93,16 +93,12 @@ func (d Date) AddYears(n int) Date { return d.AddMonths(12 * n) }
 func (d Date) Start(loc *time.Location) time.Time {
 	const west = 16 * 60 * 60 // no zone was ever further from UTC
 	midnight := int64(d) * daySeconds
-	for t := time.Unix(midnight-west, 0).In(loc); ; {
-		today, _, off := wall(t)
+	for t := time.Unix(midnight-west, 0); ; {
+		today, _, off := wall(t.In(loc))
 		if today >= d {
-			return t
+			return t.In(loc)
 		}
-		_, end := t.ZoneBounds()
-		if at := time.Unix(midnight-off, 0).In(loc); end.IsZero() || at.Before(end) {
-			return at
-		}
-		t = end.In(loc)
+		t = moved(t, time.Unix(midnight-off, 0), loc)
 	}
 }
 
@@ -126,6 +122,31 @@ func wall(local time.Time) (d Date, ns, off int64) {
 	s := local.Unix() + off
 	day := floorDiv(s, daySeconds)
 	return Date(day), (s-day*daySeconds)*1e9 + int64(local.Nanosecond()), off
+}
+
+// moved is the first instant after t at which a zone's clocks have been put
+// forward or back, or until, if they are not before it. It does not ask
+// time.Time.ZoneBounds, which in Go 1.26 ends too early on the last day of a leap
+// year: a loop over its bounds never leaves 2064. No zone moves its clocks twice
+// in the two days or less between t and until.
+func moved(t, until time.Time, loc *time.Location) time.Time {
+	offset := func(unix int64) int {
+		_, off := time.Unix(unix, 0).In(loc).Zone()
+		return off
+	}
+	before, after := t.Unix(), until.Unix()
+	off := offset(before)
+	if offset(after) == off {
+		return until
+	}
+	for after-before > 1 {
+		if middle := before + (after-before)/2; offset(middle) == off {
+			before = middle
+		} else {
+			after = middle
+		}
+	}
+	return time.Unix(after, 0)
 }
 
 func floorDiv(a, b int64) int64 {

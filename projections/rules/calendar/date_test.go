@@ -208,3 +208,20 @@ func TestNextDay(t *testing.T) {
 		}
 	})
 }
+
+// TestLeapYearsEnd: beyond the transitions that time-zone data lists, package time
+// reckons from a rule, and its bounds of a zone are wrong on this one day.
+func TestLeapYearsEnd(t *testing.T) {
+	for _, name := range zones {
+		loc := zone(t, name)
+		for _, d := range []Date{On(2028, 12, 30), On(2064, 12, 30), On(2096, 12, 30)} {
+			at := d.Start(loc)
+			for want := d + 1; want < d+4; want++ {
+				at = NextDay(at.Add(15*time.Hour), loc)
+				if Of(at, loc) != want || !at.Equal(want.Start(loc)) {
+					t.Fatalf("%s: %s begins at %s, its Start is %s", name, want, at, want.Start(loc))
+				}
+			}
+		}
+	}
+}

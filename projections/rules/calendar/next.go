@@ -76,14 +76,9 @@ func NextOpenAll(t time.Time, clocks []Clock) (time.Time, bool) {
 // an end (a nanosecond after it) or a midnight, or at which they are moved. Between
 // two edges no state changes. A nil week has midnights only.
 func edge(t time.Time, loc *time.Location, w *Week) time.Time {
-	local := t.In(loc)
-	d, ns, off := wall(local)
-	next, wait := w.after(d, ns)
-	at := time.Unix(int64(next)*daySeconds-off, wait).In(t.Location())
-	if _, moved := local.ZoneBounds(); !moved.IsZero() && moved.Before(at) {
-		return moved.In(t.Location())
-	}
-	return at
+	d, ns, off := wall(t.In(loc))
+	d, ns = w.after(d, ns)
+	return moved(t, time.Unix(int64(d)*daySeconds-off, ns), loc).In(t.Location())
 }
 
 // after is the next edge of a wall clock that nobody moves.

@@ -15,7 +15,10 @@ type Problem struct {
 	Err  error
 }
 
-func (p Problem) Error() string { return strings.TrimPrefix(p.Path, ".") + ": " + p.Err.Error() }
+func (p Problem) Error() string { return p.Path + ": " + p.Err.Error() }
+
+// Unwrap is what is wrong there.
+func (p Problem) Unwrap() error { return p.Err }
 
 // Hours is one row of a weekly window as a pack writes it. Several rows may name a
 // day: what lies between them is a gap.
