@@ -24,6 +24,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/phone"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	"github.com/consent-ledger/consent-ledger/ledger/zones"
 	"github.com/consent-ledger/consent-ledger/projections/listing"
 	"github.com/consent-ledger/consent-ledger/projections/registry"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
@@ -226,7 +227,8 @@ func (d *Decider) one(ctx context.Context, v runner.View, listed *listing.Snapsh
 		}
 	}
 	in.At, in.Position = r.at, v.Position
-	in.CallingCode, in.Region, in.Unassigned = r.number.CountryCode, r.number.Region, r.number.Unassigned
+	in.Unassigned, in.Tzdata = r.number.Unassigned, zones.Version()
+	in.Places, in.Areas = rules.Located(in.View, r.number.E164)
 	in.Distrusted = listed.Distrusted
 	in.PausedSince, in.Paused = listed.Paused(in.Seller)
 	if r.past && !in.Paused && listed.EverPaused(in.Seller) {

@@ -1,8 +1,6 @@
 package rules
 
 import (
-	"slices"
-
 	"github.com/consent-ledger/consent-ledger/projections/rules/calendar"
 )
 
@@ -48,18 +46,6 @@ type Rule struct {
 	ExceptSectors []string `yaml:"except_sectors"`
 }
 
-func (w *Where) matches(region string) bool {
-	return (len(w.Regions) == 0 || slices.Contains(w.Regions, region)) && !slices.Contains(w.ExceptRegions, region)
-}
-
-// consentLevels are the levels of consent that lift a rule.
-func (l *Lifted) consentLevels() (levels []string) {
-	for _, lift := range l.LiftedBy {
-		levels = append(levels, lift.Consent...)
-	}
-	return levels
-}
-
 func (r *Rule) rule() *Rule { return r }
 
 // Where is a part of the world.
@@ -96,8 +82,10 @@ type Lift struct {
 type Ground struct {
 	// Consent: a grant of one of these levels covers the contact and holds.
 	Consent []string `yaml:"consent"`
-	// Evidence: only a grant of which proof is held.
-	Evidence bool `yaml:"evidence"`
+	// Evidence: only a grant of which proof is held. DefaultTermMonths ends a grant
+	// that names no end; 0: it has none.
+	Evidence          bool `yaml:"evidence"`
+	DefaultTermMonths int  `yaml:"default_term_months"`
 
 	// Relationship: one of this kind, not ended by a request to stop.
 	Relationship string `yaml:"relationship"`
@@ -219,6 +207,9 @@ type PermitRule struct {
 	Rule `yaml:",inline"`
 	// Basis is the code of why: OK_EXEMPT, OK_NOT_LISTED, OK_CORPORATE.
 	Basis string `yaml:"basis"`
+	// Consent of one of these levels is named as a basis too where it holds, though
+	// none is needed.
+	Consent []string `yaml:"consent"`
 }
 
 // ConfirmationRule: a message may confirm a request to stop.
@@ -239,6 +230,8 @@ type WindowRule struct {
 	// Clock: `local` is the called party's own, "-06:00" one that never changes.
 	// All must be open; absent: local.
 	Clock []string `yaml:"clock"`
+	// OnDays are the days of the week the rule speaks about; absent: all.
+	OnDays calendar.Days `yaml:"on_days"`
 	// Hours are open; a weekday without any is prohibited. Absent: all hours are
 	// open, and only the holidays count.
 	Hours []calendar.Hours `yaml:"hours"`
@@ -291,8 +284,6 @@ type CoolingOffRule struct {
 	Lifted `yaml:",inline"`
 	// Days from the day of the refusal.
 	Days int `yaml:"days"`
-	// During: only refusals in one of these settings: conversation. Empty: any.
-	During []string `yaml:"during"`
 }
 
 // BanRule: contacts of this kind are forbidden.

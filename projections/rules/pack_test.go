@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/consent-ledger/consent-ledger/projections/rules/calendar"
 )
 
 const small = `id: small
@@ -122,7 +124,7 @@ func TestEmbeddedPacksAreHashedAndDescribed(t *testing.T) {
 		if p.SHA256() != hex.EncodeToString(sum[:]) {
 			t.Errorf("%s: hash %s", p.ID, p.SHA256())
 		}
-		page := Describe(p)
+		page := packs.Page(p, calendar.MinDate).String()
 		for _, r := range p.rules() {
 			for _, want := range []string{r.ID, r.Says, r.Citation, r.Confidence} {
 				if !strings.Contains(page, want) {
@@ -148,7 +150,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(string(raw))
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := Parse("small.yaml", []byte(text))
-		if err == nil && (p.ID == "" || Describe(p) == "") {
+		if err == nil && (p.ID == "" || (&Packs{}).Page(p, calendar.MinDate).String() == "") {
 			t.Error("a pack without a name was accepted")
 		}
 	})

@@ -30,6 +30,8 @@ func Parse(name string, raw []byte) (*Pack, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rules: %w", err)
 	}
+	v.set = v.calendars(p)
+	p.set = v.set
 	v.pack(p)
 	if len(v.problems) > 0 {
 		return nil, fmt.Errorf("rules: %w", errors.Join(v.problems...))
@@ -69,6 +71,7 @@ type validator struct {
 	name     string
 	file     *ast.File
 	problems []error
+	set      *calendar.Set // the calendars a rule may name
 }
 
 // plain refuses what makes a pack hard to read: several documents, tags, anchors,

@@ -16,7 +16,6 @@ var (
 	relationshipWords = []string{"purchase", "inquiry", "contract", "callback_requested", "personal", "number_volunteered"}
 	flagWords         = []string{"details_collected_in_sale", "opt_out_offered", "opt_out_in_every_message", "similar_products", "customer"}
 	contentWords      = []string{"opt_out_notice"}
-	settingWords      = []string{"conversation"}
 	permitBases       = []string{OKExempt, OKNotListed, OKCorporate}
 	liftBases         = []string{OKWrittenConsent, OKExpressConsent, OKImpliedConsent, OKConsentOverride, OKSoftOptIn, OKEBR,
 		OKContract, OKCorporate, OKExempt, OKPortGrace}
@@ -270,9 +269,10 @@ func (v *validator) ground(path string, g *Ground, kind string) {
 		return
 	}
 	v.levels(path+".consent", g.Consent, false)
-	if g.Evidence && len(g.Consent) == 0 {
-		v.bad(path+".evidence", "belongs to consent")
+	if (g.Evidence || g.DefaultTermMonths != 0) && len(g.Consent) == 0 {
+		v.bad(path, "evidence and default_term_months belong to consent")
 	}
+	v.between(path+".default_term_months", g.DefaultTermMonths, 0, 1200)
 	v.relationship(path, g)
 	if g.Class != nil {
 		v.words(path+".class.lines", g.Class.Lines, lineWords)
@@ -340,5 +340,26 @@ func (v *validator) relaxes(p *Pack) {
 		} else if bad == nil && to < from {
 			v.bad(path+".effective_to", "is before effective_from")
 		}
+	}
+}
+
+// calendars reads the pack's own calendars beside the shared ones.
+func (v *validator) calendars(p *Pack) *calendar.Set {
+	shared, err := calendar.Shared()
+	if err != nil {
+		v.bad("$.calendars", "%w", err)
+		return nil
+	}
+	set, problems := calendar.NewSet(p.Calendars, shared)
+	for _, x := range problems {
+		v.bad("$.calendars"+x.Path, "%w", x.Err)
+	}
+	return set
+}
+
+// calendar checks that a rule's calendar is there.
+func (v *validator) calendar(path, id string) {
+	if v.set != nil && v.set.Get(id) == nil {
+		v.bad(path, "no calendar is called %q", id)
 	}
 }

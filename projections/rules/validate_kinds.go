@@ -28,6 +28,7 @@ func (v *validator) kinds(p *Pack) {
 	}
 	for i := range p.Permit {
 		v.words(at("permit", i)+".basis", []string{p.Permit[i].Basis}, permitBases)
+		v.levels(at("permit", i)+".consent", p.Permit[i].Consent, false)
 	}
 	for i := range p.Confirmation {
 		v.between(at("confirmation", i)+".within_seconds", p.Confirmation[i].WithinSeconds, 1, 86400)
@@ -41,7 +42,6 @@ func (v *validator) kinds(p *Pack) {
 	}
 	for i := range p.CoolingOff {
 		v.between(at("cooling_off", i)+".days", p.CoolingOff[i].Days, 1, 3660)
-		v.words(at("cooling_off", i)+".during", p.CoolingOff[i].During, settingWords)
 	}
 }
 
@@ -56,6 +56,9 @@ func (v *validator) deadline(path string, d *Deadline) {
 		v.bad(path+".calendar", "is missing: which holidays are no business days")
 	default:
 		v.between(path, d.Days+d.BusinessDays, 1, 400)
+		if d.BusinessDays != 0 {
+			v.calendar(path+".calendar", d.Calendar)
+		}
 	}
 }
 
@@ -126,6 +129,12 @@ func (v *validator) window(path string, r *WindowRule) {
 			v.bad(path+".hours"+p.Path, "%w", p.Err)
 		}
 	}
+	if len(r.OnDays) > 0 {
+		_, problems := calendar.NewWeek([]calendar.Hours{{Days: r.OnDays, From: "00:00", To: "24:00"}})
+		for _, p := range problems {
+			v.bad(path+".on_days", "%w", p.Err)
+		}
+	}
 	if len(r.HolidayHours) > 0 {
 		if r.Holidays == "" {
 			v.bad(path+".holiday_hours", "belongs to holidays")
@@ -135,8 +144,8 @@ func (v *validator) window(path string, r *WindowRule) {
 			v.bad(path+".holiday_hours"+p.Path, "%w", p.Err)
 		}
 	}
-	if r.Holidays != "" && !idPattern.MatchString(r.Holidays) {
-		v.bad(path+".holidays", "must be the id of a calendar")
+	if r.Holidays != "" {
+		v.calendar(path+".holidays", r.Holidays)
 	}
 	if len(r.DaysLiftedBy) > 0 && len(r.Hours) == 0 {
 		v.bad(path+".days_lifted_by", "belongs to hours")

@@ -118,7 +118,7 @@ func (v View) bars(q Question, n Need) bars {
 	b.live, b.hasLive = v.newest(revoked(), func(r *consentv1.ProhibitionRegister) bool { return !r.GetHistorical() && counts(r) })
 	for i, s := range v.halves() {
 		for _, m := range s.GetMarks() {
-			if m.GetKind() == MarkReassigned || m.GetKind() == MarkWrongParty {
+			if voids(m.GetKind()) {
 				b.void, b.hasVoid = later(b.void, b.hasVoid, prohibition(m.GetKind(), "", false, i == allHalf, m.GetTime()))
 			}
 		}
@@ -260,6 +260,8 @@ func (q Question) judge(g *consentv1.GrantRegister, expires int64, n Need, b bar
 		return FailRevoked, b.live, false
 	case b.hasRevoked && from <= b.revoked.latest():
 		return FailRevoked, b.revoked, false
+	case !n.After.IsZero() && (g.GetHistorical() || from <= unixNano(n.After)):
+		return FailSuperseded, against, false
 	}
 	return 0, against, true
 }

@@ -210,11 +210,17 @@ func certain(all []Mark, at time.Time) (newest Mark, known bool) {
 	})
 }
 
+// voids tells whether a mark of a kind ends what the number's holder agreed to: it
+// has another holder, or was given up and will get one.
+func voids(kind string) bool {
+	return kind == MarkReassigned || kind == MarkWrongParty || kind == MarkDisconnected
+}
+
 // otherHands tells whether the number was found in other hands at an instant or later.
 func (v View) otherHands(since int64) bool {
 	for _, s := range v.halves() {
 		for _, m := range s.GetMarks() {
-			if (m.GetKind() == MarkReassigned || m.GetKind() == MarkWrongParty) && m.GetTime().GetLatest() >= since {
+			if voids(m.GetKind()) && m.GetTime().GetLatest() >= since {
 				return true
 			}
 		}

@@ -58,6 +58,9 @@ type Need struct {
 	// Ends gives the end of a grant that names none, from the first instant at which
 	// it can have been given; zero: it does not end. nil: none of them ends.
 	Ends func(earliest time.Time) time.Time
+	// After refuses a grant that is not strictly later, or was taken over from older
+	// records; it fails as FailSuperseded. Zero: any.
+	After time.Time
 	// LiftsErasure tells whether a confirmed grant of a level lifts an erasure;
 	// nil: express and express_written do.
 	LiftsErasure func(level string) bool
@@ -120,6 +123,8 @@ const (
 	FailErased
 	// FailRevoked: it was revoked or invalidated after it.
 	FailRevoked
+	// FailSuperseded: it would hold but for Need.After.
+	FailSuperseded
 )
 
 // Consent says which grant holds, or what came closest. The zero value says
