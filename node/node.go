@@ -33,6 +33,8 @@ import (
 	"github.com/consent-ledger/consent-ledger/projections"
 	"github.com/consent-ledger/consent-ledger/projections/feed"
 	"github.com/consent-ledger/consent-ledger/projections/listing"
+	"github.com/consent-ledger/consent-ledger/projections/parties"
+	"github.com/consent-ledger/consent-ledger/projections/publication"
 	"github.com/consent-ledger/consent-ledger/projections/registry"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 	"github.com/consent-ledger/consent-ledger/projections/runner"
@@ -106,7 +108,7 @@ type Node struct {
 	runner     *runner.Runner
 	listing    *listing.Projection
 	registry   *registry.Projection
-	packs      *rules.Packs
+	packs      *publication.Projection
 	feed       *feed.Publisher
 	feedStream *feed.JetStream
 	fresh      *freshness
@@ -165,8 +167,7 @@ func (n *Node) openFolder(context.Context) (err error) {
 	if n.keys, err = seal.Open(n.folder.path(keysDir)); err != nil {
 		return err
 	}
-	n.packs, err = rules.Embedded()
-	return err
+	return nil
 }
 
 func (n *Node) openListener(context.Context) (err error) {
@@ -267,8 +268,12 @@ func (n *Node) openProjections(ctx context.Context) (err error) {
 		return err
 	}
 	n.onClose(n.stateDB.Close)
-	n.listing, n.registry = listing.New(), registry.New()
-	ps := []projections.Projection{suppression.Projection{}, timeline.Projection{}, n.listing, n.registry}
+	embedded, err := rules.Embedded()
+	if err != nil {
+		return err
+	}
+	n.listing, n.registry, n.packs = listing.New(), registry.New(), publication.New(embedded.All()...)
+	ps := []projections.Projection{suppression.Projection{}, timeline.Projection{}, parties.Projection{}, n.listing, n.registry, n.packs}
 	n.runner, err = runner.Open(n.stateDB, n.reader, ps, runner.Options{Logger: n.cfg.Logger, Metrics: runner.Metrics{
 		Applied: n.fresh.applied(n.metrics),
 	}})
@@ -288,6 +293,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.named(gctx, "writer", n.writer.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "projections", n.runner.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "registry", n.runRegistry(gctx)) })
+	g.Go(func() error { return n.named(gctx, "packs", n.runPacks(gctx)) })
 	g.Go(func() error { return n.named(gctx, "feed", n.feed.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "freshness", n.fresh.run(gctx, n.log, n.writer.Foreign)) })
 

@@ -28,7 +28,7 @@ func (n *Node) problems(ctx context.Context) []string {
 	if err := n.runner.WaitApplied(wait, n.writer.Acked()); err != nil && n.runner.Err() == nil {
 		out = append(out, fmt.Sprintf("STATE_STALE: projections hold position %d, the ledger %d", n.runner.Applied(), n.writer.Acked()))
 	}
-	return append(out, n.registry.Problems()...)
+	return append(append(out, n.packs.Problems()...), n.registry.Problems()...)
 }
 
 // Doctor examines the ledger and its projections.

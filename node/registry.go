@@ -24,21 +24,38 @@ import (
 // no plain number touches the disk.
 const uploadBytesMax = 1 << 30
 
-// objects keeps the numbers of lists in the file store, encrypted.
+// objects keeps the numbers of lists, and rule packs, in the file store, encrypted.
 type objects struct {
 	files *stream.Files
 	keys  *seal.Keyring
+	kind  string // what they are: objects of one kind are never read as another
 }
 
-func objectContext(name ledger.Hash) string { return "consent.v1/registry-object/" + name.String() }
+// Kinds of objects.
+const (
+	registryObject = "registry-object"
+	rulePack       = "rule-pack"
+)
+
+func (o objects) context(name ledger.Hash) string {
+	return "consent.v1/" + o.kind + "/" + name.String()
+}
 
 // Put stores an object under the SHA-256 of its plaintext.
 func (o objects) Put(ctx context.Context, name ledger.Hash, plain []byte) error {
-	return o.files.Put(ctx, name, bytes.NewReader(o.keys.SealBlob(objectContext(name), plain)))
+	return o.files.Put(ctx, name, bytes.NewReader(o.keys.SealBlob(o.context(name), plain)))
 }
 
 // Get implements registry.Objects.
 func (o objects) Get(ctx context.Context, name ledger.Hash) (io.ReadCloser, error) {
+	plain, err := o.read(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return io.NopCloser(bytes.NewReader(plain)), nil
+}
+
+func (o objects) read(ctx context.Context, name ledger.Hash) ([]byte, error) {
 	r, err := o.files.Get(ctx, name)
 	if err != nil {
 		return nil, err
@@ -46,18 +63,18 @@ func (o objects) Get(ctx context.Context, name ledger.Hash) (io.ReadCloser, erro
 	defer r.Close()
 	sealed, err := io.ReadAll(r)
 	if err != nil {
-		return nil, fmt.Errorf("registry object: %w", err)
+		return nil, fmt.Errorf("%s: %w", o.kind, err)
 	}
-	plain, err := o.keys.OpenBlob(objectContext(name), sealed)
+	plain, err := o.keys.OpenBlob(o.context(name), sealed)
 	if err != nil {
-		return nil, fmt.Errorf("registry object: %w", err)
+		return nil, fmt.Errorf("%s: %w", o.kind, err)
 	}
-	return io.NopCloser(bytes.NewReader(plain)), nil
+	return plain, nil
 }
 
 // runRegistry fetches the numbers of announced lists until ctx is done.
 func (n *Node) runRegistry(ctx context.Context) error {
-	l := &registry.Loader{Projection: n.registry, Objects: objects{n.files, n.keys}, Failed: func(object ledger.Hash, err error) {
+	l := &registry.Loader{Projection: n.registry, Objects: objects{n.files, n.keys, registryObject}, Failed: func(object ledger.Hash, err error) {
 		n.cfg.Logger.Warn("registry: list not fetched, what depends on it blocks", "object", object.String()[:8], "error", err)
 	}}
 	return l.Run(ctx)
@@ -78,7 +95,7 @@ func (o *operations) LoadRegistry(ctx context.Context, st *connect.ClientStream[
 	}
 	n, loaded := o.n, built.Loaded
 	name := ledger.Hash(loaded.GetObjectSha256())
-	if err := (objects{n.files, n.keys}).Put(ctx, name, object); err != nil {
+	if err := (objects{n.files, n.keys, registryObject}).Put(ctx, name, object); err != nil {
 		return nil, err
 	}
 	defer n.registry.Prime(name, built.Set)()

@@ -18,6 +18,8 @@ import (
 type questionFlags struct {
 	campaign, seller, channel, purpose, programme string
 	at, asOf                                      string
+	subject, sector                               string
+	sells, optOutNotice                           string // yes, no, or nothing: not stated
 }
 
 func (f *questionFlags) add(c *cobra.Command) {
@@ -26,6 +28,10 @@ func (f *questionFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.channel, "channel", "", strings.Join(words(channelWords), ", "))
 	c.Flags().StringVar(&f.purpose, "purpose", "", strings.Join(words(purposeWords), ", "))
 	c.Flags().StringVar(&f.programme, "programme", "", "within which programme; default none: a revocation of any then counts")
+	c.Flags().StringVar(&f.subject, "subject", "", "what it is about, for caps that count by subject; a campaign's own goes before")
+	c.Flags().StringVar(&f.sector, "sector", "", "the trade, for rules of one trade: claims_management …; a campaign's own goes before")
+	c.Flags().StringVar(&f.sells, "sells", "", "yes or no: the message advertises, where a rule asks; default not stated")
+	c.Flags().StringVar(&f.optOutNotice, "opt-out-notice", "", "yes or no: the message says how to opt out; default not stated")
 	c.Flags().StringVar(&f.at, "at", "", "the instant of the contact, RFC 3339; default now")
 	c.Flags().StringVar(&f.asOf, "as-of", "", "use only what was recorded by then, RFC 3339; default everything")
 }
@@ -49,12 +55,36 @@ func (f *questionFlags) question() (*consentv1.Question, error) {
 		}
 		q.Channel, q.Purpose = consentv1.Channel(channel), consentv1.Purpose(purpose)
 	}
+	q.Subject, q.Sector = f.subject, f.sector
 	var err error
+	if q.Content, err = f.content(); err != nil {
+		return nil, err
+	}
 	if q.At, err = instant("at", f.at); err != nil {
 		return nil, err
 	}
 	q.AsOf, err = instant("as-of", f.asOf)
 	return q, err
+}
+
+// content is what is stated of the message; nil if nothing is.
+func (f *questionFlags) content() (*consentv1.ContentFlags, error) {
+	if f.sells == "" && f.optOutNotice == "" {
+		return nil, nil
+	}
+	out := &consentv1.ContentFlags{}
+	for _, flag := range []struct {
+		name, text string
+		into       **bool
+	}{{"sells", f.sells, &out.Marketing}, {"opt-out-notice", f.optOutNotice, &out.OptOutNotice}} {
+		switch yes := flag.text == "yes"; {
+		case yes || flag.text == "no":
+			*flag.into = &yes
+		case flag.text != "":
+			return nil, unknownWord("--"+flag.name, flag.text, []string{"yes", "no"})
+		}
+	}
+	return out, nil
 }
 
 func checkCommand(g *globals) *cobra.Command {

@@ -29,6 +29,9 @@ be read means everything, is kept as unread, and said. Kinds: ` + strings.Join(k
 		Example: `  consent record wrong_party_reported number=+12025550143 method=agent
   consent record inbound_message number=+12025550143 body='pls quit texting me' channel=sms
   consent record relationship_recorded number=+12025550143 seller=acme relationship=purchase occurred_at=2026-03-01
+  consent record party_number number=+12025550143 party=C-1042
+  consent record time_consent number=+12025550143 seller=acme weekdays=7 occurred_at=2026-03-01
+  consent record emergency_declared area=US-NY-061 from=2026-11-20T12:00:00Z reporting=true
   consent record preference_set number=+12025550143 seller=acme 'windows=[{"fromMinute":540,"toMinute":1020}]'`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -19,7 +19,7 @@ import (
 func rulesCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "rules", Short: "Show and test the rules decisions are made by",
 		Long: "Show and test the rule packs decisions are made by: typed data with a citation on every rule.\nThis is no legal advice."}
-	c.AddCommand(rulesListCommand(g), rulesShowCommand(g), rulesTestCommand(g))
+	c.AddCommand(rulesListCommand(g), rulesShowCommand(g), rulesTestCommand(g), publishCommand(g))
 	return c
 }
 

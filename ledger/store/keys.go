@@ -34,6 +34,11 @@ import (
 //	listing      kind (1), id                      sellers, campaigns, sources, pauses
 //	registry     registry id, 0x00, version date, 0x00, number >> 12 (8)   sealed block
 //	registrymeta registry id, 0x00, position (8)   one announced version
+//	party        party key (16), seller            SuppressionState: what the person asked, whatever the number
+//	partynumber  party key (16), token             empty: the party's numbers
+//	numberparty  token, party key (16)             empty: the number's parties
+//	pack         position (8)                      recorded_at, RulePackPublished
+//	partyfact    party key (16), position (8)      recorded_at: what the party's state was folded from
 const (
 	SpaceMeta byte = 0x01
 
@@ -50,6 +55,12 @@ const (
 	SpaceListing      byte = 0x22
 	SpaceRegistry     byte = 0x23
 	SpaceRegistryMeta byte = 0x24
+
+	SpaceParty       byte = 0x30
+	SpacePartyNumber byte = 0x31
+	SpaceNumberParty byte = 0x32
+	SpacePartyFact   byte = 0x33
+	SpacePack        byte = 0x34
 )
 
 // ErrBadKey: the bytes are no key of the space they were read as. The database
@@ -288,4 +299,71 @@ func RegistryMetaKey(registry string) []byte { return key(SpaceRegistryMeta, []b
 func ParseRegistryMetaKey(k []byte) (registry string, err error) {
 	b, err := body(SpaceRegistryMeta, k, -1)
 	return string(b), err
+}
+
+// PartyID is the key of a person with several numbers.
+type PartyID = [ledger.PartyKeyBytes]byte
+
+// PartyStateKey is the key of the state of a party towards a seller.
+func PartyStateKey(p PartyID, seller string) []byte { return key(SpaceParty, p[:], []byte(seller)) }
+
+// PartyNumberKey is the key of a number of a party.
+func PartyNumberKey(p PartyID, t ledger.Token) []byte { return key(SpacePartyNumber, p[:], t[:]) }
+
+// ParsePartyNumberKey undoes PartyNumberKey.
+func ParsePartyNumberKey(k []byte) (p PartyID, t ledger.Token, err error) {
+	b, err := body(SpacePartyNumber, k, len(p)+len(t))
+	if err != nil {
+		return p, t, err
+	}
+	return PartyID(b[:len(p)]), ledger.Token(b[len(p):]), nil
+}
+
+// PartyNumberRange is the range of all numbers of a party.
+func PartyNumberRange(p PartyID) (lo, hi []byte) { return PrefixRange(key(SpacePartyNumber, p[:])) }
+
+// NumberPartyKey is the key of a party of a number.
+func NumberPartyKey(t ledger.Token, p PartyID) []byte { return key(SpaceNumberParty, t[:], p[:]) }
+
+// ParseNumberPartyKey undoes NumberPartyKey.
+func ParseNumberPartyKey(k []byte) (t ledger.Token, p PartyID, err error) {
+	b, err := body(SpaceNumberParty, k, len(t)+len(p))
+	if err != nil {
+		return t, p, err
+	}
+	return ledger.Token(b[:len(t)]), PartyID(b[len(t):]), nil
+}
+
+// NumberPartyRange is the range of all parties of a number.
+func NumberPartyRange(t ledger.Token) (lo, hi []byte) {
+	return PrefixRange(key(SpaceNumberParty, t[:]))
+}
+
+// PartyFactKey is the key of a fact of a party's state.
+func PartyFactKey(p PartyID, at ledger.Position) []byte {
+	return key(SpacePartyFact, p[:], u64(uint64(at)))
+}
+
+// ParsePartyFactKey undoes PartyFactKey.
+func ParsePartyFactKey(k []byte) (p PartyID, at ledger.Position, err error) {
+	b, err := body(SpacePartyFact, k, len(p)+8)
+	if err != nil {
+		return p, 0, err
+	}
+	return PartyID(b[:len(p)]), ledger.Position(binary.BigEndian.Uint64(b[len(p):])), nil
+}
+
+// PartyFactRange is the range of all facts of a party's state.
+func PartyFactRange(p PartyID) (lo, hi []byte) { return PrefixRange(key(SpacePartyFact, p[:])) }
+
+// PackKey is the key of a published rule pack.
+func PackKey(at ledger.Position) []byte { return key(SpacePack, u64(uint64(at))) }
+
+// ParsePackKey undoes PackKey.
+func ParsePackKey(k []byte) (ledger.Position, error) {
+	b, err := body(SpacePack, k, 8)
+	if err != nil {
+		return 0, err
+	}
+	return ledger.Position(binary.BigEndian.Uint64(b)), nil
 }

@@ -129,6 +129,33 @@ var keySpaces = []struct {
 	{"registrymeta", func(p parts) []byte { return RegistryMetaKey(p.id) },
 		func(k []byte, p parts) (bool, error) { n, err := ParseRegistryMetaKey(k); return n == p.id, err },
 		func(a, b parts) int { return cmp.Compare(a.id, b.id) }},
+	{"partynumber", func(p parts) []byte { return PartyNumberKey(p.person, p.token) },
+		func(k []byte, p parts) (bool, error) {
+			id, x, err := ParsePartyNumberKey(k)
+			return id == p.person && x == p.token, err
+		},
+		func(a, b parts) int {
+			return cmp.Or(bytes.Compare(a.person[:], b.person[:]), bytes.Compare(a.token[:], b.token[:]))
+		}},
+	{"numberparty", func(p parts) []byte { return NumberPartyKey(p.token, p.person) },
+		func(k []byte, p parts) (bool, error) {
+			x, id, err := ParseNumberPartyKey(k)
+			return id == p.person && x == p.token, err
+		},
+		func(a, b parts) int {
+			return cmp.Or(bytes.Compare(a.token[:], b.token[:]), bytes.Compare(a.person[:], b.person[:]))
+		}},
+	{"pack", func(p parts) []byte { return PackKey(ledger.Position(p.n)) },
+		func(k []byte, p parts) (bool, error) { x, err := ParsePackKey(k); return uint64(x) == p.n, err },
+		func(a, b parts) int { return cmp.Compare(a.n, b.n) }},
+	{"partyfact", func(p parts) []byte { return PartyFactKey(p.person, ledger.Position(p.n)) },
+		func(k []byte, p parts) (bool, error) {
+			id, n, err := ParsePartyFactKey(k)
+			return id == p.person && uint64(n) == p.n, err
+		},
+		func(a, b parts) int {
+			return cmp.Or(bytes.Compare(a.person[:], b.person[:]), cmp.Compare(a.n, b.n))
+		}},
 }
 
 func kindIDOrder(a, b parts) int { return cmp.Or(cmp.Compare(a.c, b.c), cmp.Compare(a.id, b.id)) }

@@ -11,6 +11,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,8 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/zones"
 	"github.com/consent-ledger/consent-ledger/projections/listing"
+	"github.com/consent-ledger/consent-ledger/projections/parties"
+	"github.com/consent-ledger/consent-ledger/projections/publication"
 	"github.com/consent-ledger/consent-ledger/projections/registry"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 	"github.com/consent-ledger/consent-ledger/projections/runner"
@@ -44,7 +47,7 @@ type Decider struct {
 	Reader   *reader.Reader
 	Listing  *listing.Projection
 	Registry *registry.Projection
-	Packs    *rules.Packs
+	Packs    *publication.Projection
 	Keys     *seal.Keyring
 	// Acked is the last durable position.
 	Acked func() ledger.Position
@@ -87,17 +90,18 @@ func (d *Decider) decide(ctx context.Context, qs []*consentv1.Question, a asking
 	if !d.Fresh(wait) {
 		return d.allBlocked(out, qs, a, rules.CodeStateStale, now), nil
 	}
+	d.AwaitPacks(wait)
 	err := d.together(wait, need, func(v runner.View) error {
-		listed, lists := d.Listing.Snapshot(), d.Registry.Snapshot()
-		if listed.Position != v.Position || lists.Position != v.Position {
+		known := resident{d.Listing.Snapshot(), d.Registry.Snapshot(), d.Packs.Snapshot()}
+		if known.listed.Position != v.Position || known.lists.Position != v.Position || known.packs.Position != v.Position {
 			return errApart
 		}
 		for i, q := range qs {
-			r, err := d.resolve(q, a, listed, now)
+			r, err := d.resolve(q, a, known.listed, now)
 			if err != nil {
 				return fmt.Errorf("questions[%d]: %w", i, err)
 			}
-			if out[i], err = d.one(ctx, v, listed, lists, r); err != nil {
+			if out[i], err = d.one(ctx, v, known, r); err != nil {
 				return err
 			}
 			show(out[i], r, a.reveal)
@@ -112,6 +116,32 @@ func (d *Decider) decide(ctx context.Context, qs []*consentv1.Question, a asking
 		return d.allBlocked(out, qs, a, rules.CodeStateStale, now), nil
 	}
 	return nil, err
+}
+
+// resident is what is known beside the state, of the same position.
+type resident struct {
+	listed *listing.Snapshot
+	lists  *registry.Snapshot
+	packs  *publication.Snapshot
+}
+
+// AwaitPacks waits until there are rules to decide by, or ctx ends: a server that
+// has just begun publishes its own within a moment.
+func (d *Decider) AwaitPacks(ctx context.Context) {
+	for {
+		if _, ok := d.Packs.Snapshot().Packs(""); ok {
+			return
+		}
+		changed := d.Packs.Watch()
+		if _, ok := d.Packs.Snapshot().Packs(""); ok {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // errApart: state, listing and lists are of different positions. A pause lifted
@@ -159,13 +189,15 @@ func show(dec *consentv1.Decision, r resolved, reveal bool) {
 
 // resolve reads a question against what is registered.
 func (d *Decider) resolve(q *consentv1.Question, a asking, listed *listing.Snapshot, now time.Time) (resolved, error) {
-	r := resolved{at: now, in: rules.Input{Seller: q.GetSeller(), Programme: q.GetProgramme(), Campaign: q.GetCampaign(), Channel: q.GetChannel(), Purpose: q.GetPurpose()}}
+	r := resolved{at: now, in: rules.Input{Seller: q.GetSeller(), Programme: q.GetProgramme(), Campaign: q.GetCampaign(), Channel: q.GetChannel(), Purpose: q.GetPurpose(),
+		Subject: q.GetSubject(), Sector: q.GetSector(), Marketing: q.GetContent().GetMarketing(), OptOutNotice: q.GetContent().GetOptOutNotice(), CallReference: q.GetCallReference()}}
 	if q.GetCampaign() != "" {
 		c, ok := listed.Campaign(q.GetCampaign())
 		if !ok {
 			return r, &ledger.InvalidError{Field: "campaign", Problem: "is not registered", Fix: "register it first: consent campaign add ID --seller S --channel c --purpose p"}
 		}
 		r.in.Seller, r.in.Channel, r.in.Purpose, r.in.Programme = c.Seller, c.Channel, c.Purpose, c.Programme
+		r.in.Subject, r.in.Sector = cmp.Or(c.Subject, r.in.Subject), cmp.Or(c.Sector, r.in.Sector)
 	}
 	if _, ok := listed.Seller(r.in.Seller); !ok {
 		return r, &ledger.InvalidError{Field: "seller", Problem: "is missing or not registered", Fix: "name a registered seller or a campaign; register with: consent seller add ID"}
@@ -207,7 +239,7 @@ func plausible(t *timestamppb.Timestamp) bool {
 }
 
 // one answers a resolved question from a view.
-func (d *Decider) one(ctx context.Context, v runner.View, listed *listing.Snapshot, lists *registry.Snapshot, r resolved) (*consentv1.Decision, error) {
+func (d *Decider) one(ctx context.Context, v runner.View, known resident, r resolved) (*consentv1.Decision, error) {
 	if r.unreadable {
 		return rules.Blocked(rules.CodeNumberInvalid, r.at, v.Position), nil
 	}
@@ -215,7 +247,14 @@ func (d *Decider) one(ctx context.Context, v runner.View, listed *listing.Snapsh
 	if err != nil {
 		return rules.Blocked(rules.CodeNumberInvalid, r.at, v.Position), nil
 	}
-	in, token := r.in, d.Keys.Token(x)
+	packs, ok := known.packs.Packs(r.in.Seller)
+	if !r.asOf.IsZero() {
+		packs, ok = known.packs.PacksAsOf(r.in.Seller, r.asOf)
+	}
+	if !ok {
+		return rules.Blocked(rules.CodeStateStale, r.at, v.Position), nil
+	}
+	in, token, listed := r.in, d.Keys.Token(x), known.listed
 	switch {
 	case r.past:
 		if in.View, err = d.viewAt(ctx, v, token, in.Seller, r.at, r.asOf); err != nil {
@@ -225,18 +264,35 @@ func (d *Decider) one(ctx context.Context, v runner.View, listed *listing.Snapsh
 		if in.View, err = suppression.Load(v.Get, token, in.Seller); err != nil {
 			return nil, err
 		}
+		if in.View, err = parties.Load(v, in.View, token, in.Seller); err != nil {
+			return nil, err
+		}
 	}
 	in.At, in.Position = r.at, v.Position
 	in.Unassigned, in.Tzdata = r.number.Unassigned, zones.Version()
 	in.Places, in.Areas = rules.Located(in.View, r.number.E164)
 	in.Distrusted = listed.Distrusted
-	in.PausedSince, in.Paused = listed.Paused(in.Seller)
-	if r.past && !in.Paused && listed.EverPaused(in.Seller) {
-		// Only the newest pause is known: whether one held then cannot be told.
-		in.Paused, in.PausedSince = true, time.Time{}
+	if !r.asOf.IsZero() {
+		in.Distrusted = listed.DistrustedAsOf(r.asOf)
 	}
+	if in.PausedSince, in.Paused = listed.Paused(in.Seller); r.past {
+		in.PausedSince, in.Paused = listed.PausedAt(in.Seller, r.at, r.asOf)
+	}
+	in.Emergencies = emergencies(listed, r.asOf)
 	if n, ok := registry.ParseNumber(r.number.E164); ok {
-		in.Registries = lists.AppendAnswers(nil, n, in.Seller, r.at)
+		in.Registries = known.lists.AppendAnswers(nil, n, in.Seller, r.at)
 	}
-	return rules.Decide(in, d.Packs), nil
+	return rules.Decide(in, packs), nil
+}
+
+// emergencies are those declared, as far as they were known.
+func emergencies(listed *listing.Snapshot, asOf time.Time) (out []rules.Emergency) {
+	all := listed.Emergencies()
+	if !asOf.IsZero() {
+		all = listed.EmergenciesAsOf(asOf)
+	}
+	for _, e := range all {
+		out = append(out, rules.Emergency{Area: e.Area, From: e.From, Until: e.Until, Reporting: e.Reporting})
+	}
+	return out
 }

@@ -57,7 +57,8 @@ func (d *Decider) scrubRows(ctx context.Context, q *consentv1.Question, region s
 	qs := make([]*consentv1.Question, len(numbers))
 	for i, n := range numbers {
 		qs[i] = &consentv1.Question{Number: n, Campaign: q.GetCampaign(), Seller: q.GetSeller(), Channel: q.GetChannel(), Purpose: q.GetPurpose(),
-			Programme: q.GetProgramme(), At: q.GetAt(), AsOf: q.GetAsOf()}
+			Programme: q.GetProgramme(), At: q.GetAt(), AsOf: q.GetAsOf(),
+			Subject: q.GetSubject(), Sector: q.GetSector(), Content: q.GetContent()}
 	}
 	out, err := d.decide(ctx, qs, asking{region: region})
 	if err != nil {

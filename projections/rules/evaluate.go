@@ -27,7 +27,7 @@ type evaluation struct {
 	at         []*here
 	first, day calendar.Date // earliest and latest date of the contact at them
 	replied    bool          // a stop in reply to one programme counts for all
-	listed     bool          // some list of the pack names the number
+	listed     bool          // some list of the pack names the number, or is not at hand to tell
 
 	blocks []reason
 	oks    []reason

@@ -74,8 +74,8 @@ func (e *evaluation) registry(r *registryRule) {
 		stale = false
 	}
 	binds := a.Listed
+	e.listed = e.listed || a.Listed || stale // or not known not to be
 	if a.Listed {
-		e.listed = true
 		if from, graced := e.grace(r, a); graced {
 			e.allow(r.inGrace)
 			e.holdsUntil(from)

@@ -84,9 +84,12 @@ func (e *evaluation) wishChange(windows []*consentv1.TimeWindow) (next time.Time
 		if h.place.Zone == nil {
 			continue
 		}
-		t := calendar.NextDay(e.in.At, h.place.Zone)
-		_, moved := h.local.ZoneBounds()
-		next = sooner(sooner(next, t), moved)
+		tomorrow := calendar.NextDay(e.in.At, h.place.Zone)
+		next = sooner(next, tomorrow)
+		if _, now := h.local.Zone(); offset(tomorrow.In(h.place.Zone)) != now {
+			// The clocks are moved today: an edge may come twice, or never.
+			next = sooner(next, e.in.At.Truncate(quarter).Add(quarter))
+		}
 		y, m, d := h.local.Date()
 		for _, w := range windows {
 			for _, minute := range [...]uint32{w.GetFromMinute(), w.GetToMinute()} {
@@ -98,6 +101,14 @@ func (e *evaluation) wishChange(windows []*consentv1.TimeWindow) (next time.Time
 		}
 	}
 	return next
+}
+
+// quarter divides every distance between clocks.
+const quarter = 15 * time.Minute
+
+func offset(local time.Time) int {
+	_, off := local.Zone()
+	return off
 }
 
 // timeAgreed tells whether the person agreed to be contacted at this time, at

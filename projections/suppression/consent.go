@@ -63,13 +63,8 @@ func (v View) Dnc(q Question, n Need, grantOverrides bool) (Prohibition, bool) {
 	if !found {
 		return Prohibition{}, false
 	}
-	for _, s := range v.halves() {
-		for _, r := range s.GetDncRemoved() {
-			if q.liftedBy(r.GetProgramme(), r.GetCells()) && q.has(r.GetTime().GetLatest()) &&
-				r.GetTime().GetEarliest() > added.latest() {
-				return Prohibition{}, false
-			}
-		}
+	if removedAfter(v.all(), q, added.latest()) {
+		return Prohibition{}, false
 	}
 	if grantOverrides && v.heldAfter(q, n, added.latest()) {
 		return Prohibition{}, false

@@ -89,9 +89,9 @@ func nanos(t *timestamppb.Timestamp) int64 {
 	}
 }
 
-// countsAt tells whether a fact counts at an instant: what permits from its
+// CountsAt tells whether a fact counts at an instant: what permits from its
 // last possible instant, everything else from its first.
-func countsAt(f *consentv1.Fact, at time.Time) bool {
+func CountsAt(f *consentv1.Fact, at time.Time) bool {
 	if f.GetPersonErased() != nil {
 		return true
 	}

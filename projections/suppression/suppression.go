@@ -123,7 +123,7 @@ func Fold(facts iter.Seq[Input]) States {
 func FoldAt(at time.Time, facts iter.Seq[Input]) States {
 	return Fold(func(yield func(Input) bool) {
 		for in := range facts {
-			if countsAt(in.Fact, at) && !yield(in) {
+			if CountsAt(in.Fact, at) && !yield(in) {
 				return
 			}
 		}

@@ -19,11 +19,13 @@ const (
 type View struct {
 	Seller *State // towards the seller asked about
 	All    *State // towards all sellers
-	// Party are the states of the parties the number belongs to and of their other
-	// numbers, towards the seller and towards all. Without PartyLoaded they are not
-	// known, and a number that has a party is blocked where a party's stop counts.
-	Party       []*State
-	PartyLoaded bool
+	// Party is what each party the number belongs to has asked for, whatever the
+	// number, and PartyNumbers what is known of their other numbers. Without
+	// PartyLoaded they are not known, and a number that has a party is blocked where
+	// a party's stop counts.
+	Party        []View
+	PartyNumbers []View
+	PartyLoaded  bool
 }
 
 // Question is the contact asked about. The seller is that of the View.

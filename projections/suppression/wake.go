@@ -17,7 +17,11 @@ func (v View) Wake(at time.Time) (first time.Time) {
 			next = ns
 		}
 	}
-	for _, s := range append(v.all(), v.Party...) {
+	states := v.all()
+	for _, p := range slices.Concat(v.Party, v.PartyNumbers) {
+		states = append(states, p.all()...)
+	}
+	for _, s := range states {
 		for _, g := range s.GetGrants() {
 			note(g.GetTime().GetLatest())
 		}

@@ -66,6 +66,13 @@ func setup(env *testscript.Env, bin string) error {
 	now := time.Now().UTC()
 	env.Setenv("TODAY", now.Format(time.DateOnly))
 	env.Setenv("FTC_TODAY", now.Format("2006-1-2")) // as the FTC writes days into file names
+	// The next time it is noon in New York and nine or ten in California: calls and
+	// texts are allowed then, and the answer is that of now.
+	noon := time.Date(now.Year(), now.Month(), now.Day(), 17, 0, 0, 0, time.UTC)
+	if !noon.After(now.Add(time.Minute)) {
+		noon = noon.AddDate(0, 0, 1)
+	}
+	env.Setenv("NOON", noon.Format(time.RFC3339))
 	env.Setenv("AFTER_TOMORROW", now.AddDate(0, 0, 2).Format(time.DateOnly))
 	w := &world{watched: map[string]*watched{}, ports: map[string]net.Listener{}}
 	env.Values[worldKey{}] = w

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -34,6 +35,9 @@ type Env struct {
 	Feed     consentv1connect.FeedServiceClient
 	Export   consentv1connect.ExportServiceClient
 }
+
+// patience bounds the wait for a server's own rule packs.
+const patience = 20 * time.Second
 
 // New makes a ledger and serves it until the test ends.
 func New(t testing.TB) *Env {
@@ -63,6 +67,9 @@ func (e *Env) Start() {
 	defer e.mu.Unlock()
 	e.Node, e.stop, e.done = n, cancel, make(chan error, 1)
 	go func(done chan error) { done <- n.Run(ctx) }(e.done)
+	packs, enough := context.WithTimeout(ctx, patience) // the first facts are those of the packs, every time
+	defer enough()
+	n.Decider().AwaitPacks(packs)
 	e.connect()
 }
 

@@ -118,7 +118,7 @@ func (c *Case) Input() (rules.Input, error) {
 			party = suppression.Join(party, suppression.PartyState(in))
 		}
 	}
-	view.Party, view.PartyLoaded = []*suppression.State{party}, true
+	view.Party, view.PartyLoaded = []suppression.View{{Seller: party}}, true
 	in := rules.Input{
 		Seller: seller, Programme: f.programme, Channel: c.channel, Purpose: c.purpose, Subject: f.subject, Sector: f.sector,
 		Marketing: f.marketing, OptOutNotice: f.optOutNotice, At: c.at, Unassigned: c.number.Unassigned,

@@ -953,6 +953,161 @@ func (x *LoadRegistryResponse) GetMalformedLines() []uint64 {
 	return nil
 }
 
+// PublishPackRequest is one rule pack of a seller.
+type PublishPackRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The file's name, which is the pack's id and `.yaml`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The file, at most 1 MiB.
+	File []byte `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	// The seller whose pack it is; registered, and the one the file names.
+	Seller string `protobuf:"bytes,3,opt,name=seller,proto3" json:"seller,omitempty"`
+	// Why it is published.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who publishes it.
+	Actor         *Actor `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishPackRequest) Reset() {
+	*x = PublishPackRequest{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishPackRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishPackRequest) ProtoMessage() {}
+
+func (x *PublishPackRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishPackRequest.ProtoReflect.Descriptor instead.
+func (*PublishPackRequest) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PublishPackRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PublishPackRequest) GetFile() []byte {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *PublishPackRequest) GetSeller() string {
+	if x != nil {
+		return x.Seller
+	}
+	return ""
+}
+
+func (x *PublishPackRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PublishPackRequest) GetActor() *Actor {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+// PublishPackResponse says what was published.
+type PublishPackResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Receipt of the RulePackPublished fact.
+	Receipt *Receipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// The pack's id.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Its version.
+	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	// SHA-256 of the file, hex.
+	Sha256        string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishPackResponse) Reset() {
+	*x = PublishPackResponse{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishPackResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishPackResponse) ProtoMessage() {}
+
+func (x *PublishPackResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishPackResponse.ProtoReflect.Descriptor instead.
+func (*PublishPackResponse) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PublishPackResponse) GetReceipt() *Receipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+func (x *PublishPackResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PublishPackResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *PublishPackResponse) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
 // ListInboxRequest asks for the open items.
 type ListInboxRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -964,7 +1119,7 @@ type ListInboxRequest struct {
 
 func (x *ListInboxRequest) Reset() {
 	*x = ListInboxRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[14]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1131,7 @@ func (x *ListInboxRequest) String() string {
 func (*ListInboxRequest) ProtoMessage() {}
 
 func (x *ListInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[14]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1144,7 @@ func (x *ListInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInboxRequest.ProtoReflect.Descriptor instead.
 func (*ListInboxRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{14}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListInboxRequest) GetReveal() bool {
@@ -1010,7 +1165,7 @@ type ListInboxResponse struct {
 
 func (x *ListInboxResponse) Reset() {
 	*x = ListInboxResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[15]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1177,7 @@ func (x *ListInboxResponse) String() string {
 func (*ListInboxResponse) ProtoMessage() {}
 
 func (x *ListInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[15]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1190,7 @@ func (x *ListInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInboxResponse.ProtoReflect.Descriptor instead.
 func (*ListInboxResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{15}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListInboxResponse) GetItems() []*InboxItem {
@@ -1068,7 +1223,7 @@ type InboxItem struct {
 
 func (x *InboxItem) Reset() {
 	*x = InboxItem{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[16]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1235,7 @@ func (x *InboxItem) String() string {
 func (*InboxItem) ProtoMessage() {}
 
 func (x *InboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[16]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1248,7 @@ func (x *InboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItem.ProtoReflect.Descriptor instead.
 func (*InboxItem) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{16}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *InboxItem) GetId() string {
@@ -1176,7 +1331,7 @@ type StoredInboxItem struct {
 
 func (x *StoredInboxItem) Reset() {
 	*x = StoredInboxItem{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[17]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1188,7 +1343,7 @@ func (x *StoredInboxItem) String() string {
 func (*StoredInboxItem) ProtoMessage() {}
 
 func (x *StoredInboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[17]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1201,7 +1356,7 @@ func (x *StoredInboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredInboxItem.ProtoReflect.Descriptor instead.
 func (*StoredInboxItem) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{17}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StoredInboxItem) GetSource() string {
@@ -1280,7 +1435,7 @@ type CloseInboxRequest struct {
 
 func (x *CloseInboxRequest) Reset() {
 	*x = CloseInboxRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[18]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1447,7 @@ func (x *CloseInboxRequest) String() string {
 func (*CloseInboxRequest) ProtoMessage() {}
 
 func (x *CloseInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[18]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1460,7 @@ func (x *CloseInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseInboxRequest.ProtoReflect.Descriptor instead.
 func (*CloseInboxRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{18}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CloseInboxRequest) GetId() string {
@@ -1333,7 +1488,7 @@ type CloseInboxResponse struct {
 
 func (x *CloseInboxResponse) Reset() {
 	*x = CloseInboxResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[19]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1345,7 +1500,7 @@ func (x *CloseInboxResponse) String() string {
 func (*CloseInboxResponse) ProtoMessage() {}
 
 func (x *CloseInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[19]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1358,7 +1513,7 @@ func (x *CloseInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseInboxResponse.ProtoReflect.Descriptor instead.
 func (*CloseInboxResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{19}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CloseInboxResponse) GetReceipt() *Receipt {
@@ -1381,7 +1536,7 @@ type DoctorRequest struct {
 
 func (x *DoctorRequest) Reset() {
 	*x = DoctorRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1393,7 +1548,7 @@ func (x *DoctorRequest) String() string {
 func (*DoctorRequest) ProtoMessage() {}
 
 func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1406,7 +1561,7 @@ func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
 func (*DoctorRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{20}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DoctorRequest) GetStateHash() bool {
@@ -1448,7 +1603,7 @@ type DoctorResponse struct {
 
 func (x *DoctorResponse) Reset() {
 	*x = DoctorResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1460,7 +1615,7 @@ func (x *DoctorResponse) String() string {
 func (*DoctorResponse) ProtoMessage() {}
 
 func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1473,7 +1628,7 @@ func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorResponse.ProtoReflect.Descriptor instead.
 func (*DoctorResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{21}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DoctorResponse) GetPosition() uint64 {
@@ -1541,7 +1696,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1553,7 +1708,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1566,7 +1721,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{22}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{24}
 }
 
 // RebuildResponse is progress, and at the end the result.
@@ -1584,7 +1739,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1596,7 +1751,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1609,7 +1764,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{23}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RebuildResponse) GetPosition() uint64 {
@@ -1645,7 +1800,7 @@ type IntakeBatch struct {
 
 func (x *IntakeBatch) Reset() {
 	*x = IntakeBatch{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1812,7 @@ func (x *IntakeBatch) String() string {
 func (*IntakeBatch) ProtoMessage() {}
 
 func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +1825,7 @@ func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntakeBatch.ProtoReflect.Descriptor instead.
 func (*IntakeBatch) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{24}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *IntakeBatch) GetRecords() []*RecordRequest {
@@ -1745,7 +1900,18 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\fversion_date\x18\x02 \x01(\tR\vversionDate\x12\x12\n" +
 	"\x04rows\x18\x03 \x01(\x04R\x04rows\x12\x1c\n" +
 	"\tmalformed\x18\x04 \x01(\x04R\tmalformed\x12'\n" +
-	"\x0fmalformed_lines\x18\x05 \x03(\x04R\x0emalformedLines\"*\n" +
+	"\x0fmalformed_lines\x18\x05 \x03(\x04R\x0emalformedLines\"\x95\x01\n" +
+	"\x12PublishPackRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04file\x18\x02 \x01(\fR\x04file\x12\x16\n" +
+	"\x06seller\x18\x03 \x01(\tR\x06seller\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12'\n" +
+	"\x05actor\x18\x05 \x01(\v2\x11.consent.v1.ActorR\x05actor\"\x86\x01\n" +
+	"\x13PublishPackResponse\x12-\n" +
+	"\areceipt\x18\x01 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\"*\n" +
 	"\x10ListInboxRequest\x12\x16\n" +
 	"\x06reveal\x18\x01 \x01(\bR\x06reveal\"@\n" +
 	"\x11ListInboxResponse\x12+\n" +
@@ -1807,14 +1973,15 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n" +
 	"\vIntakeBatch\x123\n" +
-	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords2\xa5\x05\n" +
+	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords2\xf5\x05\n" +
 	"\rLedgerService\x12?\n" +
 	"\x06Record\x12\x19.consent.v1.RecordRequest\x1a\x1a.consent.v1.RecordResponse\x12U\n" +
 	"\fRecordStream\x12\x1f.consent.v1.RecordStreamRequest\x1a .consent.v1.RecordStreamResponse(\x010\x01\x12K\n" +
 	"\n" +
 	"GetReceipt\x12\x1d.consent.v1.GetReceiptRequest\x1a\x1e.consent.v1.GetReceiptResponse\x12<\n" +
 	"\x05Erase\x12\x18.consent.v1.EraseRequest\x1a\x19.consent.v1.EraseResponse\x12S\n" +
-	"\fLoadRegistry\x12\x1f.consent.v1.LoadRegistryRequest\x1a .consent.v1.LoadRegistryResponse(\x01\x12H\n" +
+	"\fLoadRegistry\x12\x1f.consent.v1.LoadRegistryRequest\x1a .consent.v1.LoadRegistryResponse(\x01\x12N\n" +
+	"\vPublishPack\x12\x1e.consent.v1.PublishPackRequest\x1a\x1f.consent.v1.PublishPackResponse\x12H\n" +
 	"\tListInbox\x12\x1c.consent.v1.ListInboxRequest\x1a\x1d.consent.v1.ListInboxResponse\x12K\n" +
 	"\n" +
 	"CloseInbox\x12\x1d.consent.v1.CloseInboxRequest\x1a\x1e.consent.v1.CloseInboxResponse\x12?\n" +
@@ -1833,7 +2000,7 @@ func file_consent_v1_ledger_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_ledger_service_proto_rawDescData
 }
 
-var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*RecordRequest)(nil),         // 0: consent.v1.RecordRequest
 	(*RecordResponse)(nil),        // 1: consent.v1.RecordResponse
@@ -1849,69 +2016,76 @@ var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*LoadRegistryRequest)(nil),   // 11: consent.v1.LoadRegistryRequest
 	(*RegistryFile)(nil),          // 12: consent.v1.RegistryFile
 	(*LoadRegistryResponse)(nil),  // 13: consent.v1.LoadRegistryResponse
-	(*ListInboxRequest)(nil),      // 14: consent.v1.ListInboxRequest
-	(*ListInboxResponse)(nil),     // 15: consent.v1.ListInboxResponse
-	(*InboxItem)(nil),             // 16: consent.v1.InboxItem
-	(*StoredInboxItem)(nil),       // 17: consent.v1.StoredInboxItem
-	(*CloseInboxRequest)(nil),     // 18: consent.v1.CloseInboxRequest
-	(*CloseInboxResponse)(nil),    // 19: consent.v1.CloseInboxResponse
-	(*DoctorRequest)(nil),         // 20: consent.v1.DoctorRequest
-	(*DoctorResponse)(nil),        // 21: consent.v1.DoctorResponse
-	(*RebuildRequest)(nil),        // 22: consent.v1.RebuildRequest
-	(*RebuildResponse)(nil),       // 23: consent.v1.RebuildResponse
-	(*IntakeBatch)(nil),           // 24: consent.v1.IntakeBatch
-	nil,                           // 25: consent.v1.DoctorResponse.StateHashEntry
-	nil,                           // 26: consent.v1.DoctorResponse.AppliedEntry
-	nil,                           // 27: consent.v1.RebuildResponse.StateHashEntry
-	(*Fact)(nil),                  // 28: consent.v1.Fact
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
-	(Durability)(0),               // 30: consent.v1.Durability
+	(*PublishPackRequest)(nil),    // 14: consent.v1.PublishPackRequest
+	(*PublishPackResponse)(nil),   // 15: consent.v1.PublishPackResponse
+	(*ListInboxRequest)(nil),      // 16: consent.v1.ListInboxRequest
+	(*ListInboxResponse)(nil),     // 17: consent.v1.ListInboxResponse
+	(*InboxItem)(nil),             // 18: consent.v1.InboxItem
+	(*StoredInboxItem)(nil),       // 19: consent.v1.StoredInboxItem
+	(*CloseInboxRequest)(nil),     // 20: consent.v1.CloseInboxRequest
+	(*CloseInboxResponse)(nil),    // 21: consent.v1.CloseInboxResponse
+	(*DoctorRequest)(nil),         // 22: consent.v1.DoctorRequest
+	(*DoctorResponse)(nil),        // 23: consent.v1.DoctorResponse
+	(*RebuildRequest)(nil),        // 24: consent.v1.RebuildRequest
+	(*RebuildResponse)(nil),       // 25: consent.v1.RebuildResponse
+	(*IntakeBatch)(nil),           // 26: consent.v1.IntakeBatch
+	nil,                           // 27: consent.v1.DoctorResponse.StateHashEntry
+	nil,                           // 28: consent.v1.DoctorResponse.AppliedEntry
+	nil,                           // 29: consent.v1.RebuildResponse.StateHashEntry
+	(*Fact)(nil),                  // 30: consent.v1.Fact
+	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	(Durability)(0),               // 32: consent.v1.Durability
+	(*Actor)(nil),                 // 33: consent.v1.Actor
 }
 var file_consent_v1_ledger_service_proto_depIdxs = []int32{
-	28, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
+	30, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
 	2,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
-	29, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
-	30, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
+	31, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
+	32, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
 	2,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
 	4,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
-	28, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
+	30, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
 	3,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
 	2,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
 	2,  // 9: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
 	12, // 10: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
 	2,  // 11: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
-	16, // 12: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
-	29, // 13: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
-	29, // 14: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
-	2,  // 15: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
-	25, // 16: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
-	26, // 17: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
-	30, // 18: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
-	27, // 19: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
-	0,  // 20: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
-	0,  // 21: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
-	5,  // 22: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
-	7,  // 23: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
-	9,  // 24: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
-	11, // 25: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
-	14, // 26: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
-	18, // 27: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
-	20, // 28: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
-	22, // 29: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
-	1,  // 30: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
-	6,  // 31: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
-	8,  // 32: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
-	10, // 33: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
-	13, // 34: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
-	15, // 35: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
-	19, // 36: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
-	21, // 37: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
-	23, // 38: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
-	30, // [30:39] is the sub-list for method output_type
-	21, // [21:30] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	33, // 12: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
+	2,  // 13: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
+	18, // 14: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
+	31, // 15: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
+	31, // 16: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
+	2,  // 17: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
+	27, // 18: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
+	28, // 19: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
+	32, // 20: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
+	29, // 21: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
+	0,  // 22: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
+	0,  // 23: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
+	5,  // 24: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
+	7,  // 25: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
+	9,  // 26: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
+	11, // 27: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
+	14, // 28: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
+	16, // 29: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
+	20, // 30: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
+	22, // 31: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
+	24, // 32: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
+	1,  // 33: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
+	6,  // 34: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
+	8,  // 35: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
+	10, // 36: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
+	13, // 37: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
+	15, // 38: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
+	17, // 39: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
+	21, // 40: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
+	23, // 41: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
+	25, // 42: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
+	33, // [33:43] is the sub-list for method output_type
+	23, // [23:33] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_ledger_service_proto_init() }
@@ -1931,7 +2105,7 @@ func file_consent_v1_ledger_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_ledger_service_proto_rawDesc), len(file_consent_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

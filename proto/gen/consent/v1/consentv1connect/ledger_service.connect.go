@@ -46,6 +46,9 @@ const (
 	// LedgerServiceLoadRegistryProcedure is the fully-qualified name of the LedgerService's
 	// LoadRegistry RPC.
 	LedgerServiceLoadRegistryProcedure = "/consent.v1.LedgerService/LoadRegistry"
+	// LedgerServicePublishPackProcedure is the fully-qualified name of the LedgerService's PublishPack
+	// RPC.
+	LedgerServicePublishPackProcedure = "/consent.v1.LedgerService/PublishPack"
 	// LedgerServiceListInboxProcedure is the fully-qualified name of the LedgerService's ListInbox RPC.
 	LedgerServiceListInboxProcedure = "/consent.v1.LedgerService/ListInbox"
 	// LedgerServiceCloseInboxProcedure is the fully-qualified name of the LedgerService's CloseInbox
@@ -71,6 +74,9 @@ type LedgerServiceClient interface {
 	Erase(context.Context, *connect.Request[v1.EraseRequest]) (*connect.Response[v1.EraseResponse], error)
 	// LoadRegistry takes a registry's files and records the list.
 	LoadRegistry(context.Context) *connect.ClientStreamForClient[v1.LoadRegistryRequest, v1.LoadRegistryResponse]
+	// PublishPack takes a seller's rule pack, which may only add demands. It holds
+	// from its entry on.
+	PublishPack(context.Context, *connect.Request[v1.PublishPackRequest]) (*connect.Response[v1.PublishPackResponse], error)
 	// ListInbox lists messages that could not be understood.
 	ListInbox(context.Context, *connect.Request[v1.ListInboxRequest]) (*connect.Response[v1.ListInboxResponse], error)
 	// CloseInbox closes one, with what was found.
@@ -122,6 +128,12 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(ledgerServiceMethods.ByName("LoadRegistry")),
 			connect.WithClientOptions(opts...),
 		),
+		publishPack: connect.NewClient[v1.PublishPackRequest, v1.PublishPackResponse](
+			httpClient,
+			baseURL+LedgerServicePublishPackProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("PublishPack")),
+			connect.WithClientOptions(opts...),
+		),
 		listInbox: connect.NewClient[v1.ListInboxRequest, v1.ListInboxResponse](
 			httpClient,
 			baseURL+LedgerServiceListInboxProcedure,
@@ -156,6 +168,7 @@ type ledgerServiceClient struct {
 	getReceipt   *connect.Client[v1.GetReceiptRequest, v1.GetReceiptResponse]
 	erase        *connect.Client[v1.EraseRequest, v1.EraseResponse]
 	loadRegistry *connect.Client[v1.LoadRegistryRequest, v1.LoadRegistryResponse]
+	publishPack  *connect.Client[v1.PublishPackRequest, v1.PublishPackResponse]
 	listInbox    *connect.Client[v1.ListInboxRequest, v1.ListInboxResponse]
 	closeInbox   *connect.Client[v1.CloseInboxRequest, v1.CloseInboxResponse]
 	doctor       *connect.Client[v1.DoctorRequest, v1.DoctorResponse]
@@ -185,6 +198,11 @@ func (c *ledgerServiceClient) Erase(ctx context.Context, req *connect.Request[v1
 // LoadRegistry calls consent.v1.LedgerService.LoadRegistry.
 func (c *ledgerServiceClient) LoadRegistry(ctx context.Context) *connect.ClientStreamForClient[v1.LoadRegistryRequest, v1.LoadRegistryResponse] {
 	return c.loadRegistry.CallClientStream(ctx)
+}
+
+// PublishPack calls consent.v1.LedgerService.PublishPack.
+func (c *ledgerServiceClient) PublishPack(ctx context.Context, req *connect.Request[v1.PublishPackRequest]) (*connect.Response[v1.PublishPackResponse], error) {
+	return c.publishPack.CallUnary(ctx, req)
 }
 
 // ListInbox calls consent.v1.LedgerService.ListInbox.
@@ -221,6 +239,9 @@ type LedgerServiceHandler interface {
 	Erase(context.Context, *connect.Request[v1.EraseRequest]) (*connect.Response[v1.EraseResponse], error)
 	// LoadRegistry takes a registry's files and records the list.
 	LoadRegistry(context.Context, *connect.ClientStream[v1.LoadRegistryRequest]) (*connect.Response[v1.LoadRegistryResponse], error)
+	// PublishPack takes a seller's rule pack, which may only add demands. It holds
+	// from its entry on.
+	PublishPack(context.Context, *connect.Request[v1.PublishPackRequest]) (*connect.Response[v1.PublishPackResponse], error)
 	// ListInbox lists messages that could not be understood.
 	ListInbox(context.Context, *connect.Request[v1.ListInboxRequest]) (*connect.Response[v1.ListInboxResponse], error)
 	// CloseInbox closes one, with what was found.
@@ -268,6 +289,12 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(ledgerServiceMethods.ByName("LoadRegistry")),
 		connect.WithHandlerOptions(opts...),
 	)
+	ledgerServicePublishPackHandler := connect.NewUnaryHandler(
+		LedgerServicePublishPackProcedure,
+		svc.PublishPack,
+		connect.WithSchema(ledgerServiceMethods.ByName("PublishPack")),
+		connect.WithHandlerOptions(opts...),
+	)
 	ledgerServiceListInboxHandler := connect.NewUnaryHandler(
 		LedgerServiceListInboxProcedure,
 		svc.ListInbox,
@@ -304,6 +331,8 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 			ledgerServiceEraseHandler.ServeHTTP(w, r)
 		case LedgerServiceLoadRegistryProcedure:
 			ledgerServiceLoadRegistryHandler.ServeHTTP(w, r)
+		case LedgerServicePublishPackProcedure:
+			ledgerServicePublishPackHandler.ServeHTTP(w, r)
 		case LedgerServiceListInboxProcedure:
 			ledgerServiceListInboxHandler.ServeHTTP(w, r)
 		case LedgerServiceCloseInboxProcedure:
@@ -339,6 +368,10 @@ func (UnimplementedLedgerServiceHandler) Erase(context.Context, *connect.Request
 
 func (UnimplementedLedgerServiceHandler) LoadRegistry(context.Context, *connect.ClientStream[v1.LoadRegistryRequest]) (*connect.Response[v1.LoadRegistryResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.LoadRegistry is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) PublishPack(context.Context, *connect.Request[v1.PublishPackRequest]) (*connect.Response[v1.PublishPackResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.PublishPack is not implemented"))
 }
 
 func (UnimplementedLedgerServiceHandler) ListInbox(context.Context, *connect.Request[v1.ListInboxRequest]) (*connect.Response[v1.ListInboxResponse], error) {
