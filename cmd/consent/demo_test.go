@@ -160,7 +160,7 @@ func TestDemoStaysUp(t *testing.T) {
 		{[]string{"check", numberBen, "--campaign", "spring-texts"}, exitDone},
 		{[]string{"stop", numberBen, "--seller", "acme", "--words", "no more"}, exitDone},
 		{[]string{"check", numberBen, "--campaign", "spring-texts"}, exitBlock},
-		{[]string{"grant", numberBen, "--seller", "acme", "--channel", "sms", "--purpose", "marketing", "--level", "express_written"}, exitDone},
+		{[]string{"grant", numberBen, "--seller", "acme", "--channel", "sms", "--purpose", "marketing", "--level", "express_written", "--words", "yes"}, exitDone},
 		{[]string{"check", numberBen, "--campaign", "spring-texts"}, exitDone}, // the clock went on: a new grant is newer
 	} {
 		var out, errs bytes.Buffer

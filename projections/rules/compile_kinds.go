@@ -98,8 +98,10 @@ func (p *Pack) consentRule(r *ConsentRule) *consentRule {
 }
 
 func (p *Pack) permitRule(r *PermitRule) *permitRule {
-	return &permitRule{head: p.head(&r.Rule, "permit", nil), ok: p.reason(r.Basis, &r.Rule),
+	c := &permitRule{head: p.head(&r.Rule, "permit", nil), ok: p.reason(r.Basis, &r.Rule),
 		consents: len(r.Consent) > 0, ask: ask{need: needLevels(r.Consent)}, bases: p.bases(&r.Rule)}
+	c.ask.need.EvidenceRequired = true // nobody names as a basis what cannot be shown
+	return c
 }
 
 func (p *Pack) confirmationRule(r *ConfirmationRule) *confirmationRule {

@@ -24,7 +24,13 @@ var (
 )
 
 // notNumbers are digits that could be dialled and are something else, with the reason.
-var notNumbers = map[string]string{}
+var notNumbers = map[string]string{
+	"+4953-09709":     "a latitude and longitude of zone.tab",
+	"+5333-11328":     "a latitude and longitude of zone.tab",
+	"+4906-11631":     "a latitude and longitude of zone.tab",
+	"+492717-0023210": "a latitude and longitude of zone.tab",
+	"+550737-1313435": "a latitude and longitude of zone.tab",
+}
 
 // TestNumbersAreFiction: samples get copied into demos and dialers, so no number
 // in this repository may belong to somebody. A number counts if our own reading
