@@ -31,6 +31,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
 	"github.com/consent-ledger/consent-ledger/ledger/writer"
 	"github.com/consent-ledger/consent-ledger/projections"
+	"github.com/consent-ledger/consent-ledger/projections/attempts"
 	"github.com/consent-ledger/consent-ledger/projections/feed"
 	"github.com/consent-ledger/consent-ledger/projections/listing"
 	"github.com/consent-ledger/consent-ledger/projections/parties"
@@ -59,6 +60,9 @@ type Config struct {
 	// LazySync gives up the fsync before each acknowledgement of the embedded
 	// server. Receipts then say DURABILITY_LAZY.
 	LazySync bool
+	// RecordDecisions makes every decision of a check durable before it is
+	// answered, in CONSENT_ATTEMPTS. Those of reservations always are.
+	RecordDecisions bool
 	// Version of the program.
 	Version string
 	// Clock is the machine's; zero means the system's.
@@ -111,6 +115,7 @@ type Node struct {
 	packs      *publication.Projection
 	feed       *feed.Publisher
 	feedStream *feed.JetStream
+	attempts   *attempts.Keeper
 	fresh      *freshness
 
 	// requests is the base of all requests; endRequests ends streams that would
@@ -130,6 +135,7 @@ type bus struct {
 	log      *stream.Log
 	files    *stream.Files
 	inbox    *stream.Inbox
+	tries    *stream.Attempts
 }
 
 // Open opens the folder and everything on it, up to the writer's first entry.
@@ -200,6 +206,9 @@ func (n *Node) openBus(ctx context.Context) error {
 	if n.files, err = stream.OpenFiles(ctx, n.js); err != nil {
 		return err
 	}
+	if n.tries, err = stream.OpenAttempts(ctx, n.js); err != nil {
+		return err
+	}
 	n.inbox, err = stream.OpenInbox(ctx, n.js)
 	return err
 }
@@ -253,12 +262,12 @@ func (n *Node) openLedger(ctx context.Context) (err error) {
 		return err
 	}
 	n.onClose(n.index.Close)
+	n.reader = reader.New(n.log, n.index, n.keys, n.files)
 	n.writer, err = writer.Open(ctx, writer.Config{Log: n.log, Index: n.index, Keys: n.keys, Files: n.files, Clock: n.cfg.Clock,
-		Metrics: n.metrics, Lagging: n.lagging, Version: n.cfg.Version, Instance: uuid.NewString()})
+		Metrics: n.metrics, Lagging: n.lagging, Offer: n.reader.Offer, Version: n.cfg.Version, Instance: uuid.NewString()})
 	if err != nil {
 		return err
 	}
-	n.reader = reader.New(n.log, n.index, n.keys, n.files)
 	n.recorder = recorder.New(n.writer, n.reader, n.keys, n.index, n.inbox)
 	return nil
 }
@@ -273,11 +282,14 @@ func (n *Node) openProjections(ctx context.Context) (err error) {
 		return err
 	}
 	n.listing, n.registry, n.packs = listing.New(), registry.New(), publication.New(embedded.All()...)
-	ps := []projections.Projection{suppression.Projection{}, timeline.Projection{}, parties.Projection{}, n.listing, n.registry, n.packs}
+	ps := []projections.Projection{suppression.Projection{}, timeline.Projection{}, parties.Projection{}, n.listing, n.registry, n.packs, attempts.Anchors{}}
 	n.runner, err = runner.Open(n.stateDB, n.reader, ps, runner.Options{Logger: n.cfg.Logger, Metrics: runner.Metrics{
 		Applied: n.fresh.applied(n.metrics),
 	}})
 	if err != nil {
+		return err
+	}
+	if n.attempts, err = n.openAttempts(); err != nil {
 		return err
 	}
 	n.feed, err = n.openFeed(ctx)
@@ -292,6 +304,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(inner)
 	g.Go(func() error { return n.named(gctx, "writer", n.writer.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "projections", n.runner.Run(gctx)) })
+	g.Go(func() error { return n.named(gctx, "attempts", n.attempts.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "registry", n.runRegistry(gctx)) })
 	g.Go(func() error { return n.named(gctx, "packs", n.runPacks(gctx)) })
 	g.Go(func() error { return n.named(gctx, "feed", n.feed.Run(gctx)) })
@@ -303,7 +316,8 @@ func (n *Node) Run(ctx context.Context) error {
 	edge.Go(func() error { return n.serveHTTP(ectx, n.listener) })
 	edge.Go(func() error { return intake.New(n.js, n.recorder, n.cfg.Logger).Run(ectx) })
 	edge.Go(func() error { return n.serveMicro(ectx) })
-	edge.Go(func() error { // the end of the inner circle ends the outer one
+	edge.Go(func() error { return n.anchorer().Run(ectx) }) // ends before the writer: a clean stop anchors
+	edge.Go(func() error {                                  // the end of the inner circle ends the outer one
 		select {
 		case <-gctx.Done():
 			return context.Cause(gctx)

@@ -30,6 +30,7 @@ type scripted struct {
 	consentv1connect.UnimplementedLedgerServiceHandler
 	consentv1connect.UnimplementedDecisionServiceHandler
 	consentv1connect.UnimplementedExportServiceHandler
+	reserving
 	recorded *consentv1.RecordRequest
 	err      error
 	decision *consentv1.Decision
@@ -95,6 +96,7 @@ func program(t *testing.T, s *scripted, args ...string) (code int, stdout, stder
 	mux.Handle(consentv1connect.NewLedgerServiceHandler(s))
 	mux.Handle(consentv1connect.NewDecisionServiceHandler(s))
 	mux.Handle(consentv1connect.NewExportServiceHandler(s))
+	mux.Handle(consentv1connect.NewAttemptServiceHandler(&s.reserving))
 	h := httptest.NewUnstartedServer(mux)
 	h.Config.Protocols = new(http.Protocols)
 	h.Config.Protocols.SetUnencryptedHTTP2(true)

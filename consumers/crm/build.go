@@ -161,10 +161,16 @@ func (b *builder) envelope(kind kindSpec) {
 // may be lost, so that it is nobody's or another person's. A stop goes on as it
 // came: the server puts what it cannot read before a person.
 func (b *builder) checkNumber(kind kindSpec) {
-	if !kind.stop && spreadsheet.MatchString(strings.TrimSpace(b.fact.Number)) {
+	if !kind.stop && madeBySpreadsheet(strings.TrimSpace(b.fact.Number)) {
 		b.fail(fNumber, "was changed by a spreadsheet (an exponent or a decimal point)",
 			"format the column as text, enter the numbers again and export anew")
 	}
+}
+
+// madeBySpreadsheet tells of a number written as a quantity. Nearly none holds a
+// point or an exponent, and the pattern is slow.
+func madeBySpreadsheet(number string) bool {
+	return strings.ContainsAny(number, ".,eE") && spreadsheet.MatchString(number)
 }
 
 // keepUnused puts what the kind has no use for into unread.

@@ -39,6 +39,10 @@ import (
 //	numberparty  token, party key (16)             empty: the number's parties
 //	pack         position (8)                      recorded_at, RulePackPublished
 //	partyfact    party key (16), position (8)      recorded_at: what the party's state was folded from
+//	attempt      token, seller, 0x00, reference (16)  one call that counts, or was given up
+//	attemptref   reference (16)                    token (17), seller, of its call
+//	attemptage   instant in ns (8), reference (16) empty: calls by age, for dropping them
+//	anchor       -                                 the last AttemptsAnchored
 const (
 	SpaceMeta byte = 0x01
 
@@ -55,6 +59,10 @@ const (
 	SpaceListing      byte = 0x22
 	SpaceRegistry     byte = 0x23
 	SpaceRegistryMeta byte = 0x24
+	SpaceAttempt      byte = 0x25
+	SpaceAttemptRef   byte = 0x26
+	SpaceAttemptAge   byte = 0x27
+	SpaceAnchor       byte = 0x28
 
 	SpaceParty       byte = 0x30
 	SpacePartyNumber byte = 0x31
@@ -367,3 +375,61 @@ func ParsePackKey(k []byte) (ledger.Position, error) {
 	}
 	return ledger.Position(binary.BigEndian.Uint64(b)), nil
 }
+
+// Reference names one call of one seller: the first bytes of a keyed hash.
+type Reference [16]byte
+
+// AttemptKey is the key of one call to a token in a seller's name, which holds no
+// zero byte.
+func AttemptKey(t ledger.Token, seller string, r Reference) []byte {
+	return key(SpaceAttempt, t[:], []byte(seller), []byte{0}, r[:])
+}
+
+// ParseAttemptKey undoes AttemptKey.
+func ParseAttemptKey(k []byte) (t ledger.Token, seller string, r Reference, err error) {
+	b, err := body(SpaceAttempt, k, -(len(t) + 1 + len(r)))
+	if err != nil {
+		return t, "", r, err
+	}
+	id, ref := b[len(t):len(b)-len(r)-1], b[len(b)-len(r)-1:]
+	if ref[0] != 0 || bytes.IndexByte(id, 0) >= 0 {
+		return t, "", r, fmt.Errorf("space 0x%02x, %d bytes: %w", SpaceAttempt, len(k), ErrBadKey)
+	}
+	return ledger.Token(b[:len(t)]), string(id), Reference(ref[1:]), nil
+}
+
+// AttemptRange is the range of all calls to a token in a seller's name.
+func AttemptRange(t ledger.Token, seller string) (lo, hi []byte) {
+	return PrefixRange(key(SpaceAttempt, t[:], []byte(seller), []byte{0}))
+}
+
+// AttemptRefKey is the key by which a call is found from its reference.
+func AttemptRefKey(r Reference) []byte { return key(SpaceAttemptRef, r[:]) }
+
+// ParseAttemptRefKey undoes AttemptRefKey.
+func ParseAttemptRefKey(k []byte) (r Reference, err error) {
+	b, err := body(SpaceAttemptRef, k, len(r))
+	copy(r[:], b)
+	return r, err
+}
+
+// AttemptAgeKey is the key of a call by its instant, in nanoseconds since 1970.
+func AttemptAgeKey(ns uint64, r Reference) []byte { return key(SpaceAttemptAge, u64(ns), r[:]) }
+
+// ParseAttemptAgeKey undoes AttemptAgeKey.
+func ParseAttemptAgeKey(k []byte) (ns uint64, r Reference, err error) {
+	b, err := body(SpaceAttemptAge, k, 8+len(r))
+	if err != nil {
+		return 0, r, err
+	}
+	return binary.BigEndian.Uint64(b), Reference(b[8:]), nil
+}
+
+// AttemptAgeRange is the range of all calls before an instant.
+func AttemptAgeRange(before uint64) (lo, hi []byte) {
+	lo, _ = SpaceRange(SpaceAttemptAge)
+	return lo, key(SpaceAttemptAge, u64(before))
+}
+
+// AnchorKey is the key of the last anchor.
+func AnchorKey() []byte { return key(SpaceAnchor) }

@@ -126,6 +126,26 @@ var keySpaces = []struct {
 			return r == p.id && v == p.id && n == p.n, err
 		},
 		func(a, b parts) int { return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.n, b.n)) }},
+	{"attempt", func(p parts) []byte { return AttemptKey(p.token, p.id, Reference(p.person)) },
+		func(k []byte, p parts) (bool, error) {
+			x, id, r, err := ParseAttemptKey(k)
+			return x == p.token && id == p.id && r == Reference(p.person), err
+		},
+		func(a, b parts) int {
+			return cmp.Or(bytes.Compare(a.token[:], b.token[:]), cmp.Compare(a.id, b.id), bytes.Compare(a.person[:], b.person[:]))
+		}},
+	{"attemptref", func(p parts) []byte { return AttemptRefKey(Reference(p.person)) },
+		func(k []byte, p parts) (bool, error) {
+			r, err := ParseAttemptRefKey(k)
+			return r == Reference(p.person), err
+		},
+		func(a, b parts) int { return bytes.Compare(a.person[:], b.person[:]) }},
+	{"attemptage", func(p parts) []byte { return AttemptAgeKey(p.n, Reference(p.person)) },
+		func(k []byte, p parts) (bool, error) {
+			n, r, err := ParseAttemptAgeKey(k)
+			return n == p.n && r == Reference(p.person), err
+		},
+		func(a, b parts) int { return cmp.Or(cmp.Compare(a.n, b.n), bytes.Compare(a.person[:], b.person[:])) }},
 	{"registrymeta", func(p parts) []byte { return RegistryMetaKey(p.id) },
 		func(k []byte, p parts) (bool, error) { n, err := ParseRegistryMetaKey(k); return n == p.id, err },
 		func(a, b parts) int { return cmp.Compare(a.id, b.id) }},

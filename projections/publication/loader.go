@@ -69,6 +69,7 @@ func (l *Loader) fetchAll(ctx context.Context) bool {
 		}
 		if err := l.fetch(ctx, missing[0]); err != nil {
 			tried = append(tried, missing[0])
+			l.Projection.failed(missing[0])
 			if l.Failed != nil {
 				l.Failed(missing[0], err)
 			}

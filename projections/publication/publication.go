@@ -54,7 +54,11 @@ type Projection struct {
 	known   []Published // committed, in order of position
 	files   map[ledger.Hash]*rules.Pack
 	faults  map[ledger.Hash]string // why a file that was fetched is of no use
+	late    map[ledger.Hash]bool   // could not be had when it was last tried
 	changed chan struct{}          // closed and replaced with each new set of packs
+
+	// fetching: a file is missing that may be here in a moment.
+	fetching atomic.Bool
 }
 
 var _ projections.Resident = (*Projection)(nil)
@@ -71,7 +75,7 @@ type Published struct {
 
 // New makes a record that knows of no publication yet, but has some files at hand.
 func New(files ...*rules.Pack) *Projection {
-	p := &Projection{files: map[ledger.Hash]*rules.Pack{}, faults: map[ledger.Hash]string{}, changed: make(chan struct{})}
+	p := &Projection{files: map[ledger.Hash]*rules.Pack{}, faults: map[ledger.Hash]string{}, late: map[ledger.Hash]bool{}, changed: make(chan struct{})}
 	for _, f := range files {
 		p.files[f.Hash()] = f
 	}
@@ -170,6 +174,26 @@ func (p *Projection) spoilt(file ledger.Hash, why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults[file] = why
+	p.fetching.Store(p.expects())
+}
+
+// failed notes that a file could not be had. It may come later, and nobody waits for it.
+func (p *Projection) failed(file ledger.Hash) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.late[file] = true
+	p.fetching.Store(p.expects())
+}
+
+// Fetching tells whether the file of a newest publication is missing and was not yet
+// tried in vain: a moment's patience may spare a block.
+func (p *Projection) Fetching() bool { return p.fetching.Load() }
+
+// expects: the caller holds mu, or is New.
+func (p *Projection) expects() bool {
+	return slices.ContainsFunc(newestOf(p.known), func(q Published) bool {
+		return p.files[q.SHA256] == nil && p.faults[q.SHA256] == "" && !p.late[q.SHA256]
+	})
 }
 
 func (p *Projection) isSpoilt(file ledger.Hash) bool {
@@ -181,6 +205,7 @@ func (p *Projection) isSpoilt(file ledger.Hash) bool {
 // publish puts together what readers see. The caller holds mu, or is New.
 func (p *Projection) publish(at ledger.Position) {
 	p.current.Store(newSnapshot(at, p.known, maps.Clone(p.files)))
+	p.fetching.Store(p.expects())
 	close(p.changed)
 	p.changed = make(chan struct{})
 }

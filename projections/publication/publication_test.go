@@ -257,7 +257,7 @@ func TestLoader(t *testing.T) {
 			t.Errorf("a file with other bytes is used; %q", failures)
 		}
 		o.put(sha256.Sum256(one), one)
-		time.Sleep(2 * time.Second) // the bubble's clock
+		<-time.After(2 * time.Second) // the bubble's clock
 		synctest.Wait()
 		if packs, ok := p.Snapshot().Packs("acme"); !ok || packs.All()[0].Version != "1" {
 			t.Error("what came late is not used")
@@ -273,7 +273,7 @@ func TestLoader(t *testing.T) {
 		record(spoilt)
 		synctest.Wait()
 		asked := o.asked
-		time.Sleep(10 * time.Minute)
+		<-time.After(10 * time.Minute)
 		synctest.Wait()
 		if _, ok := p.Snapshot().Packs("acme"); ok || o.asked != asked {
 			t.Errorf("a file that cannot be used: used %v, asked for %d times more", ok, o.asked-asked)

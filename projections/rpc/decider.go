@@ -4,6 +4,7 @@
 //	decider.go   one question and many, whatever the transport
 //	past.go      what held, or was known, at another instant
 //	decision.go  DecisionService
+//	attempts.go  AttemptService
 //	summary.go   an entry in a sentence
 //	feed.go      FeedService
 //	export.go    ExportService
@@ -26,6 +27,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/zones"
+	"github.com/consent-ledger/consent-ledger/projections/attempts"
 	"github.com/consent-ledger/consent-ledger/projections/listing"
 	"github.com/consent-ledger/consent-ledger/projections/parties"
 	"github.com/consent-ledger/consent-ledger/projections/publication"
@@ -49,6 +51,10 @@ type Decider struct {
 	Registry *registry.Projection
 	Packs    *publication.Projection
 	Keys     *seal.Keyring
+	// Attempts knows what was tried and reserves.
+	Attempts *attempts.Keeper
+	// KeepDecisions: what Check and CheckBatch answer is durable before it is given.
+	KeepDecisions bool
 	// Acked is the last durable position.
 	Acked func() ledger.Position
 	// Fresh tells whether the ledger's leader answered lately (DESIGN 5); it may
@@ -65,6 +71,10 @@ type asking struct {
 	atLeast ledger.Position
 	region  string
 	reveal  bool
+
+	// reserving is set for a reservation; kept takes what each question was about.
+	reserving *reserving
+	kept      *[]attempts.Call
 }
 
 // resolved is a question made definite.
@@ -74,12 +84,16 @@ type resolved struct {
 	at, asOf   time.Time
 	past       bool // needs the timeline
 	unreadable bool
+
+	call      attempts.Call // what it is about, for what is stored of it
+	whole     uint64        // the attempts' wholeness when it was asked
+	reserving *reserving
 }
 
 // decide answers questions at one position. The error is for the whole call: a
 // seller or campaign that is not registered, a position beyond the tail.
 func (d *Decider) decide(ctx context.Context, qs []*consentv1.Question, a asking) ([]*consentv1.Decision, error) {
-	began, need := time.Now(), d.Acked()
+	began, need, whole := time.Now(), d.Acked(), d.Attempts.Wholeness()
 	if a.atLeast > need {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("at_least: position %d lies beyond the ledger's tail %d; treat the answer as BLOCK", a.atLeast, need))
 	}
@@ -101,11 +115,17 @@ func (d *Decider) decide(ctx context.Context, qs []*consentv1.Question, a asking
 			if err != nil {
 				return fmt.Errorf("questions[%d]: %w", i, err)
 			}
-			if out[i], err = d.one(ctx, v, known, r); err != nil {
+			r.whole, r.reserving = whole, a.reserving
+			if out[i], err = d.one(ctx, v, known, &r); err != nil {
 				return err
 			}
 			show(out[i], r, a.reveal)
-			d.Observe(out[i], time.Since(began)/time.Duration(len(qs)))
+			if a.kept != nil {
+				*a.kept = append(*a.kept, r.call)
+			}
+			if a.reserving == nil {
+				d.Observe(out[i], time.Since(began)/time.Duration(len(qs)))
+			}
 		}
 		return nil
 	})
@@ -126,14 +146,16 @@ type resident struct {
 }
 
 // AwaitPacks waits until there are rules to decide by, or ctx ends: a server that
-// has just begun publishes its own within a moment.
+// has just begun publishes its own within a moment, and fetches those of sellers.
+// What was tried in vain is not waited for.
 func (d *Decider) AwaitPacks(ctx context.Context) {
-	for {
-		if _, ok := d.Packs.Snapshot().Packs(""); ok {
-			return
-		}
+	here := func() bool {
+		_, ok := d.Packs.Snapshot().Packs("")
+		return ok && !d.Packs.Fetching()
+	}
+	for !here() {
 		changed := d.Packs.Watch()
-		if _, ok := d.Packs.Snapshot().Packs(""); ok {
+		if here() {
 			return
 		}
 		select {
@@ -239,7 +261,8 @@ func plausible(t *timestamppb.Timestamp) bool {
 }
 
 // one answers a resolved question from a view.
-func (d *Decider) one(ctx context.Context, v runner.View, known resident, r resolved) (*consentv1.Decision, error) {
+func (d *Decider) one(ctx context.Context, v runner.View, known resident, r *resolved) (*consentv1.Decision, error) {
+	r.call.Seller, r.call.Campaign, r.call.Channel, r.call.Purpose, r.call.Subject = r.in.Seller, r.in.Campaign, r.in.Channel, r.in.Purpose, r.in.Subject
 	if r.unreadable {
 		return rules.Blocked(rules.CodeNumberInvalid, r.at, v.Position), nil
 	}
@@ -254,6 +277,7 @@ func (d *Decider) one(ctx context.Context, v runner.View, known resident, r reso
 	if !ok {
 		return rules.Blocked(rules.CodeStateStale, r.at, v.Position), nil
 	}
+	r.call.Exchange = x
 	in, token, listed := r.in, d.Keys.Token(x), known.listed
 	switch {
 	case r.past:
@@ -281,6 +305,9 @@ func (d *Decider) one(ctx context.Context, v runner.View, known resident, r reso
 	in.Emergencies = emergencies(listed, r.asOf)
 	if n, ok := registry.ParseNumber(r.number.E164); ok {
 		in.Registries = known.lists.AppendAnswers(nil, n, in.Seller, r.at)
+	}
+	if err := d.tried(v, token, r, &in); err != nil {
+		return nil, err
 	}
 	return rules.Decide(in, packs), nil
 }

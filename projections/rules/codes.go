@@ -95,7 +95,7 @@ func codeTable(code string) codeInfo {
 			"Only a new consent, given and confirmed by the person after the erasure, lifts this.", citeErasure, "guard-erased"}
 	case CodeConsentRevoked:
 		return codeInfo{7, "The person asked to stop, or withdrew consent.",
-			"Only a new consent given after the request lifts this; do not ask for one by phone or text.", citeStops, ""}
+			"Only a new consent given after the request, and recorded with its proof, lifts this; do not ask for one by phone or text.", citeStops, ""}
 	case CodeStopUnreviewed:
 		return codeInfo{8, "The person sent a message that may be a request to stop, and nobody has read it yet.",
 			"Somebody reads it and closes it: `consent inbox list`, `consent inbox close`.", citePromise10, "guard-unclear"}

@@ -10,7 +10,9 @@ import (
 )
 
 func (p *Pack) revocationRule(r *RevocationRule) *revocationRule {
-	c := &revocationRule{head: p.head(&r.Rule, "revocation", nil), replied: r.RepliedCounts, revoked: p.reason(CodeConsentRevoked, &r.Rule)}
+	c := &revocationRule{head: p.head(&r.Rule, "revocation", nil), replied: r.RepliedCounts}
+	stop := codeTable(CodeConsentRevoked)
+	c.revoked = p.worded(CodeConsentRevoked, &r.Rule, stop.text, stop.fix)
 	c.honour = p.deadline(r.HonourWithin)
 	return c
 }
@@ -96,8 +98,10 @@ func (p *Pack) consentRule(r *ConsentRule) *consentRule {
 }
 
 func (p *Pack) permitRule(r *PermitRule) *permitRule {
-	return &permitRule{head: p.head(&r.Rule, "permit", nil), ok: p.reason(r.Basis, &r.Rule),
+	c := &permitRule{head: p.head(&r.Rule, "permit", nil), ok: p.reason(r.Basis, &r.Rule),
 		consents: len(r.Consent) > 0, ask: ask{need: needLevels(r.Consent)}, bases: p.bases(&r.Rule)}
+	c.ask.need.EvidenceRequired = true // nobody names as a basis what cannot be shown
+	return c
 }
 
 func (p *Pack) confirmationRule(r *ConfirmationRule) *confirmationRule {

@@ -193,7 +193,8 @@ func (g *Ground) String() string {
 }
 
 func (g *Ground) relationshipText() string {
-	text := "a " + strings.ReplaceAll(g.Relationship, "_", " ")
+	text := map[string]string{"purchase": "a purchase", "inquiry": "an inquiry", "contract": "a contract", "callback_requested": "a call the person asked for",
+		"personal": "a personal relationship", "number_volunteered": "a number the person gave out for this"}[g.Relationship]
 	switch {
 	case g.WithinMonths > 0:
 		text += fmt.Sprintf(" within %d months", g.WithinMonths)

@@ -65,7 +65,8 @@ func (e *evaluation) registries(c *cell) {
 }
 
 // registry judges a public list: its age, then what it says. What makes the list
-// irrelevant makes its age irrelevant too.
+// irrelevant makes its age irrelevant too, but for a list that ends consent: only a
+// current one tells whether consent survived.
 func (e *evaluation) registry(r *registryRule) {
 	a := e.answer(r.registry)
 	e.use(r.registry, a)
@@ -88,7 +89,9 @@ func (e *evaluation) registry(r *registryRule) {
 	l := e.lift(r.lifts, circumstance{after: e.voidedBy(r, a), spared: r.spared})
 	if l.held {
 		e.holdsUntil(l.until)
-		return
+		if binds = false; !r.voids {
+			return
+		}
 	}
 	if stale {
 		e.block(&r.head, problem, e.newEnough(r, a, problem))

@@ -259,7 +259,7 @@ func (e *evaluation) counted(r *capRule, a *Attempt) time.Time {
 	return e.begun(last + r.days)
 }
 
-// coolingOff judges the time after a refusal.
+// coolingOff judges the time after a refusal: its day, and so many whole days after it.
 func (e *evaluation) coolingOff(c *cell) {
 	for _, r := range c.coolingOff {
 		if !e.binds(&r.head) {
@@ -270,7 +270,7 @@ func (e *evaluation) coolingOff(c *cell) {
 			continue
 		}
 		_, last := e.dateOf(refused.Time.Latest)
-		end := e.begun(last + r.days)
+		end := e.begun(last + r.days + 1)
 		if !e.in.At.Before(end) {
 			continue
 		}

@@ -28,7 +28,7 @@ func TestPastQuestions(t *testing.T) {
 	if d := e.Check(q); d.GetVerdict() != consentv1.Verdict_VERDICT_BLOCK {
 		t.Errorf("while it was paused: %v", d)
 	}
-	q.At, q.AsOf = nil, granted.GetRecordedAt()
+	q.At, q.AsOf = question().At, granted.GetRecordedAt()
 	if d := e.Check(q); d.GetVerdict() != consentv1.Verdict_VERDICT_ALLOW {
 		t.Errorf("before the pause was known: %v", d)
 	}

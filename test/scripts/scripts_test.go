@@ -24,13 +24,15 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/consent-ledger/consent-ledger/projections/rules"
 )
 
 var update = flag.Bool("update", false, "write what is printed now into the stories")
 
 // numbers are the people of all stories, from ranges kept for fiction.
 var numbers = map[string]string{
-	"ANN": "+12125550143", "BOB": "+13055550117", "CAT": "+14155550199", "DAN": "+16175550102", "EVE": "+447700900123", "FAY": "+441632960456",
+	"ANN": "+12125550143", "BOB": "+12065550117", "CAT": "+14155550199", "DAN": "+16175550102", "EVE": "+447700900123", "FAY": "+441632960456",
 }
 
 // patience bounds every wait. No story comes near it unless something is wrong.
@@ -73,6 +75,11 @@ func setup(env *testscript.Env, bin string) error {
 		noon = noon.AddDate(0, 0, 1)
 	}
 	env.Setenv("NOON", noon.Format(time.RFC3339))
+	packs, err := rules.EmbeddedFiles()
+	if err != nil {
+		return err
+	}
+	env.Setenv("PACKS_AND_SIX", strconv.Itoa(len(packs)+6))
 	env.Setenv("AFTER_TOMORROW", now.AddDate(0, 0, 2).Format(time.DateOnly))
 	w := &world{watched: map[string]*watched{}, ports: map[string]net.Listener{}}
 	env.Values[worldKey{}] = w

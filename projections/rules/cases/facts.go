@@ -111,7 +111,8 @@ func factTypes() map[string]factType {
 
 		"purchase": {"seller customer details_collected_in_sale opt_out_in_every_message opt_out_offered_at_collection similar_products",
 			relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_PURCHASE)},
-		"inquiry":                {"seller", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_INQUIRY)},
+		"inquiry": {"seller details_collected_in_sale opt_out_in_every_message opt_out_offered_at_collection",
+			relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_INQUIRY)},
 		"contract":               {"seller active ended offer_related", addContract},
 		"callback_requested":     {"seller", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_CALLBACK_REQUESTED)},
 		"personal_relationship":  {"seller with", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_PERSONAL)},
@@ -389,6 +390,9 @@ func addContract(k *known, f *jsonFact, at time.Time) error {
 		var err error
 		if end, err = parseTime(f.Ended); err != nil {
 			return err
+		}
+		if len(f.Ended) == len(time.DateOnly) {
+			end = end.Add(12 * time.Hour) // noon in Greenwich is on that day nearly everywhere
 		}
 	}
 	return k.add(f, end, &consentv1.Fact{Kind: &consentv1.Fact_RelationshipRecorded{RelationshipRecorded: &consentv1.RelationshipRecorded{

@@ -27,7 +27,7 @@ const (
 // Field numbers are for ever: stored facts are read as long as the ledger lives.
 //
 // Numbers planned for kinds still to come: 51 wording_published,
-// 60 attempts_anchored, 62 legal_hold_placed, 63 legal_hold_lifted,
+// 62 legal_hold_placed, 63 legal_hold_lifted,
 // 64 request_opened, 65 request_closed, 67 evidence_opened, 68 access_granted,
 // 69 access_revoked, 70 training_attested, 71 breach_opened, 72 breach_closed,
 // 74 ledger_restored, 75 directory_committed, 76 epoch_rolled, 77 parts_erased,
@@ -103,6 +103,7 @@ type Fact struct {
 	//	*Fact_SourceDistrusted
 	//	*Fact_ContactPaused
 	//	*Fact_ContactResumed
+	//	*Fact_AttemptsAnchored
 	//	*Fact_PersonErased
 	//	*Fact_ExportProduced
 	//	*Fact_WriterStarted
@@ -526,6 +527,15 @@ func (x *Fact) GetContactResumed() *ContactResumed {
 	return nil
 }
 
+func (x *Fact) GetAttemptsAnchored() *AttemptsAnchored {
+	if x != nil {
+		if x, ok := x.Kind.(*Fact_AttemptsAnchored); ok {
+			return x.AttemptsAnchored
+		}
+	}
+	return nil
+}
+
 func (x *Fact) GetPersonErased() *PersonErased {
 	if x != nil {
 		if x, ok := x.Kind.(*Fact_PersonErased); ok {
@@ -734,6 +744,11 @@ type Fact_ContactResumed struct {
 	ContactResumed *ContactResumed `protobuf:"bytes,59,opt,name=contact_resumed,json=contactResumed,proto3,oneof"`
 }
 
+type Fact_AttemptsAnchored struct {
+	// Contact attempts up to here are fixed.
+	AttemptsAnchored *AttemptsAnchored `protobuf:"bytes,60,opt,name=attempts_anchored,json=attemptsAnchored,proto3,oneof"`
+}
+
 type Fact_PersonErased struct {
 	// A person was erased.
 	PersonErased *PersonErased `protobuf:"bytes,61,opt,name=person_erased,json=personErased,proto3,oneof"`
@@ -823,6 +838,8 @@ func (*Fact_SourceDistrusted) isFact_Kind() {}
 func (*Fact_ContactPaused) isFact_Kind() {}
 
 func (*Fact_ContactResumed) isFact_Kind() {}
+
+func (*Fact_AttemptsAnchored) isFact_Kind() {}
 
 func (*Fact_PersonErased) isFact_Kind() {}
 
@@ -3489,6 +3506,81 @@ func (x *ContactResumed) GetReason() string {
 	return ""
 }
 
+// AttemptsAnchored: nobody can change, drop or add contact attempts in these
+// messages of CONSENT_ATTEMPTS any more without this entry showing it.
+type AttemptsAnchored struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first message: the one after those of the anchor before.
+	FirstSequence uint64 `protobuf:"varint,1,opt,name=first_sequence,json=firstSequence,proto3" json:"first_sequence,omitempty"`
+	// The last message.
+	LastSequence uint64 `protobuf:"varint,2,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
+	// Records in them.
+	Records uint64 `protobuf:"varint,3,opt,name=records,proto3" json:"records,omitempty"`
+	// Root of the Merkle tree (RFC 9162 section 2.1) whose leaves are the messages'
+	// bytes, in order.
+	Root          []byte `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttemptsAnchored) Reset() {
+	*x = AttemptsAnchored{}
+	mi := &file_consent_v1_fact_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttemptsAnchored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttemptsAnchored) ProtoMessage() {}
+
+func (x *AttemptsAnchored) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_fact_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttemptsAnchored.ProtoReflect.Descriptor instead.
+func (*AttemptsAnchored) Descriptor() ([]byte, []int) {
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *AttemptsAnchored) GetFirstSequence() uint64 {
+	if x != nil {
+		return x.FirstSequence
+	}
+	return 0
+}
+
+func (x *AttemptsAnchored) GetLastSequence() uint64 {
+	if x != nil {
+		return x.LastSequence
+	}
+	return 0
+}
+
+func (x *AttemptsAnchored) GetRecords() uint64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *AttemptsAnchored) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
 // PersonErased: content of these persons can no longer be opened. It is a
 // barrier at its position: state before it is gone, the number stays blocked.
 type PersonErased struct {
@@ -3503,7 +3595,7 @@ type PersonErased struct {
 
 func (x *PersonErased) Reset() {
 	*x = PersonErased{}
-	mi := &file_consent_v1_fact_proto_msgTypes[37]
+	mi := &file_consent_v1_fact_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3515,7 +3607,7 @@ func (x *PersonErased) String() string {
 func (*PersonErased) ProtoMessage() {}
 
 func (x *PersonErased) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[37]
+	mi := &file_consent_v1_fact_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3528,7 +3620,7 @@ func (x *PersonErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonErased.ProtoReflect.Descriptor instead.
 func (*PersonErased) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{37}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PersonErased) GetPersons() [][]byte {
@@ -3564,7 +3656,7 @@ type ExportProduced struct {
 
 func (x *ExportProduced) Reset() {
 	*x = ExportProduced{}
-	mi := &file_consent_v1_fact_proto_msgTypes[38]
+	mi := &file_consent_v1_fact_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3576,7 +3668,7 @@ func (x *ExportProduced) String() string {
 func (*ExportProduced) ProtoMessage() {}
 
 func (x *ExportProduced) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[38]
+	mi := &file_consent_v1_fact_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3589,7 +3681,7 @@ func (x *ExportProduced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportProduced.ProtoReflect.Descriptor instead.
 func (*ExportProduced) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{38}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ExportProduced) GetSubject() string {
@@ -3640,7 +3732,7 @@ type WriterStarted struct {
 
 func (x *WriterStarted) Reset() {
 	*x = WriterStarted{}
-	mi := &file_consent_v1_fact_proto_msgTypes[39]
+	mi := &file_consent_v1_fact_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3652,7 +3744,7 @@ func (x *WriterStarted) String() string {
 func (*WriterStarted) ProtoMessage() {}
 
 func (x *WriterStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[39]
+	mi := &file_consent_v1_fact_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3665,7 +3757,7 @@ func (x *WriterStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriterStarted.ProtoReflect.Descriptor instead.
 func (*WriterStarted) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{39}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WriterStarted) GetVersion() string {
@@ -3699,7 +3791,7 @@ type InboxItemClosed struct {
 
 func (x *InboxItemClosed) Reset() {
 	*x = InboxItemClosed{}
-	mi := &file_consent_v1_fact_proto_msgTypes[40]
+	mi := &file_consent_v1_fact_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3711,7 +3803,7 @@ func (x *InboxItemClosed) String() string {
 func (*InboxItemClosed) ProtoMessage() {}
 
 func (x *InboxItemClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[40]
+	mi := &file_consent_v1_fact_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3724,7 +3816,7 @@ func (x *InboxItemClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItemClosed.ProtoReflect.Descriptor instead.
 func (*InboxItemClosed) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{40}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *InboxItemClosed) GetItem() string {
@@ -3760,7 +3852,7 @@ var File_consent_v1_fact_proto protoreflect.FileDescriptor
 const file_consent_v1_fact_proto_rawDesc = "" +
 	"\n" +
 	"\x15consent/v1/fact.proto\x12\n" +
-	"consent.v1\x1a\x19consent/v1/personal.proto\x1a\x16consent/v1/words.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf2\x18\n" +
+	"consent.v1\x1a\x19consent/v1/personal.proto\x1a\x16consent/v1/words.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x19\n" +
 	"\x04Fact\x12\x1c\n" +
 	"\x06number\x18\x01 \x01(\tB\x04\xa8\xcf\x18\x01R\x06number\x12\x18\n" +
 	"\asellers\x18\x02 \x03(\tR\asellers\x12\x16\n" +
@@ -3814,7 +3906,8 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\x11source_registered\x188 \x01(\v2\x1c.consent.v1.SourceRegisteredH\x00R\x10sourceRegistered\x12K\n" +
 	"\x11source_distrusted\x189 \x01(\v2\x1c.consent.v1.SourceDistrustedH\x00R\x10sourceDistrusted\x12B\n" +
 	"\x0econtact_paused\x18: \x01(\v2\x19.consent.v1.ContactPausedH\x00R\rcontactPaused\x12E\n" +
-	"\x0fcontact_resumed\x18; \x01(\v2\x1a.consent.v1.ContactResumedH\x00R\x0econtactResumed\x12?\n" +
+	"\x0fcontact_resumed\x18; \x01(\v2\x1a.consent.v1.ContactResumedH\x00R\x0econtactResumed\x12K\n" +
+	"\x11attempts_anchored\x18< \x01(\v2\x1c.consent.v1.AttemptsAnchoredH\x00R\x10attemptsAnchored\x12?\n" +
 	"\rperson_erased\x18= \x01(\v2\x18.consent.v1.PersonErasedH\x00R\fpersonErased\x12E\n" +
 	"\x0fexport_produced\x18B \x01(\v2\x1a.consent.v1.ExportProducedH\x00R\x0eexportProduced\x12B\n" +
 	"\x0ewriter_started\x18I \x01(\v2\x19.consent.v1.WriterStartedH\x00R\rwriterStarted\x12I\n" +
@@ -4031,7 +4124,12 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\rContactPaused\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"(\n" +
 	"\x0eContactResumed\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"@\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x8c\x01\n" +
+	"\x10AttemptsAnchored\x12%\n" +
+	"\x0efirst_sequence\x18\x01 \x01(\x04R\rfirstSequence\x12#\n" +
+	"\rlast_sequence\x18\x02 \x01(\x04R\flastSequence\x12\x18\n" +
+	"\arecords\x18\x03 \x01(\x04R\arecords\x12\x12\n" +
+	"\x04root\x18\x04 \x01(\fR\x04root\"@\n" +
 	"\fPersonErased\x12\x18\n" +
 	"\apersons\x18\x01 \x03(\fR\apersons\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x9f\x01\n" +
@@ -4062,7 +4160,7 @@ func file_consent_v1_fact_proto_rawDescGZIP() []byte {
 	return file_consent_v1_fact_proto_rawDescData
 }
 
-var file_consent_v1_fact_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_consent_v1_fact_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_consent_v1_fact_proto_goTypes = []any{
 	(*Fact)(nil),                  // 0: consent.v1.Fact
 	(*Actor)(nil),                 // 1: consent.v1.Actor
@@ -4101,23 +4199,24 @@ var file_consent_v1_fact_proto_goTypes = []any{
 	(*SourceDistrusted)(nil),      // 34: consent.v1.SourceDistrusted
 	(*ContactPaused)(nil),         // 35: consent.v1.ContactPaused
 	(*ContactResumed)(nil),        // 36: consent.v1.ContactResumed
-	(*PersonErased)(nil),          // 37: consent.v1.PersonErased
-	(*ExportProduced)(nil),        // 38: consent.v1.ExportProduced
-	(*WriterStarted)(nil),         // 39: consent.v1.WriterStarted
-	(*InboxItemClosed)(nil),       // 40: consent.v1.InboxItemClosed
-	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
-	(Channel)(0),                  // 42: consent.v1.Channel
-	(Purpose)(0),                  // 43: consent.v1.Purpose
-	(RelationshipKind)(0),         // 44: consent.v1.RelationshipKind
-	(RelationshipPhase)(0),        // 45: consent.v1.RelationshipPhase
-	(MessageClass)(0),             // 46: consent.v1.MessageClass
-	(QueryResult)(0),              // 47: consent.v1.QueryResult
-	(SubscriberKind)(0),           // 48: consent.v1.SubscriberKind
+	(*AttemptsAnchored)(nil),      // 37: consent.v1.AttemptsAnchored
+	(*PersonErased)(nil),          // 38: consent.v1.PersonErased
+	(*ExportProduced)(nil),        // 39: consent.v1.ExportProduced
+	(*WriterStarted)(nil),         // 40: consent.v1.WriterStarted
+	(*InboxItemClosed)(nil),       // 41: consent.v1.InboxItemClosed
+	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
+	(Channel)(0),                  // 43: consent.v1.Channel
+	(Purpose)(0),                  // 44: consent.v1.Purpose
+	(RelationshipKind)(0),         // 45: consent.v1.RelationshipKind
+	(RelationshipPhase)(0),        // 46: consent.v1.RelationshipPhase
+	(MessageClass)(0),             // 47: consent.v1.MessageClass
+	(QueryResult)(0),              // 48: consent.v1.QueryResult
+	(SubscriberKind)(0),           // 49: consent.v1.SubscriberKind
 }
 var file_consent_v1_fact_proto_depIdxs = []int32{
-	41, // 0: consent.v1.Fact.occurred_at:type_name -> google.protobuf.Timestamp
-	41, // 1: consent.v1.Fact.earliest:type_name -> google.protobuf.Timestamp
-	41, // 2: consent.v1.Fact.latest:type_name -> google.protobuf.Timestamp
+	42, // 0: consent.v1.Fact.occurred_at:type_name -> google.protobuf.Timestamp
+	42, // 1: consent.v1.Fact.earliest:type_name -> google.protobuf.Timestamp
+	42, // 2: consent.v1.Fact.latest:type_name -> google.protobuf.Timestamp
 	1,  // 3: consent.v1.Fact.actor:type_name -> consent.v1.Actor
 	4,  // 4: consent.v1.Fact.consent_requested:type_name -> consent.v1.ConsentRequested
 	5,  // 5: consent.v1.Fact.consent_granted:type_name -> consent.v1.ConsentGranted
@@ -4149,48 +4248,49 @@ var file_consent_v1_fact_proto_depIdxs = []int32{
 	34, // 31: consent.v1.Fact.source_distrusted:type_name -> consent.v1.SourceDistrusted
 	35, // 32: consent.v1.Fact.contact_paused:type_name -> consent.v1.ContactPaused
 	36, // 33: consent.v1.Fact.contact_resumed:type_name -> consent.v1.ContactResumed
-	37, // 34: consent.v1.Fact.person_erased:type_name -> consent.v1.PersonErased
-	38, // 35: consent.v1.Fact.export_produced:type_name -> consent.v1.ExportProduced
-	39, // 36: consent.v1.Fact.writer_started:type_name -> consent.v1.WriterStarted
-	40, // 37: consent.v1.Fact.inbox_item_closed:type_name -> consent.v1.InboxItemClosed
-	26, // 38: consent.v1.Fact.time_consent:type_name -> consent.v1.TimeConsent
-	31, // 39: consent.v1.Fact.programme_registered:type_name -> consent.v1.ProgrammeRegistered
-	42, // 40: consent.v1.Scope.channels:type_name -> consent.v1.Channel
-	43, // 41: consent.v1.Scope.purposes:type_name -> consent.v1.Purpose
-	2,  // 42: consent.v1.ConsentRequested.scope:type_name -> consent.v1.Scope
-	2,  // 43: consent.v1.ConsentGranted.scope:type_name -> consent.v1.Scope
-	41, // 44: consent.v1.ConsentGranted.expires_at:type_name -> google.protobuf.Timestamp
-	3,  // 45: consent.v1.ConsentGranted.evidence:type_name -> consent.v1.Evidence
-	2,  // 46: consent.v1.ConsentConfirmed.scope:type_name -> consent.v1.Scope
-	41, // 47: consent.v1.ConsentConfirmed.expires_at:type_name -> google.protobuf.Timestamp
-	3,  // 48: consent.v1.ConsentConfirmed.evidence:type_name -> consent.v1.Evidence
-	2,  // 49: consent.v1.ConsentRefused.scope:type_name -> consent.v1.Scope
-	2,  // 50: consent.v1.ConsentRevoked.scope:type_name -> consent.v1.Scope
-	2,  // 51: consent.v1.ConsentInvalidated.scope:type_name -> consent.v1.Scope
-	2,  // 52: consent.v1.DncAdded.scope:type_name -> consent.v1.Scope
-	2,  // 53: consent.v1.DncRemoved.scope:type_name -> consent.v1.Scope
-	13, // 54: consent.v1.PreferenceSet.windows:type_name -> consent.v1.TimeWindow
-	42, // 55: consent.v1.PreferenceSet.channels:type_name -> consent.v1.Channel
-	43, // 56: consent.v1.PreferenceSet.purposes:type_name -> consent.v1.Purpose
-	44, // 57: consent.v1.RelationshipRecorded.relationship:type_name -> consent.v1.RelationshipKind
-	45, // 58: consent.v1.RelationshipRecorded.phase:type_name -> consent.v1.RelationshipPhase
-	46, // 59: consent.v1.InboundMessage.classification:type_name -> consent.v1.MessageClass
-	42, // 60: consent.v1.InboundMessage.channel:type_name -> consent.v1.Channel
-	41, // 61: consent.v1.ClarificationAnswered.answered_latest:type_name -> google.protobuf.Timestamp
-	47, // 62: consent.v1.NumberReassigned.result:type_name -> consent.v1.QueryResult
-	41, // 63: consent.v1.NumberReassigned.as_of:type_name -> google.protobuf.Timestamp
-	48, // 64: consent.v1.SubscriberClass.subscriber:type_name -> consent.v1.SubscriberKind
-	13, // 65: consent.v1.TimeConsent.windows:type_name -> consent.v1.TimeWindow
-	41, // 66: consent.v1.EmergencyDeclared.from:type_name -> google.protobuf.Timestamp
-	41, // 67: consent.v1.EmergencyDeclared.until:type_name -> google.protobuf.Timestamp
-	41, // 68: consent.v1.RegistryLoaded.fetched_at:type_name -> google.protobuf.Timestamp
-	42, // 69: consent.v1.CampaignRegistered.channel:type_name -> consent.v1.Channel
-	43, // 70: consent.v1.CampaignRegistered.purpose:type_name -> consent.v1.Purpose
-	71, // [71:71] is the sub-list for method output_type
-	71, // [71:71] is the sub-list for method input_type
-	71, // [71:71] is the sub-list for extension type_name
-	71, // [71:71] is the sub-list for extension extendee
-	0,  // [0:71] is the sub-list for field type_name
+	37, // 34: consent.v1.Fact.attempts_anchored:type_name -> consent.v1.AttemptsAnchored
+	38, // 35: consent.v1.Fact.person_erased:type_name -> consent.v1.PersonErased
+	39, // 36: consent.v1.Fact.export_produced:type_name -> consent.v1.ExportProduced
+	40, // 37: consent.v1.Fact.writer_started:type_name -> consent.v1.WriterStarted
+	41, // 38: consent.v1.Fact.inbox_item_closed:type_name -> consent.v1.InboxItemClosed
+	26, // 39: consent.v1.Fact.time_consent:type_name -> consent.v1.TimeConsent
+	31, // 40: consent.v1.Fact.programme_registered:type_name -> consent.v1.ProgrammeRegistered
+	43, // 41: consent.v1.Scope.channels:type_name -> consent.v1.Channel
+	44, // 42: consent.v1.Scope.purposes:type_name -> consent.v1.Purpose
+	2,  // 43: consent.v1.ConsentRequested.scope:type_name -> consent.v1.Scope
+	2,  // 44: consent.v1.ConsentGranted.scope:type_name -> consent.v1.Scope
+	42, // 45: consent.v1.ConsentGranted.expires_at:type_name -> google.protobuf.Timestamp
+	3,  // 46: consent.v1.ConsentGranted.evidence:type_name -> consent.v1.Evidence
+	2,  // 47: consent.v1.ConsentConfirmed.scope:type_name -> consent.v1.Scope
+	42, // 48: consent.v1.ConsentConfirmed.expires_at:type_name -> google.protobuf.Timestamp
+	3,  // 49: consent.v1.ConsentConfirmed.evidence:type_name -> consent.v1.Evidence
+	2,  // 50: consent.v1.ConsentRefused.scope:type_name -> consent.v1.Scope
+	2,  // 51: consent.v1.ConsentRevoked.scope:type_name -> consent.v1.Scope
+	2,  // 52: consent.v1.ConsentInvalidated.scope:type_name -> consent.v1.Scope
+	2,  // 53: consent.v1.DncAdded.scope:type_name -> consent.v1.Scope
+	2,  // 54: consent.v1.DncRemoved.scope:type_name -> consent.v1.Scope
+	13, // 55: consent.v1.PreferenceSet.windows:type_name -> consent.v1.TimeWindow
+	43, // 56: consent.v1.PreferenceSet.channels:type_name -> consent.v1.Channel
+	44, // 57: consent.v1.PreferenceSet.purposes:type_name -> consent.v1.Purpose
+	45, // 58: consent.v1.RelationshipRecorded.relationship:type_name -> consent.v1.RelationshipKind
+	46, // 59: consent.v1.RelationshipRecorded.phase:type_name -> consent.v1.RelationshipPhase
+	47, // 60: consent.v1.InboundMessage.classification:type_name -> consent.v1.MessageClass
+	43, // 61: consent.v1.InboundMessage.channel:type_name -> consent.v1.Channel
+	42, // 62: consent.v1.ClarificationAnswered.answered_latest:type_name -> google.protobuf.Timestamp
+	48, // 63: consent.v1.NumberReassigned.result:type_name -> consent.v1.QueryResult
+	42, // 64: consent.v1.NumberReassigned.as_of:type_name -> google.protobuf.Timestamp
+	49, // 65: consent.v1.SubscriberClass.subscriber:type_name -> consent.v1.SubscriberKind
+	13, // 66: consent.v1.TimeConsent.windows:type_name -> consent.v1.TimeWindow
+	42, // 67: consent.v1.EmergencyDeclared.from:type_name -> google.protobuf.Timestamp
+	42, // 68: consent.v1.EmergencyDeclared.until:type_name -> google.protobuf.Timestamp
+	42, // 69: consent.v1.RegistryLoaded.fetched_at:type_name -> google.protobuf.Timestamp
+	43, // 70: consent.v1.CampaignRegistered.channel:type_name -> consent.v1.Channel
+	44, // 71: consent.v1.CampaignRegistered.purpose:type_name -> consent.v1.Purpose
+	72, // [72:72] is the sub-list for method output_type
+	72, // [72:72] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_fact_proto_init() }
@@ -4231,6 +4331,7 @@ func file_consent_v1_fact_proto_init() {
 		(*Fact_SourceDistrusted)(nil),
 		(*Fact_ContactPaused)(nil),
 		(*Fact_ContactResumed)(nil),
+		(*Fact_AttemptsAnchored)(nil),
 		(*Fact_PersonErased)(nil),
 		(*Fact_ExportProduced)(nil),
 		(*Fact_WriterStarted)(nil),
@@ -4246,7 +4347,7 @@ func file_consent_v1_fact_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_fact_proto_rawDesc), len(file_consent_v1_fact_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   41,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
