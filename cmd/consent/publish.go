@@ -19,6 +19,7 @@ func publishCommand(g *globals) *cobra.Command {
 		Use:   "publish FILE --seller S --reason R",
 		Short: "Publish a seller's own rule pack",
 		Long: `Publish a seller's own rule pack, which adds to what the law demands of that seller.
+It may also relax a state's list that an officer answers for doing without.
 It holds from its entry in the ledger on; decisions of before stay explained by the
 packs known then. The same file again adds nothing; each change needs a version of
 its own. The file is named after the pack: acme-own.yaml.`,

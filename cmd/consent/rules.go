@@ -17,14 +17,14 @@ import (
 )
 
 func rulesCommand(g *globals) *cobra.Command {
-	c := &cobra.Command{Use: "rules", Short: "Show and test the rules decisions are made by",
-		Long: "Show and test the rule packs decisions are made by: typed data with a citation on every rule.\nThis is no legal advice."}
+	c := &cobra.Command{Use: "rules", Short: "Show, test and publish the rules decisions are made by",
+		Long: "Show, test and publish the rule packs decisions are made by: typed data with a citation on every rule.\nThis is no legal advice."}
 	c.AddCommand(rulesListCommand(g), rulesShowCommand(g), rulesTestCommand(g), publishCommand(g))
 	return c
 }
 
 func rulesListCommand(g *globals) *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "List the rule packs", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+	return &cobra.Command{Use: "list", Short: "List the rule packs that come with the program", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 		packs, err := rules.Embedded()
 		if err != nil {
 			return err
@@ -51,7 +51,7 @@ func rulesListCommand(g *globals) *cobra.Command {
 func rulesShowCommand(g *globals) *cobra.Command {
 	var on string
 	c := &cobra.Command{Use: "show PACK", Short: "Show a rule pack as a page to read", Args: cobra.ExactArgs(1),
-		Long:    "Show a rule pack as a page a lawyer can check. With --on only the rules in force on that day,\nand those of the packs that hold there too by name.",
+		Long:    "Show a rule pack that comes with the program as a page a lawyer can check. With --on only the rules\nin force on that day, and those of the packs that hold there too by name.",
 		Example: "  consent rules show US-FL --on 2026-01-01\n  consent rules show baseline -o json",
 		RunE: func(c *cobra.Command, args []string) error {
 			packs, err := rules.Embedded()
@@ -102,7 +102,7 @@ func rulesTestCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "test", Short: "Run cases through the rule packs", Args: cobra.NoArgs,
 		Long: "Decide every case of a file with the rule packs, through the same facts and the same fold as a server.\n" +
 			"It prints each failure and then one line: N passed, M failed. It needs no server.\n" +
-			"Without --cases it runs the cases that come with the packs.",
+			"Without --cases it runs the cases that come with the packs; their files show the columns\nand the facts. DENY there is what an answer calls BLOCK.",
 		Example: "  consent rules test --cases cases.csv",
 		RunE: func(c *cobra.Command, _ []string) error {
 			packs, err := packsIn(folder)
