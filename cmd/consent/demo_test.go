@@ -33,6 +33,7 @@ var unstable = []struct {
 	{regexp.MustCompile(`\S*consent-demo-[0-9]+`), "FOLDER"},
 	{regexp.MustCompile(`token [0-9a-f]{4}…`), "token TTTT…"},
 	{regexp.MustCompile(`(item|inbox close|position|at-least) [0-9]+`), "$1 N"},
+	{regexp.MustCompile(`[0-9]+  happened`), "N  happened"},
 }
 
 func stable(text string) string {

@@ -92,7 +92,7 @@ type registryRule struct {
 	grace     calendar.Date
 	voids     bool
 	spared    *ground
-	listed, voided, inGrace,
+	listed, inGrace,
 	missing, tooOld, tooNew reason
 }
 

@@ -166,7 +166,7 @@ func (l *Lift) String() string {
 		text += " (for " + words(append(append([]string{}, l.Channels...), l.Purposes...)) + ")"
 	}
 	if l.Says != "" {
-		text = strings.TrimSuffix(l.Says, ".") + ": " + text
+		text += " (" + strings.TrimSuffix(l.Says, ".") + ")"
 	}
 	return text
 }

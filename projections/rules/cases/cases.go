@@ -122,7 +122,7 @@ func (c *Case) Input() (rules.Input, error) {
 	}
 	view.Party, view.PartyLoaded = []suppression.View{{Seller: party}}, true
 	in := rules.Input{
-		Seller: seller, Programme: f.programme, Channel: c.channel, Purpose: c.purpose, Subject: f.subject, Sector: f.sector,
+		Seller: seller, Programme: f.programmeOf(c.channel, c.purpose), Channel: c.channel, Purpose: c.purpose, Subject: f.subject, Sector: f.sector,
 		Marketing: f.marketing, OptOutNotice: f.optOutNotice, At: c.at, Unassigned: c.number.Unassigned,
 		View: view, Registries: f.registries, Emergencies: f.emergencies, Attempts: f.attempts, AttemptsKnown: true, Tzdata: zones.Version(),
 	}

@@ -199,6 +199,27 @@ func read(raw, number, class string, call time.Time) (known, error) {
 	return k, nil
 }
 
+// programmeOf is the programme of a contact of which none is told: that of the
+// grants for such contacts, if they all name one. A company that asks for consent by
+// programme sends each message within one.
+func (k *known) programmeOf(c consentv1.Channel, p consentv1.Purpose) string {
+	if k.programme != "" {
+		return k.programme
+	}
+	var found []string
+	for _, in := range k.inputs {
+		s := in.Fact.GetConsentGranted().GetScope()
+		if slices.Contains(s.GetChannels(), c) && slices.Contains(s.GetPurposes(), p) && slices.Contains(in.Fact.GetSellers(), seller) {
+			found = append(found, s.GetProgrammes()...)
+		}
+	}
+	slices.Sort(found)
+	if found = slices.Compact(found); len(found) == 1 && found[0] != ledger.All {
+		return found[0]
+	}
+	return ""
+}
+
 func readFact(raw json.RawMessage, types map[string]factType) (*jsonFact, factType, error) {
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &keys); err != nil {
