@@ -99,6 +99,9 @@ type RegistryAnswer struct {
 	VersionDate string
 	// Listed: the number is on it.
 	Listed bool
+	// Since is the earliest day, YYYY-MM-DD, on which the listing can have been
+	// published; empty: unknown, which counts as long ago. Only with Listed.
+	Since string
 }
 
 // Blocked is the decision where the question cannot even be asked: the number
