@@ -106,6 +106,7 @@ type Node struct {
 	runner     *runner.Runner
 	listing    *listing.Projection
 	registry   *registry.Projection
+	lists      lists
 	packs      *rules.Packs
 	feed       *feed.Publisher
 	feedStream *feed.JetStream
@@ -267,7 +268,10 @@ func (n *Node) openProjections(ctx context.Context) (err error) {
 		return err
 	}
 	n.onClose(n.stateDB.Close)
-	n.listing, n.registry = listing.New(), registry.New()
+	if err := n.openLists(); err != nil {
+		return err
+	}
+	n.listing, n.registry = listing.New(), registry.New(n.lists.shelf)
 	ps := []projections.Projection{suppression.Projection{}, timeline.Projection{}, n.listing, n.registry}
 	n.runner, err = runner.Open(n.stateDB, n.reader, ps, runner.Options{Logger: n.cfg.Logger, Metrics: runner.Metrics{
 		Applied: n.fresh.applied(n.metrics),

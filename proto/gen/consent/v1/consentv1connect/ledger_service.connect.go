@@ -46,6 +46,12 @@ const (
 	// LedgerServiceLoadRegistryProcedure is the fully-qualified name of the LedgerService's
 	// LoadRegistry RPC.
 	LedgerServiceLoadRegistryProcedure = "/consent.v1.LedgerService/LoadRegistry"
+	// LedgerServiceGetRegistryLoadProcedure is the fully-qualified name of the LedgerService's
+	// GetRegistryLoad RPC.
+	LedgerServiceGetRegistryLoadProcedure = "/consent.v1.LedgerService/GetRegistryLoad"
+	// LedgerServiceListRegistriesProcedure is the fully-qualified name of the LedgerService's
+	// ListRegistries RPC.
+	LedgerServiceListRegistriesProcedure = "/consent.v1.LedgerService/ListRegistries"
 	// LedgerServiceListInboxProcedure is the fully-qualified name of the LedgerService's ListInbox RPC.
 	LedgerServiceListInboxProcedure = "/consent.v1.LedgerService/ListInbox"
 	// LedgerServiceCloseInboxProcedure is the fully-qualified name of the LedgerService's CloseInbox
@@ -71,6 +77,10 @@ type LedgerServiceClient interface {
 	Erase(context.Context, *connect.Request[v1.EraseRequest]) (*connect.Response[v1.EraseResponse], error)
 	// LoadRegistry takes a registry's files and records the list.
 	LoadRegistry(context.Context) *connect.ClientStreamForClient[v1.LoadRegistryRequest, v1.LoadRegistryResponse]
+	// GetRegistryLoad tells how far a load is, and what of its files is here already.
+	GetRegistryLoad(context.Context, *connect.Request[v1.GetRegistryLoadRequest]) (*connect.Response[v1.GetRegistryLoadResponse], error)
+	// ListRegistries lists the versions of lists that are in use or awaited.
+	ListRegistries(context.Context, *connect.Request[v1.ListRegistriesRequest]) (*connect.Response[v1.ListRegistriesResponse], error)
 	// ListInbox lists messages that could not be understood.
 	ListInbox(context.Context, *connect.Request[v1.ListInboxRequest]) (*connect.Response[v1.ListInboxResponse], error)
 	// CloseInbox closes one, with what was found.
@@ -122,6 +132,18 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(ledgerServiceMethods.ByName("LoadRegistry")),
 			connect.WithClientOptions(opts...),
 		),
+		getRegistryLoad: connect.NewClient[v1.GetRegistryLoadRequest, v1.GetRegistryLoadResponse](
+			httpClient,
+			baseURL+LedgerServiceGetRegistryLoadProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("GetRegistryLoad")),
+			connect.WithClientOptions(opts...),
+		),
+		listRegistries: connect.NewClient[v1.ListRegistriesRequest, v1.ListRegistriesResponse](
+			httpClient,
+			baseURL+LedgerServiceListRegistriesProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("ListRegistries")),
+			connect.WithClientOptions(opts...),
+		),
 		listInbox: connect.NewClient[v1.ListInboxRequest, v1.ListInboxResponse](
 			httpClient,
 			baseURL+LedgerServiceListInboxProcedure,
@@ -151,15 +173,17 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 
 // ledgerServiceClient implements LedgerServiceClient.
 type ledgerServiceClient struct {
-	record       *connect.Client[v1.RecordRequest, v1.RecordResponse]
-	recordStream *connect.Client[v1.RecordStreamRequest, v1.RecordStreamResponse]
-	getReceipt   *connect.Client[v1.GetReceiptRequest, v1.GetReceiptResponse]
-	erase        *connect.Client[v1.EraseRequest, v1.EraseResponse]
-	loadRegistry *connect.Client[v1.LoadRegistryRequest, v1.LoadRegistryResponse]
-	listInbox    *connect.Client[v1.ListInboxRequest, v1.ListInboxResponse]
-	closeInbox   *connect.Client[v1.CloseInboxRequest, v1.CloseInboxResponse]
-	doctor       *connect.Client[v1.DoctorRequest, v1.DoctorResponse]
-	rebuild      *connect.Client[v1.RebuildRequest, v1.RebuildResponse]
+	record          *connect.Client[v1.RecordRequest, v1.RecordResponse]
+	recordStream    *connect.Client[v1.RecordStreamRequest, v1.RecordStreamResponse]
+	getReceipt      *connect.Client[v1.GetReceiptRequest, v1.GetReceiptResponse]
+	erase           *connect.Client[v1.EraseRequest, v1.EraseResponse]
+	loadRegistry    *connect.Client[v1.LoadRegistryRequest, v1.LoadRegistryResponse]
+	getRegistryLoad *connect.Client[v1.GetRegistryLoadRequest, v1.GetRegistryLoadResponse]
+	listRegistries  *connect.Client[v1.ListRegistriesRequest, v1.ListRegistriesResponse]
+	listInbox       *connect.Client[v1.ListInboxRequest, v1.ListInboxResponse]
+	closeInbox      *connect.Client[v1.CloseInboxRequest, v1.CloseInboxResponse]
+	doctor          *connect.Client[v1.DoctorRequest, v1.DoctorResponse]
+	rebuild         *connect.Client[v1.RebuildRequest, v1.RebuildResponse]
 }
 
 // Record calls consent.v1.LedgerService.Record.
@@ -185,6 +209,16 @@ func (c *ledgerServiceClient) Erase(ctx context.Context, req *connect.Request[v1
 // LoadRegistry calls consent.v1.LedgerService.LoadRegistry.
 func (c *ledgerServiceClient) LoadRegistry(ctx context.Context) *connect.ClientStreamForClient[v1.LoadRegistryRequest, v1.LoadRegistryResponse] {
 	return c.loadRegistry.CallClientStream(ctx)
+}
+
+// GetRegistryLoad calls consent.v1.LedgerService.GetRegistryLoad.
+func (c *ledgerServiceClient) GetRegistryLoad(ctx context.Context, req *connect.Request[v1.GetRegistryLoadRequest]) (*connect.Response[v1.GetRegistryLoadResponse], error) {
+	return c.getRegistryLoad.CallUnary(ctx, req)
+}
+
+// ListRegistries calls consent.v1.LedgerService.ListRegistries.
+func (c *ledgerServiceClient) ListRegistries(ctx context.Context, req *connect.Request[v1.ListRegistriesRequest]) (*connect.Response[v1.ListRegistriesResponse], error) {
+	return c.listRegistries.CallUnary(ctx, req)
 }
 
 // ListInbox calls consent.v1.LedgerService.ListInbox.
@@ -221,6 +255,10 @@ type LedgerServiceHandler interface {
 	Erase(context.Context, *connect.Request[v1.EraseRequest]) (*connect.Response[v1.EraseResponse], error)
 	// LoadRegistry takes a registry's files and records the list.
 	LoadRegistry(context.Context, *connect.ClientStream[v1.LoadRegistryRequest]) (*connect.Response[v1.LoadRegistryResponse], error)
+	// GetRegistryLoad tells how far a load is, and what of its files is here already.
+	GetRegistryLoad(context.Context, *connect.Request[v1.GetRegistryLoadRequest]) (*connect.Response[v1.GetRegistryLoadResponse], error)
+	// ListRegistries lists the versions of lists that are in use or awaited.
+	ListRegistries(context.Context, *connect.Request[v1.ListRegistriesRequest]) (*connect.Response[v1.ListRegistriesResponse], error)
 	// ListInbox lists messages that could not be understood.
 	ListInbox(context.Context, *connect.Request[v1.ListInboxRequest]) (*connect.Response[v1.ListInboxResponse], error)
 	// CloseInbox closes one, with what was found.
@@ -268,6 +306,18 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(ledgerServiceMethods.ByName("LoadRegistry")),
 		connect.WithHandlerOptions(opts...),
 	)
+	ledgerServiceGetRegistryLoadHandler := connect.NewUnaryHandler(
+		LedgerServiceGetRegistryLoadProcedure,
+		svc.GetRegistryLoad,
+		connect.WithSchema(ledgerServiceMethods.ByName("GetRegistryLoad")),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceListRegistriesHandler := connect.NewUnaryHandler(
+		LedgerServiceListRegistriesProcedure,
+		svc.ListRegistries,
+		connect.WithSchema(ledgerServiceMethods.ByName("ListRegistries")),
+		connect.WithHandlerOptions(opts...),
+	)
 	ledgerServiceListInboxHandler := connect.NewUnaryHandler(
 		LedgerServiceListInboxProcedure,
 		svc.ListInbox,
@@ -304,6 +354,10 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 			ledgerServiceEraseHandler.ServeHTTP(w, r)
 		case LedgerServiceLoadRegistryProcedure:
 			ledgerServiceLoadRegistryHandler.ServeHTTP(w, r)
+		case LedgerServiceGetRegistryLoadProcedure:
+			ledgerServiceGetRegistryLoadHandler.ServeHTTP(w, r)
+		case LedgerServiceListRegistriesProcedure:
+			ledgerServiceListRegistriesHandler.ServeHTTP(w, r)
 		case LedgerServiceListInboxProcedure:
 			ledgerServiceListInboxHandler.ServeHTTP(w, r)
 		case LedgerServiceCloseInboxProcedure:
@@ -339,6 +393,14 @@ func (UnimplementedLedgerServiceHandler) Erase(context.Context, *connect.Request
 
 func (UnimplementedLedgerServiceHandler) LoadRegistry(context.Context, *connect.ClientStream[v1.LoadRegistryRequest]) (*connect.Response[v1.LoadRegistryResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.LoadRegistry is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) GetRegistryLoad(context.Context, *connect.Request[v1.GetRegistryLoadRequest]) (*connect.Response[v1.GetRegistryLoadResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.GetRegistryLoad is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) ListRegistries(context.Context, *connect.Request[v1.ListRegistriesRequest]) (*connect.Response[v1.ListRegistriesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.ListRegistries is not implemented"))
 }
 
 func (UnimplementedLedgerServiceHandler) ListInbox(context.Context, *connect.Request[v1.ListInboxRequest]) (*connect.Response[v1.ListInboxResponse], error) {
