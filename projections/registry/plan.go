@@ -27,7 +27,8 @@ type Plan struct {
 	Wash Wash
 	// Licensees are the sellers it is for; empty: all.
 	Licensees []string
-	// Publisher and Subscription: who publishes it, under which account it was got.
+	// Publisher and Subscription: who publishes it, under which account it was got,
+	// by names: what could be a phone number is refused.
 	Publisher, Subscription string
 	// FetchedAt is when it was got; zero: unknown.
 	FetchedAt time.Time
@@ -103,6 +104,8 @@ func (p *Plan) check() (form, error) {
 		}
 	}
 	switch {
+	case numberLike(p.Subscription) || numberLike(p.Publisher):
+		return bad("an account or a publisher of nine digits or more could be a phone number, and nothing that could be one is stored in clear; give it a name of yours")
 	case f.format == "":
 		return bad("%q: how the files of this registry are written is not known; say --format flat, tps or csv", shown(p.Registry))
 	case !slices.Contains([]string{"flat", "tps", "csv"}, f.format):
@@ -129,6 +132,17 @@ func (p *Plan) check() (form, error) {
 		f.calling = 44
 	}
 	return f, nil
+}
+
+// numberLike tells whether a text holds nine digits or more.
+func numberLike(text string) bool {
+	n := 0
+	for _, c := range text {
+		if c >= '0' && c <= '9' {
+			n++
+		}
+	}
+	return n >= 9
 }
 
 func firstOf(a, b string) string {

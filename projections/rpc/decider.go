@@ -234,7 +234,7 @@ func (d *Decider) one(ctx context.Context, v runner.View, listed *listing.Snapsh
 		in.Paused, in.PausedSince = true, time.Time{}
 	}
 	if n, ok := registry.ParseNumber(r.number.E164); ok {
-		in.Registries = lists.AppendAnswers(nil, n, in.Seller, r.at)
+		in.Registries = lists.AppendAnswersAsOf(nil, n, in.Seller, r.at, r.asOf)
 	}
 	return rules.Decide(in, d.Packs), nil
 }

@@ -66,6 +66,8 @@ func setup(env *testscript.Env, bin string) error {
 	now := time.Now().UTC()
 	env.Setenv("TODAY", now.Format(time.DateOnly))
 	env.Setenv("FTC_TODAY", now.Format("2006-1-2")) // as the FTC writes days into file names
+	env.Setenv("YESTERDAY", now.AddDate(0, 0, -1).Format(time.DateOnly))
+	env.Setenv("FTC_YESTERDAY", now.AddDate(0, 0, -1).Format("2006-1-2"))
 	env.Setenv("AFTER_TOMORROW", now.AddDate(0, 0, 2).Format(time.DateOnly))
 	w := &world{watched: map[string]*watched{}, ports: map[string]net.Listener{}}
 	env.Values[worldKey{}] = w
