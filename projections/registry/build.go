@@ -304,14 +304,12 @@ func (b *Builder) finishWash(out *Built) error {
 func (b *Builder) finishChange(out *Built, lists *Snapshot) error {
 	m := out.Loaded
 	v := newListVersion(0, time.Time{}, m)
-	if b.named || len(b.plan.AreaCodes) > 0 {
-		v.coverage = coverageOf(m)
-	}
-	base, err := lists.base(v, b.named)
+	named := b.named || len(b.plan.AreaCodes) > 0
+	base, err := lists.base(v, named)
 	if err != nil {
 		return err
 	}
-	if !b.named { // it covers what it changes
+	if !named { // it covers what it changes
 		v.coverage = base.coverage
 		m.AreaCodes, m.CallingCode = base.coverage.codes.areaCodes(), uint32(base.coverage.calling)
 	}

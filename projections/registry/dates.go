@@ -3,6 +3,8 @@ package registry
 import (
 	"slices"
 	"time"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
 )
 
 // firstSeen is since when numbers are on a list, for those that came after the
@@ -13,7 +15,20 @@ import (
 //
 // Each entry is number << 14 | days since 2010, ascending, one for a number. A
 // number that has left the list may still be there; only listed ones are asked about.
-type firstSeen struct{ entries []uint64 }
+type firstSeen struct {
+	entries []uint64
+	// of is the versions it was worked out from: another one that comes late between
+	// them changes it.
+	of []ledger.Position
+}
+
+// chain is a version and those before it, by position.
+func chain(v *linked) (out []ledger.Position) {
+	for ; v != nil; v = v.previous {
+		out = append(out, v.position)
+	}
+	return out
+}
 
 const (
 	dayBits = 14
@@ -56,7 +71,7 @@ func (b *datesBuilder) add(before time.Time, added *Set) bool {
 }
 
 // done gives the days; of a number that came more than once, the newest.
-func (b *datesBuilder) done() *firstSeen {
+func (b *datesBuilder) done(of []ledger.Position) *firstSeen {
 	slices.Sort(b.entries) // of equal numbers the newest day is last
 	out := b.entries[:0]
 	for i, e := range b.entries {
@@ -65,5 +80,5 @@ func (b *datesBuilder) done() *firstSeen {
 		}
 		out = append(out, e)
 	}
-	return &firstSeen{slices.Clip(out)}
+	return &firstSeen{slices.Clip(out), of}
 }

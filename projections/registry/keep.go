@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 )
@@ -32,8 +33,9 @@ func (l *Loader) keep(ctx context.Context, changed <-chan struct{}) bool {
 		}
 	}
 	if k.all && !closed(changed) && ctx.Err() == nil {
-		if err := k.shelf.sweep(func(b book) bool { return k.wanted[b] }); err != nil {
-			k.do(nil, err)
+		k.do(nil, k.shelf.sweep(func(b book) bool { return k.wanted[b] }))
+		if k.all {
+			l.Projection.allKept(snapshot)
 		}
 	}
 	return k.all
@@ -95,13 +97,12 @@ func (k *keeper) want(v *linked) {
 // listings. What is too old for those is still kept for questions about the past.
 func (k *keeper) past(ctx context.Context, v *linked) error {
 	var failed error
-	days, room, news := datesBuilder{}, true, v.first == nil
+	of := chain(v)
+	days, room, news := datesBuilder{}, true, v.first == nil || !slices.Equal(v.first.of, of)
 	for w := v; w.previous != nil && !closed(k.changed); w = w.previous {
 		key := pair{w.object, w.previous.object}
 		k.wanted[key.added()], k.wanted[key.removed()] = true, true
-		made, err := k.changes(ctx, key, w)
-		if news = news || made; err != nil {
-			failed = err
+		if failed = k.changes(ctx, key, w); failed != nil {
 			break
 		}
 		if room && news {
@@ -113,40 +114,45 @@ func (k *keeper) past(ctx context.Context, v *linked) error {
 			room = days.add(w.previous.day, added)
 		}
 	}
-	if news && !closed(k.changed) {
-		k.Projection.dated(v.position, days.done())
+	// After a failure the days that are known are better than none.
+	if failed != nil {
+		of, news = nil, v.first == nil
+	}
+	if news && !closed(k.changed) && ctx.Err() == nil {
+		k.Projection.dated(v.position, days.done(of))
 	}
 	return failed
 }
 
-// changes sees to what one version changed. It tells whether it was not there.
-func (k *keeper) changes(ctx context.Context, key pair, w *linked) (made bool, err error) {
+// changes sees to what one version changed.
+func (k *keeper) changes(ctx context.Context, key pair, w *linked) error {
 	if ok, err := k.shelf.hasChanges(key); err != nil || ok {
 		k.Projection.shelved(key)
-		return false, err
+		return err
 	}
+	var err error
 	c := k.Projection.takeFresh(key)
 	switch {
 	case c != nil:
 	case w.base != nil:
 		if c, err = k.changesOf(ctx, w); err != nil {
-			return false, err
+			return err
 		}
 	default:
 		from, err := k.resolve(ctx, w.previous)
 		if err != nil {
-			return false, err
+			return err
 		}
 		to, err := k.resolve(ctx, w)
 		if err != nil {
-			return false, err
+			return err
 		}
 		c = &changes{}
 		c.added, c.removed = compare(from.set, to.set, w.coverage.codes)
 	}
 	if err := k.shelf.putChanges(ctx, key, c); err != nil {
-		return false, err
+		return err
 	}
 	k.Projection.shelved(key)
-	return true, nil
+	return nil
 }

@@ -23,6 +23,7 @@ package registry
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -58,14 +59,17 @@ type Projection struct {
 	// mu guards the rest, and is held while a new Snapshot is put together, so
 	// that a version announced and a set fetched at once both end up in it. It is
 	// never held across I/O.
-	mu       sync.Mutex
-	position ledger.Position
-	known    []*listVersion                 // committed, in order of position
-	primed   map[ledger.Hash]int            // not to be let go
-	sets     map[ledger.Hash]*numbers       // whole, by the name of their object
-	dates    map[ledger.Position]*firstSeen // of versions in use
-	fresh    map[pair]*changes              // handed over and not on the shelf yet
-	changed  chan struct{}                  // closed and replaced when the snapshot changes
+	mu        sync.Mutex
+	position  ledger.Position
+	known     []*listVersion                 // committed, in order of position
+	primed    map[ledger.Hash]int            // not to be let go
+	sets      map[ledger.Hash]*numbers       // whole, by the name of their object
+	dates     map[ledger.Position]*firstSeen // of versions in use
+	fresh     map[pair]*changes              // handed over and not on the shelf yet
+	changed   chan struct{}                  // closed and replaced when the snapshot changes, or is kept
+	published uint64                         // counts publish
+	kept      uint64                         // everything about this one is on the shelf
+	waiting   int                            // callers of WaitKept
 
 	shelf *Shelf
 }
@@ -218,6 +222,8 @@ func (p *Projection) shelved(key pair) {
 func (p *Projection) publish(at ledger.Position) {
 	p.position = at
 	next := newSnapshot(at, p.known, p.sets, p.dates, p.shelf)
+	p.published++
+	next.published = p.published
 	for object := range p.sets {
 		if p.primed[object] == 0 && !next.uses(object) {
 			delete(p.sets, object)
@@ -238,6 +244,38 @@ func (p *Projection) watch() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.changed
+}
+
+// allKept notes that everything about a snapshot is on the shelf.
+func (p *Projection) allKept(s *Snapshot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kept = s.published
+	if p.waiting > 0 {
+		close(p.changed)
+		p.changed = make(chan struct{})
+	}
+}
+
+// WaitKept waits until everything about the lists is on the shelf.
+func (p *Projection) WaitKept(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting++
+	defer func() { p.waiting-- }()
+	for p.kept != p.published {
+		changed := p.changed
+		p.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		}
+		p.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Problems says in a sentence each which announced versions do not answer, and why.

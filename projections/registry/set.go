@@ -19,8 +19,8 @@ const (
 	pageBits   = 9
 	pageBlocks = 1 << pageBits
 
-	numberMax  = 1e15 - 1      // fifteen digits, ITU-T E.164
-	numbersMax = 1_000_000_000 // a billion: four times the largest list there is
+	numberMax  = 999_999_999_999_999 // fifteen digits, ITU-T E.164
+	numbersMax = 1_000_000_000       // a billion: four times the largest list there is
 )
 
 // block is the members among 4,096 numbers, by their low 12 bits: ascending if

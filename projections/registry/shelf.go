@@ -145,8 +145,9 @@ func (s *Shelf) put(ctx context.Context, at book, set *Set) error {
 			batch = s.db.NewBatch()
 		}
 	}
-	// The pages are in the log before the key that says they are all there.
-	err = errors.Join(err, batch.Set(store.ShelfBookKey(at), []byte{1}), batch.Commit(true))
+	// What a crash leaves is a prefix of what was committed: the pages are there if
+	// the key is that says so.
+	err = errors.Join(err, batch.Set(store.ShelfBookKey(at), []byte{1}), batch.Commit(false))
 	batch = s.db.NewBatch()
 	return err
 }

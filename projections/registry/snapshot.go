@@ -22,8 +22,9 @@ type Snapshot struct {
 	// Position is what it is true at.
 	Position ledger.Position
 
-	lists   []list // sorted by registry
-	history history
+	lists     []list // sorted by registry
+	history   history
+	published uint64 // counts up whenever lists change
 }
 
 // history tells what a version changed.
@@ -147,7 +148,7 @@ func (l *list) past(h history, number uint64, seller string, latest, asOf time.T
 // undo tells whether a number was on version v.
 func (l *list) undo(h history, v *linked, number uint64) (listed, known bool) {
 	for _, u := range l.inUse {
-		if u.numbers == nil || !follows(u, v) {
+		if u.numbers == nil || !u.covers(number) || !follows(u, v) {
 			continue
 		}
 		listed = u.numbers.set.Contains(number)

@@ -62,6 +62,16 @@ func (s Status) AgeDays(now time.Time) (days int, ok bool) {
 	return max(0, int(now.UTC().Sub(day).Hours()/24)), true
 }
 
+// Numbers is the newest version in use of a list, as far as it is whole; nil: none.
+func (s *Snapshot) Numbers(registry string) *Set {
+	for _, v := range s.of(registry).inUse {
+		if v.numbers != nil {
+			return v.numbers.set
+		}
+	}
+	return nil
+}
+
 // Bytes is what the numbers of all versions in use take in memory.
 func (s *Snapshot) Bytes() (numbers, dates uint64) {
 	for _, v := range s.versions() {
