@@ -142,7 +142,11 @@ func (c *CSV) split(text []byte) (fields [][]byte, ok bool) {
 
 // number reads one cell as every other number is read.
 func (c *CSV) number(cell []byte) (uint64, bool) {
-	n, err := phone.Parse(string(trimBlanks(cell)), c.Region)
+	cell = trimBlanks(cell)
+	if c.Region == "" && (len(cell) == 0 || cell[0] != '+') {
+		return 0, false // to guess a country would list somebody else
+	}
+	n, err := phone.Parse(string(cell), c.Region)
 	if err != nil {
 		return 0, false
 	}
