@@ -270,8 +270,9 @@ func (b *registryBench) restart(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- n.Run(ctx) }()
+	number := fmt.Sprintf("+1%d5550100", b.maker.codes[0])
 	answered := func() bool {
-		res, err := n.Decider().Check(ctx, &consentv1.CheckRequest{Question: &consentv1.Question{Number: "+12125550100", Seller: "acme",
+		res, err := n.Decider().Check(ctx, &consentv1.CheckRequest{Question: &consentv1.Question{Number: number, Seller: "acme",
 			Channel: consentv1.Channel_CHANNEL_VOICE_LIVE, Purpose: consentv1.Purpose_PURPOSE_MARKETING}})
 		return err == nil && slices.ContainsFunc(res.GetDecision().GetLists(), func(l *consentv1.ListUse) bool { return l.GetVersionDate() != "" })
 	}

@@ -84,9 +84,23 @@ func disjoint(a, b *Set) bool {
 }
 
 // contains tells whether every number of b is in a.
-func contains(a, b *Set) bool {
-	_, missing := compare(b, a, nil)
-	return missing.Len() == 0
+func contains(a, b *Set) bool { return minus(b, a, nil).Len() == 0 }
+
+// minus gives the numbers of a that are not in b, within what a mask covers. It
+// looks at no more of b than lies beside a.
+func minus(a, b *Set, within *mask) *Set {
+	var out setBuilder
+	for no, p := range a.eachPage {
+		q := b.page(no)
+		for i, members := range p.each {
+			at := no<<pageBits | i
+			if q != nil {
+				members = without(members, q.block(i))
+			}
+			out.put(at, within.block(at, members))
+		}
+	}
+	return out.done()
 }
 
 // mask is the area codes of the North American plan that count; nil: everything.

@@ -315,8 +315,8 @@ func (b *Builder) finishChange(out *Built, lists *Snapshot) error {
 	}
 	added, removed := b.changed.done()
 	var c changes
-	c.added, _ = compare(base.numbers.set, base.numbers.set.edit(added, nil), v.coverage.codes)
-	_, c.removed = compare(base.numbers.set, base.numbers.set.edit(nil, removed), v.coverage.codes)
+	c.added = minus(added, base.numbers.set, v.coverage.codes)
+	c.removed = minus(removed, minus(removed, base.numbers.set, nil), v.coverage.codes)
 	out.WithoutEffect = added.Len() + removed.Len() - c.added.Len() - c.removed.Len()
 	*out.Object = Object{Form: FormChange, Base: base.object, Added: c.added, Removed: c.removed}
 	out.numbers = &numbers{set: base.numbers.set.edit(c.added, c.removed)}

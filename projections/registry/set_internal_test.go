@@ -95,6 +95,8 @@ func TestSetEqualsAMap(t *testing.T) {
 		b.check(t, sa.edit(added, removed))
 		a.check(t, sa) // what was shared was not changed
 
+		only.check(t, minus(sb, sa, nil))
+		without.check(t, minus(sa, sb, nil))
 		if got, want := disjoint(sa, sb), len(union) == len(a)+len(b); got != want {
 			t.Fatalf("disjoint %v, want %v", got, want)
 		}
