@@ -34,6 +34,7 @@ func (l *Loader) keep(ctx context.Context, changed <-chan struct{}) bool {
 	}
 	if k.all && !closed(changed) && ctx.Err() == nil {
 		k.do(nil, k.shelf.sweep(func(b book) bool { return k.wanted[b] }))
+		k.do(nil, k.shelf.flush())
 		if k.all {
 			l.Projection.allKept(snapshot)
 		}

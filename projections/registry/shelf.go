@@ -35,6 +35,8 @@ type Sealer interface {
 type Shelf struct {
 	db     *store.DB
 	sealer Sealer
+	// unflushed: books were put since the last flush. It belongs to the one who puts.
+	unflushed bool
 }
 
 // book names a set on the shelf.
@@ -58,7 +60,7 @@ func named(what string, of ...[]byte) book {
 
 // OpenShelf takes over a database of its own and throws away what a crash left.
 func OpenShelf(db *store.DB, sealer Sealer) (*Shelf, error) {
-	s := &Shelf{db, sealer}
+	s := &Shelf{db: db, sealer: sealer}
 	return s, s.sweep(func(b book) bool { return true })
 }
 
@@ -148,8 +150,17 @@ func (s *Shelf) put(ctx context.Context, at book, set *Set) error {
 	// What a crash leaves is a prefix of what was committed: the pages are there if
 	// the key is that says so.
 	err = errors.Join(err, batch.Set(store.ShelfBookKey(at), []byte{1}), batch.Commit(false))
-	batch = s.db.NewBatch()
+	batch, s.unflushed = s.db.NewBatch(), true
 	return err
+}
+
+// flush puts on disk what was put on the shelf.
+func (s *Shelf) flush() error {
+	if !s.unflushed {
+		return nil
+	}
+	s.unflushed = false
+	return s.db.Flush()
 }
 
 func appendPage(out []byte, p *page) []byte {
