@@ -52,12 +52,13 @@ const (
 // NatureOf tells how doubts about a kind are resolved.
 func NatureOf(k Kind) Nature {
 	switch k {
-	case "consent_granted", "consent_confirmed", "dnc_removed", "relationship_recorded", "clarification_answered":
+	case "consent_granted", "consent_confirmed", "dnc_removed", "relationship_recorded", "clarification_answered", "time_consent":
 		return Permits
 	case "consent_revoked", "consent_invalidated", "consent_refused", "dnc_added", "inbound_message",
 		"number_reassigned", "disconnected", "wrong_party_reported", "preference_set":
 		return Forbids
-	case "consent_requested", "clarification_sent", "ported", "line_type_checked", "location_recorded", "inbox_item_closed":
+	case "consent_requested", "clarification_sent", "ported", "line_type_checked", "location_recorded", "inbox_item_closed",
+		"party_number", "subscriber_class":
 		return Neutral
 	default:
 		return System

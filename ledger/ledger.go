@@ -72,6 +72,9 @@ func (t Token) IsZero() bool { return t == Token{} }
 // IsZero tells whether there is no token (a system fact).
 func (x ExchangeToken) IsZero() bool { return x == ExchangeToken{} }
 
+// PartyKeyBytes is the length of the key that ties the numbers of one person.
+const PartyKeyBytes = 16
+
 // All is the reserved word for every seller or programme.
 const All = "all"
 

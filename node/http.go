@@ -60,7 +60,7 @@ func (n *Node) handler() http.Handler {
 	for _, mount := range n.services(opts) {
 		api.Handle(mount.path, mount.handler)
 	}
-	r := grpcreflect.NewStaticReflector(consentv1connect.LedgerServiceName, consentv1connect.DecisionServiceName,
+	r := grpcreflect.NewStaticReflector(consentv1connect.LedgerServiceName, consentv1connect.DecisionServiceName, consentv1connect.AttemptServiceName,
 		consentv1connect.FeedServiceName, consentv1connect.ExportServiceName)
 	api.Handle(grpcreflect.NewHandlerV1(r))
 	api.Handle(grpcreflect.NewHandlerV1Alpha(r))

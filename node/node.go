@@ -31,8 +31,11 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
 	"github.com/consent-ledger/consent-ledger/ledger/writer"
 	"github.com/consent-ledger/consent-ledger/projections"
+	"github.com/consent-ledger/consent-ledger/projections/attempts"
 	"github.com/consent-ledger/consent-ledger/projections/feed"
 	"github.com/consent-ledger/consent-ledger/projections/listing"
+	"github.com/consent-ledger/consent-ledger/projections/parties"
+	"github.com/consent-ledger/consent-ledger/projections/publication"
 	"github.com/consent-ledger/consent-ledger/projections/registry"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 	"github.com/consent-ledger/consent-ledger/projections/runner"
@@ -57,6 +60,9 @@ type Config struct {
 	// LazySync gives up the fsync before each acknowledgement of the embedded
 	// server. Receipts then say DURABILITY_LAZY.
 	LazySync bool
+	// RecordDecisions makes every decision of a check durable before it is
+	// answered, in CONSENT_ATTEMPTS. Those of reservations always are.
+	RecordDecisions bool
 	// Version of the program.
 	Version string
 	// Clock is the machine's; zero means the system's.
@@ -107,9 +113,10 @@ type Node struct {
 	listing    *listing.Projection
 	registry   *registry.Projection
 	lists      lists
-	packs      *rules.Packs
+	packs      *publication.Projection
 	feed       *feed.Publisher
 	feedStream *feed.JetStream
+	attempts   *attempts.Keeper
 	fresh      *freshness
 
 	// requests is the base of all requests; endRequests ends streams that would
@@ -129,6 +136,7 @@ type bus struct {
 	log      *stream.Log
 	files    *stream.Files
 	inbox    *stream.Inbox
+	tries    *stream.Attempts
 }
 
 // Open opens the folder and everything on it, up to the writer's first entry.
@@ -166,8 +174,7 @@ func (n *Node) openFolder(context.Context) (err error) {
 	if n.keys, err = seal.Open(n.folder.path(keysDir)); err != nil {
 		return err
 	}
-	n.packs, err = rules.Embedded()
-	return err
+	return nil
 }
 
 func (n *Node) openListener(context.Context) (err error) {
@@ -198,6 +205,9 @@ func (n *Node) openBus(ctx context.Context) error {
 		return err
 	}
 	if n.files, err = stream.OpenFiles(ctx, n.js); err != nil {
+		return err
+	}
+	if n.tries, err = stream.OpenAttempts(ctx, n.js); err != nil {
 		return err
 	}
 	n.inbox, err = stream.OpenInbox(ctx, n.js)
@@ -253,12 +263,12 @@ func (n *Node) openLedger(ctx context.Context) (err error) {
 		return err
 	}
 	n.onClose(n.index.Close)
+	n.reader = reader.New(n.log, n.index, n.keys, n.files)
 	n.writer, err = writer.Open(ctx, writer.Config{Log: n.log, Index: n.index, Keys: n.keys, Files: n.files, Clock: n.cfg.Clock,
-		Metrics: n.metrics, Lagging: n.lagging, Version: n.cfg.Version, Instance: uuid.NewString()})
+		Metrics: n.metrics, Lagging: n.lagging, Offer: n.reader.Offer, Version: n.cfg.Version, Instance: uuid.NewString()})
 	if err != nil {
 		return err
 	}
-	n.reader = reader.New(n.log, n.index, n.keys, n.files)
 	n.recorder = recorder.New(n.writer, n.reader, n.keys, n.index, n.inbox)
 	return nil
 }
@@ -268,15 +278,23 @@ func (n *Node) openProjections(ctx context.Context) (err error) {
 		return err
 	}
 	n.onClose(n.stateDB.Close)
+	embedded, err := rules.Embedded()
+	if err != nil {
+		return err
+	}
 	if err := n.openLists(); err != nil {
 		return err
 	}
-	n.listing, n.registry = listing.New(), registry.New(n.lists.shelf)
-	ps := []projections.Projection{suppression.Projection{}, timeline.Projection{}, n.listing, n.registry}
+	n.lists.law = embedded
+	n.listing, n.registry, n.packs = listing.New(), registry.New(n.lists.shelf), publication.New(embedded.All()...)
+	ps := []projections.Projection{suppression.Projection{}, timeline.Projection{}, parties.Projection{}, n.listing, n.registry, n.packs, attempts.Anchors{}}
 	n.runner, err = runner.Open(n.stateDB, n.reader, ps, runner.Options{Logger: n.cfg.Logger, Metrics: runner.Metrics{
 		Applied: n.fresh.applied(n.metrics),
 	}})
 	if err != nil {
+		return err
+	}
+	if n.attempts, err = n.openAttempts(); err != nil {
 		return err
 	}
 	n.feed, err = n.openFeed(ctx)
@@ -291,7 +309,9 @@ func (n *Node) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(inner)
 	g.Go(func() error { return n.named(gctx, "writer", n.writer.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "projections", n.runner.Run(gctx)) })
+	g.Go(func() error { return n.named(gctx, "attempts", n.attempts.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "registry", n.runRegistry(gctx)) })
+	g.Go(func() error { return n.named(gctx, "packs", n.runPacks(gctx)) })
 	g.Go(func() error { return n.named(gctx, "feed", n.feed.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "freshness", n.fresh.run(gctx, n.log, n.writer.Foreign)) })
 
@@ -301,7 +321,8 @@ func (n *Node) Run(ctx context.Context) error {
 	edge.Go(func() error { return n.serveHTTP(ectx, n.listener) })
 	edge.Go(func() error { return intake.New(n.js, n.recorder, n.cfg.Logger).Run(ectx) })
 	edge.Go(func() error { return n.serveMicro(ectx) })
-	edge.Go(func() error { // the end of the inner circle ends the outer one
+	edge.Go(func() error { return n.anchorer().Run(ectx) }) // ends before the writer: a clean stop anchors
+	edge.Go(func() error {                                  // the end of the inner circle ends the outer one
 		select {
 		case <-gctx.Done():
 			return context.Cause(gctx)

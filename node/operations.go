@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/projections/attempts"
 	"github.com/consent-ledger/consent-ledger/projections/runner"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -20,6 +21,9 @@ func (n *Node) problems(ctx context.Context) []string {
 	if err := n.runner.Err(); err != nil {
 		out = append(out, err.Error()+"; look at the log, then: consent rebuild")
 	}
+	if n.attempts.Wholeness()%2 == 0 {
+		out = append(out, "ATTEMPTS: contact attempts are not read to their end; whatever a cap limits is blocked")
+	}
 	if !n.fresh.fresh() {
 		out = append(out, "STATE_STALE: the NATS server has not answered for 2 seconds, or somebody else writes to this ledger")
 	}
@@ -28,7 +32,7 @@ func (n *Node) problems(ctx context.Context) []string {
 	if err := n.runner.WaitApplied(wait, n.writer.Acked()); err != nil && n.runner.Err() == nil {
 		out = append(out, fmt.Sprintf("STATE_STALE: projections hold position %d, the ledger %d", n.runner.Applied(), n.writer.Acked()))
 	}
-	return append(out, n.registry.Problems()...)
+	return append(append(out, n.packs.Problems()...), n.registry.Problems()...)
 }
 
 // Doctor examines the ledger and its projections.
@@ -38,7 +42,7 @@ func (o *operations) Doctor(ctx context.Context, req *consentv1.DoctorRequest) (
 		n.writer.ConfirmClock()
 	}
 	res := &consentv1.DoctorResponse{Position: uint64(n.writer.Acked()), Integrity: "OK", Problems: n.problems(ctx), Durability: n.durability(),
-		StateHash: map[string]string{}, Applied: map[string]uint64{"projections": uint64(n.runner.Applied()), "feed": uint64(n.feed.Published())}}
+		StateHash: map[string]string{}, Applied: map[string]uint64{"projections": uint64(n.runner.Applied()), "feed": uint64(n.feed.Published()), attempts.Name: n.attempts.Applied()}}
 	for _, s := range n.listing.Snapshot().Sources() {
 		if !s.Registered && s.ID != "consent-ledger" {
 			res.UnregisteredSources = append(res.UnregisteredSources, s.ID)
@@ -54,7 +58,7 @@ func (o *operations) Doctor(ctx context.Context, req *consentv1.DoctorRequest) (
 	if !req.GetStateHash() {
 		return res, nil
 	}
-	hashes, err := n.runner.StateHash(ctx)
+	hashes, err := n.StateHash(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +88,10 @@ func (o *operations) Rebuild(ctx context.Context, progress func(*consentv1.Rebui
 	if err := o.n.runner.WaitApplied(ctx, target); err != nil {
 		return err
 	}
-	at, hashes, err := o.n.runner.StateHashAt(ctx)
+	if err := o.n.attempts.Rebuild(ctx); err != nil {
+		return err
+	}
+	at, hashes, err := o.n.stateHashAt(ctx)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/store"
 	"github.com/consent-ledger/consent-ledger/projections/registry"
 	"github.com/consent-ledger/consent-ledger/projections/registry/listfile"
+	"github.com/consent-ledger/consent-ledger/projections/rules"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -28,6 +29,7 @@ type lists struct {
 	db    *store.DB
 	shelf *registry.Shelf
 	spool *spool
+	law   *rules.Packs // says how old a list may be
 
 	mu    sync.Mutex
 	loads map[string]*listLoad // by registry
@@ -82,7 +84,7 @@ func (s *lists) end(registry string) {
 
 // runRegistry fetches the numbers of announced lists until ctx is done.
 func (n *Node) runRegistry(ctx context.Context) error {
-	l := &registry.Loader{Projection: n.registry, Objects: objects{n.files, n.keys}, Failed: func(object ledger.Hash, err error) {
+	l := &registry.Loader{Projection: n.registry, Objects: objects{n.files, n.keys, registryObject}, Failed: func(object ledger.Hash, err error) {
 		n.cfg.Logger.Warn("registry: list not fetched or not kept, what depends on it blocks", "object", object.String()[:8], "error", err)
 	}}
 	return l.Run(ctx)
@@ -280,7 +282,7 @@ func planOf(f *consentv1.RegistryFile) registry.Plan {
 func (n *Node) recordList(ctx context.Context, built registry.Built) (*consentv1.Receipt, error) {
 	if built.Before == 0 {
 		name := ledger.Hash(built.Loaded.GetObjectSha256())
-		err := objects{n.files, n.keys}.Put(ctx, name, func(w io.Writer) error { _, err := built.Object.Encode(w); return err })
+		err := objects{n.files, n.keys, registryObject}.Put(ctx, name, func(w io.Writer) error { _, err := built.Object.Encode(w); return err })
 		if err != nil {
 			return nil, err
 		}

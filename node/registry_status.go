@@ -51,7 +51,7 @@ func (o *operations) ListRegistries(context.Context, *consentv1.ListRegistriesRe
 	res := &consentv1.ListRegistriesResponse{}
 	now := o.n.cfg.Clock.Wall()
 	for _, v := range o.n.registry.Snapshot().Versions() {
-		maxAge, by, ok := o.n.packs.RegistryMaxAge(v.Registry)
+		maxAge, by, ok := o.n.lists.law.RegistryMaxAge(v.Registry)
 		if !ok {
 			maxAge = maxAgeDefault
 		}

@@ -115,19 +115,28 @@ func (o *openingReader) raw() ([]byte, error) {
 	return buf[:n], err
 }
 
-// objects keeps the numbers of lists in the file store, sealed.
+// objects keeps the numbers of lists, and rule packs, in the file store, sealed.
 type objects struct {
 	files *stream.Files
 	keys  *seal.Keyring
+	kind  string // what they are: objects of one kind are never read as another
 }
 
-func objectContext(name ledger.Hash) string { return "consent.v1/registry-object/" + name.String() }
+// Kinds of objects.
+const (
+	registryObject = "registry-object"
+	rulePack       = "rule-pack"
+)
+
+func (o objects) context(name ledger.Hash) string {
+	return "consent.v1/" + o.kind + "/" + name.String()
+}
 
 // Put stores an object under the SHA-256 of its plaintext, which write writes.
 func (o objects) Put(ctx context.Context, name ledger.Hash, write func(io.Writer) error) error {
 	r, w := io.Pipe()
 	go func() {
-		s, err := newSealingWriter(w, o.keys, objectContext(name))
+		s, err := newSealingWriter(w, o.keys, o.context(name))
 		if err == nil {
 			err = write(s)
 		}
@@ -153,16 +162,16 @@ func (o objects) Get(ctx context.Context, name ledger.Hash) (io.ReadCloser, erro
 		return struct {
 			io.Reader
 			io.Closer
-		}{&openingReader{r: r, keys: o.keys, file: objectContext(name)}, r}, nil
+		}{&openingReader{r: r, keys: o.keys, file: o.context(name)}, r}, nil
 	}
 	defer r.Close()
 	sealed, err := io.ReadAll(io.MultiReader(bytes.NewReader(head[:n]), r))
 	if err != nil {
-		return nil, fmt.Errorf("registry object: %w", err)
+		return nil, fmt.Errorf("%s: %w", o.kind, err)
 	}
-	plain, err := o.keys.OpenBlob(objectContext(name), sealed)
+	plain, err := o.keys.OpenBlob(o.context(name), sealed)
 	if err != nil {
-		return nil, fmt.Errorf("registry object: %w", err)
+		return nil, fmt.Errorf("%s: %w", o.kind, err)
 	}
 	return io.NopCloser(bytes.NewReader(plain)), nil
 }

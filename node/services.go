@@ -5,12 +5,12 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
 	ledgerrpc "github.com/consent-ledger/consent-ledger/ledger/rpc"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	"github.com/consent-ledger/consent-ledger/projections/attempts"
 	"github.com/consent-ledger/consent-ledger/projections/feed"
 	"github.com/consent-ledger/consent-ledger/projections/registry"
 	"github.com/consent-ledger/consent-ledger/projections/rpc"
@@ -21,7 +21,12 @@ import (
 // decider is how this node answers questions.
 func (n *Node) decider() *rpc.Decider {
 	return &rpc.Decider{Runner: n.runner, Reader: n.reader, Listing: n.listing, Registry: n.registry, Packs: n.packs, Keys: n.keys,
-		Acked: n.writer.Acked, Fresh: n.fresh.wait, Now: n.cfg.Clock.Wall, Observe: n.metrics.decided}
+		Attempts: n.attempts, KeepDecisions: n.cfg.RecordDecisions, Acked: n.writer.Acked, Fresh: n.fresh.wait, Now: n.cfg.Clock.Wall, Observe: n.metrics.decided}
+}
+
+// attemptService is how this node keeps attempts.
+func (n *Node) attemptService() *rpc.Attempts {
+	return &rpc.Attempts{Decider: n.decider(), Catalog: n.index, Durability: n.durability()}
 }
 
 // ledgerService is how this node records.
@@ -40,6 +45,8 @@ func (n *Node) services(opts []connect.HandlerOption) []mount {
 	add(mount{path, h})
 	path, h = consentv1connect.NewDecisionServiceHandler(d.Service(), opts...)
 	add(mount{path, h})
+	path, h = consentv1connect.NewAttemptServiceHandler(n.attemptService().Service(), opts...)
+	add(mount{path, h})
 	path, h = consentv1connect.NewFeedServiceHandler(&rpc.Feed{Subscriber: sub, Acked: n.writer.Acked, WaitApplied: n.runner.WaitApplied}, opts...)
 	add(mount{path, h})
 	path, h = consentv1connect.NewExportServiceHandler(&rpc.Export{Decider: d, Recorder: n.recorder}, opts...)
@@ -49,12 +56,16 @@ func (n *Node) services(opts []connect.HandlerOption) []mount {
 
 // serveMicro answers over NATS until ctx is done.
 func (n *Node) serveMicro(ctx context.Context) error {
-	d, l := n.decider(), n.ledgerService()
+	d, l, a := n.decider(), n.ledgerService(), n.attemptService()
 	return rpc.ServeMicro(ctx, n.conn, microVersion, []rpc.Endpoint{
 		rpc.Verb[consentv1.CheckRequest]("check", d.Check),
 		rpc.Verb[consentv1.CheckBatchRequest]("check-batch", d.CheckBatch),
 		rpc.Verb[consentv1.TimelineRequest]("timeline", d.Timeline),
 		rpc.Verb[consentv1.RecordRequest]("record", l.RecordOne),
+		rpc.Verb[consentv1.ReserveRequest]("reserve", a.Reserve),
+		rpc.Verb[consentv1.CancelRequest]("cancel", a.Cancel),
+		rpc.Verb[consentv1.RecordAttemptRequest]("attempt", a.RecordAttempt),
+		rpc.Verb[consentv1.RecordAttemptsRequest]("attempts", a.RecordAttempts),
 	})
 }
 
@@ -122,26 +133,26 @@ func (n *Node) WaitApplied(ctx context.Context) error {
 // Acked is the last durable position.
 func (n *Node) Acked() ledger.Position { return n.writer.Acked() }
 
-// BytesPerEntry is the mean size of the entries made durable so far.
-func (n *Node) BytesPerEntry() int {
-	var sum, count int
-	for at := n.writer.Acked(); at > 0 && count < 1000; at-- {
-		e, err := n.reader.Entry(context.Background(), at)
-		if err != nil {
-			break
-		}
-		sum, count = sum+proto.Size(e.Msg), count+1
-	}
-	if count == 0 {
-		return 0
-	}
-	return sum / count
-}
-
 // StateHash hashes every projection.
 func (n *Node) StateHash(ctx context.Context) (map[string]ledger.Hash, error) {
-	return n.runner.StateHash(ctx)
+	_, out, err := n.stateHashAt(ctx)
+	return out, err
+}
+
+// stateHashAt is StateHash with the position that is true of all but attempts,
+// which follow a stream of their own.
+func (n *Node) stateHashAt(ctx context.Context) (ledger.Position, map[string]ledger.Hash, error) {
+	at, out, err := n.runner.StateHashAt(ctx)
+	if err == nil {
+		out[attempts.Name], err = n.attempts.StateHash(ctx)
+	}
+	return at, out, err
 }
 
 // Rebuild folds all projections anew.
-func (n *Node) Rebuild(ctx context.Context) error { return n.runner.Rebuild(ctx, nil) }
+func (n *Node) Rebuild(ctx context.Context) error {
+	if err := n.runner.Rebuild(ctx, nil); err != nil {
+		return err
+	}
+	return n.attempts.Rebuild(ctx)
+}

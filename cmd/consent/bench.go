@@ -32,6 +32,7 @@ folder and removes them; nothing touches an existing one. Machines are noisy:
 trust ratios within one run, not absolute figures, and not across runs.`,
 	}
 	c.AddCommand(benchAppendCommand(), benchCheckCommand(), benchScrubCommand(), benchRebuildCommand(), benchImportCommand(), benchRegistryCommand())
+	new(profiles).addTo(c)
 	return c
 }
 
@@ -40,6 +41,8 @@ func (f *benchFlags) add(c *cobra.Command) {
 	c.Flags().Float64Var(&f.seconds, "seconds", 3, "length of one measurement")
 	c.Flags().IntVar(&f.rounds, "rounds", 3, "measurements of each side, in turn; the median is reported")
 }
+
+func (f *benchFlags) length() time.Duration { return time.Duration(f.seconds * float64(time.Second)) }
 
 // temp makes a temporary folder and gives its removal.
 func (f *benchFlags) temp() (string, func(), error) {
@@ -75,7 +78,7 @@ func load(callers int, length time.Duration, do func(caller, i int) error) (meas
 	var wg sync.WaitGroup
 	var failed atomic.Pointer[error]
 	took := make([][]time.Duration, callers)
-	begin := time.Now()
+	begin, used := time.Now(), processorTime()
 	for c := range callers {
 		wg.Go(func() {
 			for i := 0; time.Since(begin) < length && failed.Load() == nil; i++ {
@@ -93,7 +96,9 @@ func load(callers int, length time.Duration, do func(caller, i int) error) (meas
 	if err := failed.Load(); err != nil {
 		return measured{}, *err
 	}
-	return measure(slices.Concat(took...), elapsed), nil
+	m := measure(slices.Concat(took...), elapsed)
+	m.Cost = (processorTime() - used) / time.Duration(max(1, len(slices.Concat(took...))))
+	return m, nil
 }
 
 // measured is one measurement.
@@ -101,6 +106,7 @@ type measured struct {
 	Rate float64 // per second
 	P50  time.Duration
 	P99  time.Duration
+	Cost time.Duration // of the processor, each
 }
 
 func measure(took []time.Duration, elapsed time.Duration) measured {
@@ -126,5 +132,9 @@ func median(ms []measured) measured {
 }
 
 func report(w io.Writer, name string, m measured) {
-	fmt.Fprintf(w, "%-44s %12.0f/s   p50 %9s   p99 %9s\n", name, m.Rate, m.P50.Round(time.Microsecond), m.P99.Round(time.Microsecond))
+	fmt.Fprintf(w, "%-44s %12.0f/s   p50 %9s   p99 %9s", name, m.Rate, m.P50.Round(time.Microsecond), m.P99.Round(time.Microsecond))
+	if m.Cost > 0 {
+		fmt.Fprintf(w, "   processor %6.1f us", float64(m.Cost.Nanoseconds())/1e3)
+	}
+	fmt.Fprintln(w)
 }

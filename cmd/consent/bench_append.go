@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/ledger/declare"
+	"github.com/consent-ledger/consent-ledger/ledger/recorder"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
 	"github.com/consent-ledger/consent-ledger/node"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -30,9 +32,13 @@ func benchAppendCommand() *cobra.Command {
 		Short: "Durable appends by many callers",
 		Long: `Durable appends: single facts from --callers goroutines, fsync before each receipt.
 
-With --against jetstream the same run measures, in turn, JetStream alone with
-fsync on every message and payloads of the size of our entries: one message for
-each event, and events packed into messages as our writer packs them.`,
+Measured twice: a whole node, where projections and feed share the cores, and the
+ledger alone (declaring, writer, index, sealing, embedded JetStream).
+
+With --against jetstream the same run measures, in turn with the ledger alone,
+JetStream alone with fsync on every message and payloads of the size of our
+entries: one message for each event, and events packed into messages as our
+writer packs them, one message in flight.`,
 		Example: "  consent bench append --against jetstream\n  consent bench append --callers 1 --known 1000 --against jetstream",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -49,74 +55,128 @@ each event, and events packed into messages as our writer packs them.`,
 	return c
 }
 
+// appendRates are the medians of one run.
+type appendRates struct {
+	node, bare, single, packed measured
+	bareEntries, packedEntries float64 // in a message, on average
+}
+
 func benchAppend(c *cobra.Command, f benchFlags, callers, known int, compare bool) error {
 	dir, remove, err := f.temp()
 	if err != nil {
 		return err
 	}
 	defer remove()
-	length := time.Duration(f.seconds * float64(time.Second))
-	out := c.OutOrStdout()
-	var ours, single, packed []measured
-	err = withNode(c.Context(), dir, func(ctx context.Context, n *node.Node) error {
-		if err := benchState(ctx, n, known, c.ErrOrStderr()); err != nil {
+	ctx := c.Context()
+	var r appendRates
+	if r.node, err = nodeAppends(ctx, f, dir, callers, known, c.ErrOrStderr()); err != nil {
+		return err
+	}
+	if err := r.compare(ctx, f, dir, callers, known, compare); err != nil {
+		return err
+	}
+	r.print(c.OutOrStdout(), callers, compare)
+	return nil
+}
+
+// nodeAppends measures a whole server.
+func nodeAppends(ctx context.Context, f benchFlags, dir string, callers, known int, progress io.Writer) (m measured, err error) {
+	err = withNode(ctx, dir, func(ctx context.Context, n *node.Node) error {
+		if err := benchState(ctx, n, known, progress); err != nil {
 			return err
 		}
-		if !compare {
-			for r := range f.rounds {
-				m, err := appendRound(ctx, n, r, callers, known, length)
-				if err != nil {
-					return err
-				}
-				ours = append(ours, m)
-			}
-			return nil
+		m, err = rounds(f, func(round int) (measured, error) {
+			return appendRound(ctx, n.Recorder(), round, callers, known, f.length())
+		})
+		return err
+	})
+	return m, err
+}
+
+// compare measures the ledger alone and, in turn with it, JetStream alone.
+func (r *appendRates) compare(ctx context.Context, f benchFlags, dir string, callers, known int, raw bool) error {
+	return withBareLedger(ctx, dir+"/bare", func(ctx context.Context, l *bareLedger) error {
+		if err := l.fill(ctx, known); err != nil {
+			return err
+		}
+		bare := func(round int) (measured, error) {
+			return appendRound(ctx, l.recorder, round, callers, known, f.length())
+		}
+		if !raw {
+			var err error
+			r.bare, err = rounds(f, bare)
+			return err
 		}
 		return withRaw(ctx, dir, func(js jetstream.JetStream) error {
-			for r := range f.rounds {
-				m, err := appendRound(ctx, n, r, callers, known, length)
+			var bares, singles, packeds []measured
+			var sent packedCount
+			for round := range f.rounds {
+				before := l.commits.sum()
+				m, err := bare(round)
 				if err != nil {
 					return err
 				}
-				ours = append(ours, m)
-				payload := make([]byte, n.BytesPerEntry())
+				bares = append(bares, m)
+				payload := make([]byte, l.commits.sum().since(before).bytesPerEntry())
 				_, _ = rand.Read(payload)
-				if m, err = load(callers, length, func(int, int) error {
+				if m, err = load(callers, f.length(), func(int, int) error {
 					_, err := js.Publish(ctx, "raw.single", payload)
 					return err
 				}); err != nil {
 					return err
 				}
-				single = append(single, m)
-				if m, err = packedRound(ctx, js, payload, callers, length); err != nil {
+				singles = append(singles, m)
+				if m, err = packedRound(ctx, js, payload, callers, f.length(), &sent); err != nil {
 					return err
 				}
-				packed = append(packed, m)
+				packeds = append(packeds, m)
 			}
+			r.bare, r.single, r.packed = median(bares), median(singles), median(packeds)
+			r.bareEntries, r.packedEntries = l.commits.sum().entriesPerCommit(), sent.mean()
 			return nil
 		})
 	})
-	if err != nil {
-		return err
-	}
-	o := median(ours)
-	report(out, fmt.Sprintf("ledger, %d callers, fsync", callers), o)
-	if compare {
-		s, p := median(single), median(packed)
-		report(out, "JetStream, one message an event, fsync", s)
-		report(out, "JetStream, events packed by hand, fsync", p)
-		fmt.Fprintf(out, "ledger / one message an event: %.1f x\nledger / packed: %.2f x (bar 0.25)\n", o.Rate/s.Rate, o.Rate/p.Rate)
-	}
-	return nil
 }
 
-func appendRound(ctx context.Context, n *node.Node, round, callers, known int, length time.Duration) (measured, error) {
+func (r *appendRates) print(out io.Writer, callers int, compare bool) {
+	report(out, fmt.Sprintf("whole node, %d callers, fsync", callers), r.node)
+	report(out, fmt.Sprintf("ledger alone, %d callers, fsync", callers), r.bare)
+	if !compare {
+		return
+	}
+	report(out, "JetStream, one message an event, fsync", r.single)
+	report(out, "JetStream, events packed by hand, fsync", r.packed)
+	fmt.Fprintf(out, "entries in a message: ledger alone %.0f, packed by hand %.0f\n", r.bareEntries, r.packedEntries)
+	for _, side := range []struct {
+		name string
+		m    measured
+	}{{"ledger alone", r.bare}, {"whole node", r.node}} {
+		fmt.Fprintf(out, "%-12s / one message an event: %5.1f x   / packed: %.2f x   median latency / one publish: %.2f x\n", side.name,
+			side.m.Rate/r.single.Rate, side.m.Rate/r.packed.Rate, float64(side.m.P50)/float64(r.single.P50))
+	}
+	fmt.Fprintln(out, "(bars: ledger alone 0.25 x packed with 256 callers; 1.5 x one publish with 1 caller)")
+}
+
+// rounds gives the median of several measurements.
+func rounds(f benchFlags, do func(round int) (measured, error)) (measured, error) {
+	var out []measured
+	for r := range f.rounds {
+		m, err := do(r)
+		if err != nil {
+			return measured{}, err
+		}
+		out = append(out, m)
+	}
+	return median(out), nil
+}
+
+func appendRound(ctx context.Context, r *recorder.Recorder, round, callers, known int, length time.Duration) (measured, error) {
 	return load(callers, length, func(caller, i int) error {
 		which := caller*1_000_000 + i*7919 + round*31
 		if known > 0 {
 			which %= known
 		}
-		o := n.Recorder().Record(ctx, []declare.Declaration{{Fact: benchGrant(benchNumber(which), fmt.Sprintf("%d-%d-%d", round, caller, i))}})
+		o := r.Record(ctx, []declare.Declaration{{Fact: benchGrant(benchNumber(which), fmt.Sprintf("%d-%d-%d", round, caller, i))}})
 		return o[0].Err
 	})
 }
@@ -130,8 +190,8 @@ func benchGrant(number, id string) *consentv1.Fact {
 			Channels: []consentv1.Channel{consentv1.Channel_CHANNEL_SMS}, Purposes: []consentv1.Purpose{consentv1.Purpose_PURPOSE_MARKETING}}}}}
 }
 
-func registerSeller(ctx context.Context, n *node.Node, id string) error {
-	o := n.Recorder().Record(ctx, []declare.Declaration{{Fact: &consentv1.Fact{Source: "bench", EventId: "seller-" + id,
+func registerSeller(ctx context.Context, r *recorder.Recorder, id string) error {
+	o := r.Record(ctx, []declare.Declaration{{Fact: &consentv1.Fact{Source: "bench", EventId: "seller-" + id,
 		Kind: &consentv1.Fact_SellerRegistered{SellerRegistered: &consentv1.SellerRegistered{Id: id, Name: id}}}}})
 	return o[0].Err
 }
@@ -162,9 +222,14 @@ func withRaw(ctx context.Context, dir string, do func(jetstream.JetStream) error
 	return do(js)
 }
 
+// packedCount counts messages packed by hand. It belongs to one round at a time.
+type packedCount struct{ messages, events int }
+
+func (p *packedCount) mean() float64 { return float64(p.events) / float64(max(1, p.messages)) }
+
 // packedRound packs waiting payloads into one message, one in flight: what any
 // program could do by hand, without sealing, order or idempotency.
-func packedRound(ctx context.Context, js jetstream.JetStream, payload []byte, callers int, length time.Duration) (measured, error) {
+func packedRound(ctx context.Context, js jetstream.JetStream, payload []byte, callers int, length time.Duration, sent *packedCount) (measured, error) {
 	type waiting struct{ done chan error }
 	queue := make(chan waiting, callers)
 	var wg sync.WaitGroup
@@ -183,6 +248,7 @@ func packedRound(ctx context.Context, js jetstream.JetStream, payload []byte, ca
 					full = true
 				}
 			}
+			sent.messages, sent.events = sent.messages+1, sent.events+len(batch)
 			data, err := proto.Marshal(msg)
 			if err == nil {
 				_, err = js.Publish(ctx, "raw.packed", data)

@@ -43,13 +43,12 @@ func benchCheck(c *cobra.Command, f benchFlags, persons int) error {
 		return err
 	}
 	defer remove()
-	length := time.Duration(f.seconds * float64(time.Second))
 	return withNode(c.Context(), dir, func(ctx context.Context, n *node.Node) error {
 		if err := benchState(ctx, n, persons, c.ErrOrStderr()); err != nil {
 			return err
 		}
 		d, out := n.Decider(), c.OutOrStdout()
-		m, err := load(1, length, func(_, _ int) error {
+		m, err := load(1, f.length(), func(_, _ int) error {
 			_, err := d.Check(ctx, benchQuestion(rand.IntN(2*persons)))
 			return err
 		})
@@ -64,7 +63,7 @@ func benchCheck(c *cobra.Command, f benchFlags, persons int) error {
 			return err
 		}
 		defer cl.Close()
-		m, err = load(64, length, func(_, _ int) error {
+		m, err = load(64, f.length(), func(_, _ int) error {
 			_, err := cl.Decisions.Check(ctx, connect.NewRequest(benchQuestion(rand.IntN(2*persons))))
 			return err
 		})
@@ -176,11 +175,12 @@ func benchRebuild(c *cobra.Command, f benchFlags, entries int) error {
 		if err != nil {
 			return err
 		}
-		began := time.Now()
+		began, used := time.Now(), processorTime()
 		if err := n.Rebuild(ctx); err != nil {
 			return err
 		}
 		took := time.Since(began)
+		reportCost(c.OutOrStdout(), "an entry", processorTime()-used, int(n.Acked()))
 		after, err := n.StateHash(ctx)
 		if err != nil {
 			return err

@@ -80,7 +80,7 @@ func (b *registryBench) run(ctx context.Context, changes int) error {
 	b.say("%d numbers of %d area codes in %d MB of flat files (made in %.1f s)", n, len(b.maker.codes), bytes/1e6, time.Since(began).Seconds())
 	before := heapBytes()
 	err = withNode(ctx, b.dir, func(ctx context.Context, n *node.Node) error {
-		if err := registerSeller(ctx, n, "acme"); err != nil {
+		if err := registerSeller(ctx, n.Recorder(), "acme"); err != nil {
 			return err
 		}
 		if err := b.load(ctx, n, files, bytes); err != nil {

@@ -67,7 +67,7 @@ func programmeCommand(g *globals) *cobra.Command {
 }
 
 func campaignCommand(g *globals) *cobra.Command {
-	m := struct{ seller, channel, purpose, programme, subject string }{}
+	m := struct{ seller, channel, purpose, programme, subject, sector string }{}
 	return adder(g, "campaign", "Register a campaign, which a dialer names in a check", "--seller S --channel c --purpose p [--programme P]",
 		"  consent campaign add spring --seller acme --channel sms --purpose marketing",
 		func(c *cobra.Command) {
@@ -76,9 +76,10 @@ func campaignCommand(g *globals) *cobra.Command {
 			c.Flags().StringVar(&m.purpose, "purpose", "", "its purpose")
 			c.Flags().StringVar(&m.programme, "programme", "", "its programme; default none")
 			c.Flags().StringVar(&m.subject, "subject", "", "its subject, for caps that count by subject")
+			c.Flags().StringVar(&m.sector, "sector", "", "its trade, for rules of one trade: claims_management …; default none")
 		},
 		func(id string) (*consentv1.Fact, error) {
-			k := &consentv1.CampaignRegistered{Id: id, Seller: m.seller, Programme: m.programme, Subject: m.subject}
+			k := &consentv1.CampaignRegistered{Id: id, Seller: m.seller, Programme: m.programme, Subject: m.subject, Sector: m.sector}
 			channel, ok := numberOf(channelWords, m.channel)
 			if !ok {
 				return nil, unknownWord("--channel", m.channel, words(channelWords))

@@ -18,6 +18,8 @@ import (
 type questionFlags struct {
 	campaign, seller, channel, purpose, programme string
 	at, asOf                                      string
+	subject, sector                               string
+	sells, optOutNotice                           string // yes, no, or nothing: not stated
 }
 
 func (f *questionFlags) add(c *cobra.Command) {
@@ -26,6 +28,10 @@ func (f *questionFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.channel, "channel", "", strings.Join(words(channelWords), ", "))
 	c.Flags().StringVar(&f.purpose, "purpose", "", strings.Join(words(purposeWords), ", "))
 	c.Flags().StringVar(&f.programme, "programme", "", "within which programme; default none: a revocation of any then counts")
+	c.Flags().StringVar(&f.subject, "subject", "", "what it is about, for caps that count by subject; a campaign's own goes before")
+	c.Flags().StringVar(&f.sector, "sector", "", "the trade, for rules of one trade: claims_management …; a campaign's own goes before")
+	c.Flags().StringVar(&f.sells, "sells", "", "yes or no: the message advertises, where a rule asks; default not stated")
+	c.Flags().StringVar(&f.optOutNotice, "opt-out-notice", "", "yes or no: the message says how to opt out; default not stated")
 	c.Flags().StringVar(&f.at, "at", "", "the instant of the contact, RFC 3339; default now")
 	c.Flags().StringVar(&f.asOf, "as-of", "", "use only what was recorded by then, RFC 3339; default everything")
 }
@@ -49,7 +55,11 @@ func (f *questionFlags) question() (*consentv1.Question, error) {
 		}
 		q.Channel, q.Purpose = consentv1.Channel(channel), consentv1.Purpose(purpose)
 	}
+	q.Subject, q.Sector = f.subject, f.sector
 	var err error
+	if q.Content, err = f.content(); err != nil {
+		return nil, err
+	}
 	if q.At, err = instant("at", f.at); err != nil {
 		return nil, err
 	}
@@ -57,20 +67,47 @@ func (f *questionFlags) question() (*consentv1.Question, error) {
 	return q, err
 }
 
+// content is what is stated of the message; nil if nothing is.
+func (f *questionFlags) content() (*consentv1.ContentFlags, error) {
+	if f.sells == "" && f.optOutNotice == "" {
+		return nil, nil
+	}
+	out := &consentv1.ContentFlags{}
+	for _, flag := range []struct {
+		name, text string
+		into       **bool
+	}{{"sells", f.sells, &out.Marketing}, {"opt-out-notice", f.optOutNotice, &out.OptOutNotice}} {
+		switch yes := flag.text == "yes"; {
+		case yes || flag.text == "no":
+			*flag.into = &yes
+		case flag.text != "":
+			return nil, unknownWord("--"+flag.name, flag.text, []string{"yes", "no"})
+		}
+	}
+	return out, nil
+}
+
 func checkCommand(g *globals) *cobra.Command {
 	var f questionFlags
 	var atLeast uint64
 	var reveal bool
+	var reserve, callerID string
 	c := &cobra.Command{
 		Use:   "check NUMBER (--campaign C | --seller S --channel c --purpose p)",
 		Short: "Ask whether one contact may be made",
 		Long: `Ask whether one contact may be made. Exit code 0 is ALLOW, 3 BLOCK, 4 not ready or
 unknown: treat everything but 0 as BLOCK. The answer counts everything this server
-acknowledged before it was asked.`,
+acknowledged before it was asked.
+
+--reserve also reserves the contact where a cap limits it, in the same step: two
+dialers cannot both get the last one. REF is the call's id in the dialer, a new one
+for each call. Make the contact at once, then say what came of it (consent record
+attempt), or give it up (outcome=cancelled). The same REF again has the same answer.`,
 		Example: `  consent check +12025550143 --campaign spring
   consent check +12025550143 --seller acme --channel sms --purpose marketing -o json
   consent check +12025550143 --campaign spring --at 2026-07-01T21:30:00-04:00
-  consent check +12025550143 --campaign spring --at-least 4711 && dial`,
+  consent check +12025550143 --campaign spring --at-least 4711 && dial
+  consent check +12025550143 --campaign spring --reserve call-17 && dial`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			q, err := f.question()
@@ -78,6 +115,12 @@ acknowledged before it was asked.`,
 				return err
 			}
 			q.Number = strings.ToValidUTF8(args[0], "\ufffd") // what cannot be read is BLOCK, not an error
+			if c.Flags().Changed("reserve") {
+				return g.reserve(c, &consentv1.ReserveRequest{Question: q, Reference: reserve, AtLeast: atLeast, DefaultRegion: g.region, Reveal: reveal, CallerId: callerID})
+			}
+			if callerID != "" {
+				return usagef("--caller-id is for reservations; add --reserve REF")
+			}
 			return g.with(c, func(ctx context.Context, cl *client.Client) error {
 				res, err := cl.Decisions.Check(ctx, connect.NewRequest(&consentv1.CheckRequest{Question: q, AtLeast: atLeast, DefaultRegion: g.region, Reveal: reveal}))
 				if err != nil {
@@ -96,6 +139,8 @@ acknowledged before it was asked.`,
 	f.add(c)
 	c.Flags().Uint64Var(&atLeast, "at-least", 0, "answer only after this position is applied")
 	c.Flags().BoolVar(&reveal, "reveal", false, "show the number in clear")
+	c.Flags().StringVar(&reserve, "reserve", "", "reserve the contact under the call's reference, where a cap limits it")
+	c.Flags().StringVar(&callerID, "caller-id", "", "with --reserve: what the person will be shown; kept sealed")
 	return c
 }
 
@@ -136,6 +181,9 @@ func (g *globals) writeDecision(w io.Writer, d *consentv1.Decision) error {
 		fmt.Fprintf(&b, "; holds until %s", shown(t))
 	}
 	b.WriteByte('\n')
+	for _, u := range d.GetCaps() {
+		fmt.Fprintf(&b, "  cap %s: %d of %d used\n", u.GetRule(), u.GetUsed(), u.GetMax())
+	}
 	for _, l := range d.GetLists() {
 		fmt.Fprintf(&b, "  list %s: %s\n", l.GetRegistry(), listWord(l))
 	}

@@ -107,6 +107,7 @@ func startDemoServer(ctx context.Context, dir string, clock writer.Clock) (*demo
 		defer close(s.done)
 		s.err = n.Run(ctx)
 	}()
+	awaitReady(ctx, n.URL()) // its rule packs are published: the story begins at the same position every time
 	return s, nil
 }
 

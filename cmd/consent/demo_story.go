@@ -18,10 +18,10 @@ const (
 	numberAna    = "(212) 555-0143"  // agreed to texts; says STOP
 	numberBen    = "212.555.0144"    // agreed to texts; stays
 	numberCarla  = "+1 312 555 0199" // sends a message that nobody understands
-	numberDan    = "305-555-0188"    // asked to stop in words of his own
-	numberEve    = "415-555-0117"    // withdrew from an unknown channel
-	numberFay    = "512-555-0120"    // a stranger to us, on no list
-	numberListed = "512-555-0111"    // on the national list
+	numberDan    = "614-555-0188"    // asked to stop in words of his own
+	numberEve    = "919-555-0117"    // withdrew from an unknown channel
+	numberFay    = "404-555-0120"    // a stranger to us, on no list
+	numberListed = "404-555-0111"    // on the national list
 )
 
 // Files of the story.
@@ -29,7 +29,7 @@ const (
 	fileCRM     = "crm-export.csv"
 	fileMap     = "crm-map.yaml"
 	fileRejects = "rejects.csv"
-	fileList    = "2026-2-27_512_0A4C1B7E-5D2F-4E8A-9C3B-D1E6F7A8B9C0.txt" // as the FTC names them
+	fileList    = "2026-2-27_404_0A4C1B7E-5D2F-4E8A-9C3B-D1E6F7A8B9C0.txt" // as the FTC names them
 	fileAna     = "ana.jsonl"
 	fileAcme    = "acme.csv"
 )

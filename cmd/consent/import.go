@@ -10,6 +10,7 @@ import (
 
 	"github.com/consent-ledger/consent-ledger/consumers/client"
 	"github.com/consent-ledger/consent-ledger/consumers/crm"
+	"github.com/consent-ledger/consent-ledger/ledger/zones"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -102,7 +103,7 @@ func openFacts(g *globals, path string, f importFlags) (*crm.Reader, error) {
 	}
 	if len(text) > 0 {
 		var err error
-		if o.Map, err = crm.ParseMap(text); err != nil {
+		if o.Map, err = crm.ParseMap(text, zones.Load); err != nil {
 			return nil, fmt.Errorf("%s: %w", firstOf(f.mapFile, "map"), err)
 		}
 	}

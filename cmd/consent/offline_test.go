@@ -36,7 +36,7 @@ func TestStoppedServer(t *testing.T) {
 	}
 	before := ask("doctor", "--dir", dir, "--state-hash", "-o", "json")
 	rebuilt := ask("rebuild", "--dir", dir, "-o", "json")
-	if before.Integrity != "OK" || before.Position != 1 || rebuilt.Position != 2 { // each start is an entry
+	if before.Integrity != "OK" || before.Position < 2 || rebuilt.Position != before.Position+1 { // each start is an entry; the first publishes the packs
 		t.Errorf("before %v, rebuilt %v", before, rebuilt)
 	}
 	if diff := cmp.Diff(before.StateHash, rebuilt.StateHash); diff != "" || len(rebuilt.StateHash) == 0 {

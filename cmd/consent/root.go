@@ -43,7 +43,7 @@ func newRoot() *cobra.Command {
 	)
 	root.AddCommand(grouped(groupRecord, recordCommands(g))...)
 	root.AddCommand(grouped(groupAsk, askCommands(g))...)
-	root.AddCommand(grouped(groupRun, append(runCommands(g), serverCommands()...))...)
+	root.AddCommand(grouped(groupRun, append(runCommands(g), serverCommands(g)...))...)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError(&hinted{err, c.CommandPath() + " --help"})
 	})

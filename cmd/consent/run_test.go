@@ -30,6 +30,7 @@ type scripted struct {
 	consentv1connect.UnimplementedLedgerServiceHandler
 	consentv1connect.UnimplementedDecisionServiceHandler
 	consentv1connect.UnimplementedExportServiceHandler
+	reserving
 	recorded *consentv1.RecordRequest
 	err      error
 	decision *consentv1.Decision
@@ -95,6 +96,7 @@ func program(t *testing.T, s *scripted, args ...string) (code int, stdout, stder
 	mux.Handle(consentv1connect.NewLedgerServiceHandler(s))
 	mux.Handle(consentv1connect.NewDecisionServiceHandler(s))
 	mux.Handle(consentv1connect.NewExportServiceHandler(s))
+	mux.Handle(consentv1connect.NewAttemptServiceHandler(&s.reserving))
 	h := httptest.NewUnstartedServer(mux)
 	h.Config.Protocols = new(http.Protocols)
 	h.Config.Protocols.SetUnencryptedHTTP2(true)
@@ -291,7 +293,7 @@ func TestDecisionOutput(t *testing.T) {
 	}
 	_, line, _ := program(t, s, "check", "+12025550143", "--campaign", "spring", "-o", "jsonl")
 	want := `{"verdict":"BLOCK","reasons":[{"code":"CONSENT_REVOKED","text":"The person <said> stop.","citation":"47 CFR 64.1200(a)(10)","rule":"","fix":""}],` +
-		`"basis":"","position":7,"at":null,"nextAllowedAt":null,"validUntil":null,"packs":[],"lists":[],"tzdata":"","zones":[],"number":"+1202•••0143","unassigned":false}` + "\n"
+		`"basis":"","position":7,"at":null,"nextAllowedAt":null,"validUntil":null,"packs":[],"lists":[],"tzdata":"","zones":[],"number":"+1202•••0143","unassigned":false,"caps":[],"deadlines":[]}` + "\n"
 	if diff := cmp.Diff(want, line); diff != "" {
 		t.Error(diff)
 	}

@@ -114,6 +114,7 @@ restart it, the restart reads the ledger to its tail and settles what is open.`,
 	c.Flags().StringVar(&f.TLSCert, "tls-cert", "", "PEM certificate; needed for anything but loopback")
 	c.Flags().StringVar(&f.TLSKey, "tls-key", "", "PEM key")
 	c.Flags().BoolVar(&f.LazySync, "lazy-sync", false, "acknowledge before fsync: faster, and a power cut loses acknowledged facts; every receipt says so")
+	c.Flags().BoolVar(&f.RecordDecisions, "record-decisions", false, "keep every decision of a check for five years; each answer then waits until it is on disk")
 	return c
 }
 

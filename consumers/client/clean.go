@@ -2,7 +2,7 @@ package client
 
 import (
 	"strings"
-	"unicode/utf8"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -16,7 +16,7 @@ import (
 func cleaned(facts []*consentv1.Fact) []*consentv1.Fact {
 	out := facts
 	for i, f := range facts {
-		if sendable(f.ProtoReflect()) {
+		if sendable(f) {
 			continue
 		}
 		if &out[0] == &facts[0] {
@@ -28,39 +28,22 @@ func cleaned(facts []*consentv1.Fact) []*consentv1.Fact {
 	return out
 }
 
-// sendable tells whether every string of a message is UTF-8.
-func sendable(m protoreflect.Message) bool {
-	ok := true
-	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		eachValue(fd, v, func(v protoreflect.Value) {
-			switch x := v.Interface().(type) {
-			case string:
-				ok = ok && utf8.ValidString(x)
-			case protoreflect.Message:
-				ok = ok && sendable(x)
-			}
-		})
-		return ok
-	})
-	return ok
-}
+// buffers spare sendable an allocation a fact.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// eachValue visits a field's value, or those of a list, or the keys and values of a map.
-func eachValue(fd protoreflect.FieldDescriptor, v protoreflect.Value, visit func(protoreflect.Value)) {
-	switch {
-	case fd.IsList():
-		for i := range v.List().Len() {
-			visit(v.List().Get(i))
-		}
-	case fd.IsMap():
-		v.Map().Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-			visit(k.Value())
-			visit(v)
-			return true
-		})
-	default:
-		visit(v)
+// bufferBytesMax is what stays in memory for the next fact.
+const bufferBytesMax = 1 << 16
+
+// sendable tells whether a message can be encoded, which is whether every string
+// of it is UTF-8. Encoding is generated code, and faster than a walk of our own.
+func sendable(m proto.Message) bool {
+	b := buffers.Get().(*[]byte)
+	out, err := proto.MarshalOptions{}.MarshalAppend((*b)[:0], m)
+	if cap(out) <= bufferBytesMax {
+		*b = out
+		buffers.Put(b)
 	}
+	return err == nil
 }
 
 // cleanStrings replaces in place what is not UTF-8. Of two map keys that become

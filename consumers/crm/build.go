@@ -22,8 +22,8 @@ type builder struct {
 
 	// of the row at hand
 	fact   *consentv1.Fact
-	used   uint64 // fields the kind had a use for, by bit
-	strict bool   // the kind permits: doubts are errors
+	used   [fieldCount]bool // fields the kind had a use for
+	strict bool             // the fact permits: doubts are errors
 	err    *RowError
 }
 
@@ -56,6 +56,9 @@ var kinds = map[string]kindSpec{
 	"line_type_checked":      {fill: (*builder).lineType},
 	"wrong_party_reported":   {fill: (*builder).wrongParty},
 	"location_recorded":      {fill: (*builder).location},
+	"party_number":           {fill: (*builder).partyNumber},
+	"subscriber_class":       {fill: (*builder).subscriber},
+	"time_consent":           {fill: (*builder).timeConsent, permits: true},
 }
 
 // kindNames lists them in the order of the contract.
@@ -63,7 +66,8 @@ var kindNames = []string{
 	"consent_requested", "consent_granted", "consent_confirmed", "consent_refused", "consent_revoked",
 	"consent_invalidated", "dnc_added", "dnc_removed", "preference_set", "relationship_recorded",
 	"inbound_message", "clarification_sent", "clarification_answered", "number_reassigned", "disconnected",
-	"ported", "line_type_checked", "wrong_party_reported", "location_recorded",
+	"ported", "line_type_checked", "wrong_party_reported", "location_recorded", "party_number",
+	"subscriber_class", "time_consent",
 }
 
 // build makes the fact. Afterwards nothing the row said is lost: what the kind
@@ -76,7 +80,7 @@ func (b *builder) build() (*consentv1.Fact, *RowError) {
 		b.keepOdd()
 		return b.fact, b.err
 	}
-	b.fact, b.used, b.err = &consentv1.Fact{Historical: b.historical}, 0, nil
+	b.fact, b.used, b.err = &consentv1.Fact{Historical: b.historical}, [fieldCount]bool{}, nil
 	kind, ok := b.kind()
 	if !ok {
 		return nil, b.err
@@ -139,7 +143,7 @@ func (b *builder) envelope(kind kindSpec) {
 	}
 	b.checkNumber(kind)
 	f.Sellers = b.list(fSeller)
-	f.Source, f.EventId, f.Wording = b.text(fSource), b.text(fEventID), b.text(fWording)
+	f.Source, f.EventId, f.Wording, f.Party = b.text(fSource), b.text(fEventID), b.text(fWording), b.text(fParty)
 	when := readMoment(b.take(fOccurredAt), b.layouts, b.zone)
 	f.OccurredAt, f.OccurredOn = when.at, when.on
 	if when.left != "" {
@@ -157,16 +161,22 @@ func (b *builder) envelope(kind kindSpec) {
 // may be lost, so that it is nobody's or another person's. A stop goes on as it
 // came: the server puts what it cannot read before a person.
 func (b *builder) checkNumber(kind kindSpec) {
-	if !kind.stop && spreadsheet.MatchString(strings.TrimSpace(b.fact.Number)) {
+	if !kind.stop && madeBySpreadsheet(strings.TrimSpace(b.fact.Number)) {
 		b.fail(fNumber, "was changed by a spreadsheet (an exponent or a decimal point)",
 			"format the column as text, enter the numbers again and export anew")
 	}
 }
 
+// madeBySpreadsheet tells of a number written as a quantity. Nearly none holds a
+// point or an exponent, and the pattern is slow.
+func madeBySpreadsheet(number string) bool {
+	return strings.ContainsAny(number, ".,eE") && spreadsheet.MatchString(number)
+}
+
 // keepUnused puts what the kind has no use for into unread.
 func (b *builder) keepUnused() {
 	for i := range b.values {
-		if b.used&(1<<i) == 0 && b.values[i] != "" {
+		if !b.used[i] && b.values[i] != "" {
 			b.unread(field(i), b.values[i])
 		}
 	}
@@ -182,7 +192,7 @@ func (b *builder) unread(f field, text string) {
 
 // take gives a field's text as it came and notes that the kind has a use for it.
 func (b *builder) take(f field) string {
-	b.used |= 1 << f
+	b.used[f] = true
 	return b.values[f]
 }
 
@@ -270,31 +280,34 @@ func (b *builder) word(f field, set *wordSet) int32 {
 // scope reads what a fact covers. One unknown word in a list of what forbids
 // widens the whole list: nobody can tell what was meant.
 func (b *builder) scope() *consentv1.Scope {
-	s := &consentv1.Scope{Programmes: b.list(fProgramme)}
-	for _, text := range b.list(fChannels) {
-		v, ok := channelWords.value(text)
-		if !ok {
-			b.doubt(fChannels, show(text)+" is unknown", channelWords.fix(text))
-			s.Channels = []consentv1.Channel{consentv1.Channel_CHANNEL_ALL}
-			break
-		}
-		s.Channels = append(s.Channels, consentv1.Channel(v))
-	}
-	for _, text := range b.list(fPurposes) {
-		v, ok := purposeWords.value(text)
-		if !ok {
-			b.doubt(fPurposes, show(text)+" is unknown", purposeWords.fix(text))
-			s.Purposes = []consentv1.Purpose{consentv1.Purpose_PURPOSE_ALL}
-			break
-		}
-		s.Purposes = append(s.Purposes, consentv1.Purpose(v))
-	}
+	s := &consentv1.Scope{Programmes: b.list(fProgramme), Channels: b.channels(), Purposes: b.purposes()}
 	if !b.strict {
 		if exact := b.flag(fExact); exact != nil {
 			s.Exact = *exact
 		}
 	}
 	return s
+}
+
+func (b *builder) channels() []consentv1.Channel {
+	return readList(b, fChannels, channelWords, consentv1.Channel_CHANNEL_ALL)
+}
+
+func (b *builder) purposes() []consentv1.Purpose {
+	return readList(b, fPurposes, purposeWords, consentv1.Purpose_PURPOSE_ALL)
+}
+
+// readList reads words of a closed set. One that is unknown makes all of the list.
+func readList[E ~int32](b *builder, f field, set *wordSet, all E) (out []E) {
+	for _, text := range b.list(f) {
+		v, ok := set.value(text)
+		if !ok {
+			b.doubt(f, show(text)+" is unknown", set.fix(text))
+			return []E{all}
+		}
+		out = append(out, E(v))
+	}
+	return out
 }
 
 // show quotes a value for an error, unless it could be somebody's number.

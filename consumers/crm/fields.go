@@ -65,6 +65,19 @@ const (
 	fActor
 	fActorRole
 	fHistorical
+	fParty
+	fSimilarProducts
+	fCollectedInSale
+	fOptOutOffered
+	fOptOutInMessages
+	fCustomer
+	fRegistry
+	fBlocked
+	fWeekdays
+	fWindows
+	fHolidays
+	fArea
+	fSubscriber
 	fieldCount
 )
 
@@ -78,6 +91,8 @@ var fieldNames = [fieldCount]string{
 	"phase", "reference", "offer_related", "frequency_max", "frequency_days", "language", "basis",
 	"line", "result", "as_of", "region", "time_zone", "address", "keep_programmes",
 	"revocation_position", "grant_position", "actor", "actor_role", "historical",
+	"party", "similar_products", "details_collected_in_sale", "opt_out_offered", "opt_out_in_every_message",
+	"customer", "registry", "blocked", "weekdays", "windows", "holidays", "area", "subscriber",
 }
 
 // aliases are other spellings of our names.

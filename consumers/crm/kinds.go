@@ -82,17 +82,32 @@ func (b *builder) dncRemoved() {
 	b.fact.Kind = &consentv1.Fact_DncRemoved{DncRemoved: &consentv1.DncRemoved{Scope: b.scope(), Reason: b.take(fReason)}}
 }
 
+// preference reads a person's own wish, or one a registry keeps. The latter blocks
+// unless the row says that it does not; what does not block may end a block, so
+// that doubts about it are errors.
 func (b *builder) preference() {
-	b.fact.Kind = &consentv1.Fact_PreferenceSet{PreferenceSet: &consentv1.PreferenceSet{
-		FrequencyMax: uint32(b.count(fFrequencyMax, 32)), FrequencyDays: uint32(b.count(fFrequencyDays, 32)), Language: b.text(fLanguage),
-	}}
+	p := &consentv1.PreferenceSet{Registry: b.text(fRegistry)}
+	b.fact.Kind = &consentv1.Fact_PreferenceSet{PreferenceSet: p}
+	if p.Registry != "" {
+		blocked := b.flag(fBlocked)
+		p.Blocked = blocked == nil || *blocked
+		b.strict = !p.Blocked
+		p.Channels, p.Purposes = b.channels(), b.purposes()
+		p.Weekdays, p.Windows = b.weekdays(), b.windows()
+		return
+	}
+	p.FrequencyMax, p.FrequencyDays, p.Language = uint32(b.count(fFrequencyMax, 32)), uint32(b.count(fFrequencyDays, 32)), b.text(fLanguage)
+	b.strict = true // times left out would allow all times
+	p.Windows = onDays(b.weekdays(), b.windows())
 }
 
 func (b *builder) relationship() {
 	b.fact.Kind = &consentv1.Fact_RelationshipRecorded{RelationshipRecorded: &consentv1.RelationshipRecorded{
 		Relationship: consentv1.RelationshipKind(b.word(fRelationship, relationshipWords)),
 		Phase:        consentv1.RelationshipPhase(b.word(fPhase, phaseWords)),
-		Reference:    b.text(fReference), OfferRelated: b.flag(fOfferRelated),
+		Reference:    b.text(fReference), OfferRelated: b.flag(fOfferRelated), SimilarProducts: b.flag(fSimilarProducts),
+		DetailsCollectedInSale: b.flag(fCollectedInSale), OptOutOffered: b.flag(fOptOutOffered),
+		OptOutInEveryMessage: b.flag(fOptOutInMessages), Customer: b.flag(fCustomer),
 	}}
 }
 
@@ -101,14 +116,12 @@ func (b *builder) inbound() {
 		Body: b.take(fBody), InReplyToProgramme: b.text(fInReplyTo),
 		Classification: consentv1.MessageClass(b.word(fClassification, classWords)),
 	}
-	switch channels := b.scope().GetChannels(); {
+	switch channels := b.channels(); {
 	case len(channels) == 1:
 		m.Channel = channels[0]
 	case len(channels) > 1:
 		b.unread(fChannels, b.values[fChannels])
 	}
-	// A message has no scope of its own: what the row says about one is kept.
-	b.used &^= 1<<fProgramme | 1<<fPurposes | 1<<fExact
 	b.fact.Kind = &consentv1.Fact_InboundMessage{InboundMessage: m}
 }
 
@@ -157,6 +170,28 @@ func (b *builder) wrongParty() {
 
 func (b *builder) location() {
 	b.fact.Kind = &consentv1.Fact_LocationRecorded{LocationRecorded: &consentv1.LocationRecorded{
-		Region: b.text(fRegion), TimeZone: b.text(fTimeZone), Basis: b.text(fBasis), Address: b.text(fAddress),
+		Region: b.text(fRegion), TimeZone: b.text(fTimeZone), Basis: b.text(fBasis), Address: b.text(fAddress), Area: b.text(fArea),
 	}}
+}
+
+func (b *builder) partyNumber() {
+	if b.fact.Party == "" {
+		b.fail(fParty, "is missing", "say whose number it is, by the same id for all numbers of that person")
+	}
+	b.fact.Kind = &consentv1.Fact_PartyNumber{PartyNumber: &consentv1.PartyNumber{Basis: b.text(fBasis)}}
+}
+
+func (b *builder) subscriber() {
+	b.strict = true // one unknown word is neither of the classes
+	b.fact.Kind = &consentv1.Fact_SubscriberClass{SubscriberClass: &consentv1.SubscriberClass{
+		Subscriber: consentv1.SubscriberKind(b.word(fSubscriber, subscriberWords)), Basis: b.text(fBasis),
+	}}
+}
+
+func (b *builder) timeConsent() {
+	m := &consentv1.TimeConsent{Weekdays: b.weekdays(), Windows: b.windows()}
+	if h := b.flag(fHolidays); h != nil {
+		m.Holidays = *h
+	}
+	b.fact.Kind = &consentv1.Fact_TimeConsent{TimeConsent: m}
 }

@@ -32,12 +32,17 @@ type Map struct {
 	// of such a time counts, as the whole day.
 	TimeZone string `yaml:"time_zone"`
 
-	raw []byte
+	raw      []byte
+	loadZone ZoneLoader
 }
 
+// ZoneLoader finds a time zone by its IANA name. The program hands in the one that
+// reads its pinned tz database, so that a file means the same on every machine.
+type ZoneLoader func(name string) (*time.Location, error)
+
 // ParseMap reads a map's YAML.
-func ParseMap(text []byte) (*Map, error) {
-	m := &Map{raw: slices.Clone(text)}
+func ParseMap(text []byte, loadZone ZoneLoader) (*Map, error) {
+	m := &Map{raw: slices.Clone(text), loadZone: loadZone}
 	if err := yaml.UnmarshalWithOptions(text, m, yaml.Strict()); err != nil {
 		return nil, fmt.Errorf("map: %w; known keys: columns, ignore, set, values, dates, time_zone, delimiter", err)
 	}
@@ -123,8 +128,12 @@ func (m *Map) compile() (*mapping, error) {
 		}
 		out.layouts = append(out.layouts, l)
 	}
-	if m.TimeZone != "" {
-		if out.zone, err = time.LoadLocation(m.TimeZone); err != nil {
+	switch {
+	case m.TimeZone == "":
+	case m.loadZone == nil:
+		bad("time_zone: only a map that ParseMap has read can name one")
+	default:
+		if out.zone, err = m.loadZone(m.TimeZone); err != nil {
 			bad("time_zone: %q is no IANA time zone such as America/New_York", m.TimeZone)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -46,7 +47,7 @@ func readAll(t testing.TB, r *Reader) []Row {
 
 func mustMap(t testing.TB, text string) *Map {
 	t.Helper()
-	m, err := ParseMap([]byte(text))
+	m, err := ParseMap([]byte(text), time.LoadLocation)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +107,41 @@ func TestFacts(t *testing.T) {
 			file: "kind,number,event_id\nconsent_revoked,'+12125550143,x\n",
 			want: `{"eventId":"x","number":"+12125550143","consentRevoked":{"scope":{}}}`,
 		},
+		"a party's number": {
+			file: "kind,number,event_id,party,basis\nparty_number,+12125550143,x, C-17 ,crm\n",
+			want: `{"eventId":"x","number":"+12125550143","party":"C-17","partyNumber":{"basis":"crm"}}`,
+		},
+		"a company": {
+			file: "kind,number,event_id,subscriber\nsubscriber_class,+442079460143,x,Corporate\n",
+			want: `{"eventId":"x","number":"+442079460143","subscriberClass":{"subscriber":"SUBSCRIBER_KIND_CORPORATE"}}`,
+		},
+		"times agreed to": {
+			file: "kind,number,event_id,weekdays,windows,holidays\ntime_consent,+447700900123,x,Sun;6,08:00-09:30;18:00-24:00,no\n",
+			want: `{"eventId":"x","number":"+447700900123","timeConsent":{"weekdays":[7,6],"windows":[{"fromMinute":480,"toMinute":570},{"fromMinute":1080,"toMinute":1440}]}}`,
+		},
+		"a registry's preference blocks unless it says otherwise": {
+			file: "kind,number,event_id,registry,channels,weekdays\npreference_set,+12125550143,x,in_ncpr,voice_live,sunday\n",
+			want: `{"eventId":"x","number":"+12125550143","preferenceSet":{"registry":"in_ncpr","blocked":true,"channels":["CHANNEL_VOICE_LIVE"],"weekdays":[7]}}`,
+		},
+		"one with words nobody knows blocks all": {
+			file: "kind,number,event_id,registry,channels,weekdays,windows,blocked\npreference_set,+12125550143,x,in_ncpr,telegram,Sonntag,morning,perhaps\n",
+			want: `{"eventId":"x","number":"+12125550143","unread":"blocked=perhaps\nchannels=telegram\nweekdays=Sonntag\nwindows=morning",
+				"preferenceSet":{"registry":"in_ncpr","blocked":true,"channels":["CHANNEL_ALL"]}}`,
+		},
+		"a person's own times": {
+			file: "kind,number,event_id,weekdays,windows\npreference_set,+12125550143,x,1;2,09:00-12:00\n",
+			want: `{"eventId":"x","number":"+12125550143","preferenceSet":{"windows":[{"weekdays":[1,2],"fromMinute":540,"toMinute":720}]}}`,
+		},
+		"what a sale rests on": {
+			file: "kind,number,event_id,relationship,similar_products,details_collected_in_sale,opt_out_offered,opt_out_in_every_message,customer\n" +
+				"relationship_recorded,+12125550143,x,purchase,yes,yes,no,yes,y\n",
+			want: `{"eventId":"x","number":"+12125550143","relationshipRecorded":{"relationship":"RELATIONSHIP_KIND_PURCHASE","similarProducts":true,
+				"detailsCollectedInSale":true,"optOutOffered":false,"optOutInEveryMessage":true,"customer":true}}`,
+		},
+		"a county": {
+			file: "kind,number,event_id,area,basis\nlocation_recorded,+12125550143,x,US-NY-061,address\n",
+			want: `{"eventId":"x","number":"+12125550143","locationRecorded":{"area":"US-NY-061","basis":"address"}}`,
+		},
 		"JSON, flat": {
 			file: `{"kind":"consent_revoked","number":2125550143,"event_id":"x","channels":["sms"],"exact":true,"name":null}`, o: Options{Format: JSONL},
 			want: `{"eventId":"x","number":"2125550143","consentRevoked":{"scope":{"channels":["CHANNEL_SMS"],"exact":true}}}`,
@@ -140,7 +176,7 @@ func TestEveryKind(t *testing.T) {
 		t.Errorf("%d kinds, %d names", len(kinds), len(kindNames))
 	}
 	for _, kind := range kindNames {
-		file := "kind,number,relationship\n" + kind + ",+12125550143,purchase\n"
+		file := "kind,number,relationship,party\n" + kind + ",+12125550143,purchase,c-1\n"
 		rows := readAll(t, open(t, file, Options{}))
 		if rows[0].Err != nil {
 			t.Errorf("%s: %v", kind, rows[0].Err)
@@ -287,7 +323,7 @@ func TestBadMaps(t *testing.T) {
 		{"time_zone: Mars/Olympus", `map: time_zone: "Mars/Olympus" is no IANA time zone such as America/New_York`},
 		{"columns: {A: number}\nignore: [a]", `map: ignore: column "a" is also in columns`},
 	} {
-		if _, err := ParseMap([]byte(tt.m)); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := ParseMap([]byte(tt.m), time.LoadLocation); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s\n is: %v\nwant: %s", tt.m, err, tt.want)
 		}
 	}

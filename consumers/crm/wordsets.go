@@ -22,6 +22,7 @@ var (
 	relationshipWords = wordsOf(consentv1.RelationshipKind(0).Descriptor(), "RELATIONSHIP_KIND_")
 	phaseWords        = wordsOf(consentv1.RelationshipPhase(0).Descriptor(), "RELATIONSHIP_PHASE_")
 	resultWords       = wordsOf(consentv1.QueryResult(0).Descriptor(), "QUERY_RESULT_")
+	subscriberWords   = wordsOf(consentv1.SubscriberKind(0).Descriptor(), "SUBSCRIBER_KIND_")
 )
 
 func wordsOf(enum protoreflect.EnumDescriptor, prefix string) *wordSet {

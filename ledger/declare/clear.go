@@ -3,7 +3,6 @@ package declare
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -20,7 +19,7 @@ const clearStringBytesMax = 256
 // for a stop's; and phone numbers stay out of what is stored in clear (promise 8):
 // a string without a personal class may not be long or hold nine digits in a row.
 // In what forbids such a string moves to the sealed `unread`; elsewhere it refuses
-// the fact.
+// the fact. The survey has looked before: it sends here only what may be one.
 func (d *Declared) checkStrings() error {
 	var bad *ledger.InvalidError
 	walkStrings(d.Fact.ProtoReflect(), func(m protoreflect.Message, fd protoreflect.FieldDescriptor, v string) {
@@ -123,7 +122,8 @@ func checkLists(f *consentv1.Fact) error {
 // checked as an id before hashing.
 func writtenByProgram(fd protoreflect.FieldDescriptor) bool {
 	switch fd.FullName() {
-	case "consent.v1.Fact.source", "consent.v1.WriterStarted.instance", "consent.v1.WriterStarted.version":
+	case "consent.v1.Fact.source", "consent.v1.WriterStarted.instance", "consent.v1.WriterStarted.version",
+		"consent.v1.RulePackPublished.version":
 		return true
 	}
 	return false
@@ -149,7 +149,7 @@ func personalClass(fd protoreflect.FieldDescriptor) consentv1.PersonalClass {
 
 // numberLike tells whether a string holds nine digits or more with nothing but
 // separators between them: it might be a phone number. Dates stay below.
-func numberLike(s string) bool {
+func numberLike[text string | []byte](s text) bool {
 	run := 0
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -157,7 +157,7 @@ func numberLike(s string) bool {
 			if run++; run >= 9 {
 				return true
 			}
-		case strings.IndexByte(" -._()/+", c) >= 0:
+		case c == ' ', c == '-', c == '.', c == '_', c == '(', c == ')', c == '/', c == '+':
 		default:
 			run = 0
 		}

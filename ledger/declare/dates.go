@@ -68,7 +68,7 @@ func (d *Declared) Resolve(recordedAt time.Time) error {
 	f := d.Fact
 	earliest, latest, ok := d.span(recordedAt)
 	ahead := ok && earliest.After(recordedAt.Add(AheadMax))
-	if ledger.NatureOf(d.Kind) == ledger.Permits {
+	if MustBeDated(f) {
 		if !ok {
 			return &ledger.InvalidError{Field: "occurred_at", Problem: "cannot be read as a time or date since 1990", Fix: "write RFC 3339 or YYYY-MM-DD"}
 		}

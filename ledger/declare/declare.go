@@ -43,6 +43,7 @@ type Catalog interface {
 type Hasher interface {
 	Idempotency(source, eventID string) ledger.Hash
 	ContentMAC(canonical []byte) ledger.Hash
+	Party(id string) [ledger.PartyKeyBytes]byte
 	Exchange(e164 string) (ledger.ExchangeToken, error)
 	Token(x ledger.ExchangeToken) ledger.Token
 }
@@ -75,7 +76,11 @@ type Declared struct {
 	Invalid error
 
 	interactive bool
+	size        int // of the fact as declared, in bytes
 }
+
+// Bytes is about how large the fact is: for estimates.
+func (d *Declared) Bytes() int { return d.size }
 
 // Declare reads a declaration. The error is an *ledger.InvalidError if the fact cannot
 // even be identified; it never contains a value that could be a phone number.
@@ -84,30 +89,32 @@ func Declare(in Declaration, h Hasher, c Catalog) (*Declared, error) {
 	if f == nil {
 		return nil, &ledger.InvalidError{Field: "fact", Problem: "is missing", Fix: "send a fact with one kind set"}
 	}
-	f.Earliest, f.Latest, f.Unassigned = nil, nil, false
-	strange := dropUnknown(f.ProtoReflect())
+	f.Earliest, f.Latest, f.Unassigned, f.PartyKey = nil, nil, false, nil
 	d := &Declared{Fact: f, Kind: ledger.KindOf(f), Stop: ledger.IsStop(f), interactive: in.Interactive}
 	if d.Kind == "" {
 		return nil, &ledger.InvalidError{Field: "kind", Problem: "is missing or not known to this version", Fix: "set one of the kinds in consent/v1/fact.proto"}
 	}
-	if err := d.identify(in, h); err != nil {
+	s := newSurvey()
+	defer s.free()
+	strange, err := d.identify(in, h, s)
+	if err != nil {
 		return nil, err
 	}
-	if d.Invalid = d.check(c); d.Invalid == nil && strange {
+	if d.Invalid = d.check(c, s.doubtful); d.Invalid == nil && strange {
 		d.Invalid = d.unknownFields()
 	}
 	return d, nil
 }
 
 // identify parses the number and makes the hashes, all over the fact as declared.
-func (d *Declared) identify(in Declaration, h Hasher) error {
+// strange: it held fields this version does not know, and they are gone.
+func (d *Declared) identify(in Declaration, h Hasher, s *survey) (strange bool, err error) {
 	f := d.Fact
 	wantsNumber := aboutNumber(f)
 	var n phone.Number
 	if wantsNumber {
-		var err error
 		if n, err = phone.Parse(f.GetNumber(), in.DefaultRegion); err != nil {
-			return Unreadable(err, d.Stop)
+			return false, Unreadable(err, d.Stop)
 		}
 		f.Number = n.E164
 	}
@@ -116,29 +123,41 @@ func (d *Declared) identify(in Declaration, h Hasher) error {
 		f.Source = "unknown"
 	}
 	if !ValidID(f.GetSource()) {
-		return badID("source")
+		return false, badID("source")
 	}
 	if f.GetEventId() == "" {
-		return &ledger.InvalidError{Field: "event_id", Problem: "is missing", Fix: "send the source's own id for this fact, the same one in every retry"}
+		return false, &ledger.InvalidError{Field: "event_id", Problem: "is missing", Fix: "send the source's own id for this fact, the same one in every retry"}
 	}
 	d.Idempotency = h.Idempotency(f.GetSource(), f.GetEventId())
-	d.Content = h.ContentMAC(Canonical(f))
+	if err := s.of(f); err != nil {
+		return false, err
+	}
+	if strange = s.strange; strange {
+		dropUnknown(f.ProtoReflect())
+		if err := s.of(f); err != nil {
+			return false, err
+		}
+	}
+	d.Content, d.size = h.ContentMAC(s.canonical), len(s.wire)
 	if source != f.GetSource() && source != "" {
 		unread(f, "source", source)
 	}
 	if !wantsNumber {
 		if f.GetNumber() != "" {
-			return &ledger.InvalidError{Field: "number", Problem: fmt.Sprintf("is set, but %s is about no number", d.Kind), Fix: "leave it out"}
+			return false, &ledger.InvalidError{Field: "number", Problem: fmt.Sprintf("is set, but %s is about no number", d.Kind), Fix: "leave it out"}
 		}
-		return nil
+		return strange, nil
 	}
-	var err error
 	f.Unassigned, d.Number = n.Unassigned, n.E164
 	if d.Exchange, err = h.Exchange(d.Number); err != nil {
-		return &ledger.InvalidError{Field: "number", Problem: "is too long", Fix: "send at most 15 digits", Inbox: d.Stop}
+		return false, &ledger.InvalidError{Field: "number", Problem: "is too long", Fix: "send at most 15 digits", Inbox: d.Stop}
 	}
 	d.Token = h.Token(d.Exchange)
-	return nil
+	if party := strings.TrimSpace(f.GetParty()); party != "" {
+		key := h.Party(party)
+		f.PartyKey = key[:]
+	}
+	return strange, nil
 }
 
 // aboutNumber: all kinds but system facts; and the closing of an inbox item only
@@ -194,10 +213,13 @@ func unread(f *consentv1.Fact, field, value string) {
 	f.Unread += field + "=" + value
 }
 
-// check validates what is new, and widens what forbids.
-func (d *Declared) check(c Catalog) error {
-	if err := d.checkStrings(); err != nil {
-		return err
+// check validates what is new, and widens what forbids. doubtful: some string has
+// to be looked at.
+func (d *Declared) check(c Catalog, doubtful bool) error {
+	if doubtful {
+		if err := d.checkStrings(); err != nil {
+			return err
+		}
 	}
 	if err := d.checkSize(); err != nil {
 		return err
@@ -211,18 +233,21 @@ func (d *Declared) check(c Catalog) error {
 	case ledger.Permits:
 		return d.checkPermit(c)
 	case ledger.Forbids:
+		if err := d.checkRegistryPreference(); err != nil {
+			return err
+		}
 		d.widen(c)
 		return nil
 	default:
 		d.keepKnownSellers(c)
-		return nil
+		return checkNeutral(d.Fact)
 	}
 }
 
 // checkSize refuses what no entry can hold. Stops are never refused for size.
 func (d *Declared) checkSize() error {
-	if size := proto.Size(d.Fact); size > factBytesMax && !d.Stop {
-		return &ledger.InvalidError{Field: "fact", Problem: fmt.Sprintf("has %d bytes, at most %d are taken", size, factBytesMax), Fix: "name fewer sellers, programmes or area codes"}
+	if d.size > factBytesMax && !d.Stop {
+		return &ledger.InvalidError{Field: "fact", Problem: fmt.Sprintf("has %d bytes, at most %d are taken", d.size, factBytesMax), Fix: "name fewer sellers, programmes or area codes"}
 	}
 	return nil
 }

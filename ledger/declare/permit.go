@@ -101,6 +101,12 @@ func (d *Declared) checkPermitKind(c Catalog) error {
 		}
 		k.ClarificationAnswered.AnsweredLatest = nil
 		return nil
+	case *consentv1.Fact_TimeConsent:
+		m := k.TimeConsent
+		if len(m.GetWeekdays())+len(m.GetWindows()) == 0 && !m.GetHolidays() {
+			return &ledger.InvalidError{Field: "time_consent", Problem: "names no day and no time", Fix: "give weekdays, windows or holidays"}
+		}
+		return checkTimes(m.GetWeekdays(), m.GetWindows())
 	default:
 		return nil
 	}

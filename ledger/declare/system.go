@@ -1,6 +1,7 @@
 package declare
 
 import (
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -36,6 +37,10 @@ func checkSystem(f *consentv1.Fact, c Catalog) error {
 		return checkCampaign(k.CampaignRegistered, c)
 	case *consentv1.Fact_RegistryLoaded:
 		return checkRegistry(k.RegistryLoaded)
+	case *consentv1.Fact_RulePackPublished:
+		return checkPack(k.RulePackPublished, c)
+	case *consentv1.Fact_EmergencyDeclared:
+		return checkEmergency(k.EmergencyDeclared)
 	case *consentv1.Fact_ContactPaused, *consentv1.Fact_ContactResumed:
 		if len(f.GetSellers()) == 0 {
 			f.Sellers = []string{ledger.All}
@@ -67,7 +72,57 @@ func checkCampaign(m *consentv1.CampaignRegistered, c Catalog) error {
 	if known := c.Campaign(m.GetId()); known != nil && !proto.Equal(known, m) {
 		return &ledger.InvalidError{Field: "id", Problem: "is a campaign already, with another meaning", Fix: "give the new campaign an id of its own; dialers know the old one"}
 	}
+	if m.GetSector() != "" && !ValidID(m.GetSector()) {
+		return badID("sector")
+	}
 	return checkID("id", m.GetId())
+}
+
+// checkPack looks at what is said of a pack; the pack itself is checked where it
+// is published, by package rules.
+func checkPack(m *consentv1.RulePackPublished, c Catalog) error {
+	switch {
+	case len(m.GetSha256()) != len(ledger.Hash{}):
+		return &ledger.InvalidError{Field: "sha256", Problem: "is no SHA-256", Fix: "publish packs with: consent rules publish"}
+	case m.GetVersion() == "" || len(m.GetVersion()) > idBytesMax || m.GetLayer() == "":
+		return &ledger.InvalidError{Field: "version", Problem: "or layer is missing or too long", Fix: "publish packs with: consent rules publish"}
+	case m.GetSeller() != "" && !c.Seller(m.GetSeller()):
+		return &ledger.InvalidError{Field: "seller", Problem: "is not registered", Fix: "register it first: consent seller add ID"}
+	}
+	return checkID("id", m.GetId())
+}
+
+func checkEmergency(m *consentv1.EmergencyDeclared) error {
+	if !areaCode(m.GetArea()) {
+		return &ledger.InvalidError{Field: "area", Problem: "is missing or no area", Fix: "write an ISO 3166 code, with the county behind it if it is one: US-LA, US-NY-061"}
+	}
+	if m.GetFrom() == nil {
+		return &ledger.InvalidError{Field: "from", Problem: "is missing", Fix: "say when the emergency begins (RFC 3339)"}
+	}
+	if err := validTime("from", m.GetFrom()); err != nil {
+		return err
+	}
+	if err := validTime("until", m.GetUntil()); err != nil {
+		return err
+	}
+	if m.GetUntil() != nil && m.GetUntil().AsTime().Before(m.GetFrom().AsTime()) {
+		return &ledger.InvalidError{Field: "until", Problem: "lies before its beginning", Fix: "leave it out if the end is not known"}
+	}
+	return nil
+}
+
+// areaCode tells whether a word is a country, a state or an area in one.
+func areaCode(s string) bool {
+	parts := strings.Split(s, "-")
+	if len(parts) > 3 || len(parts[0]) != 2 || len(s) > 16 {
+		return false
+	}
+	for _, p := range parts {
+		if p == "" || strings.Trim(p, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
+			return false
+		}
+	}
+	return true
 }
 
 func checkRegistry(m *consentv1.RegistryLoaded) error {

@@ -182,13 +182,21 @@ func (ix *Index) Hash(ctx context.Context) (ledger.Hash, error) {
 // commits are staged. There is no way to take one back: a writer that cannot
 // publish what it staged ends, and the next one reads the stream.
 func (ix *Index) Stage(entries []*ledger.Entry, keys *consentv1.WrappedKeys) error {
+	return ix.StageSeen(entries, keys, nil)
+}
+
+// StageSeen is Stage for who has looked up before what the entries follow from:
+// seen[i] is what Seen told of the number of entries[i] when no entry of this
+// commit existed yet, and tells too that its idempotency hash was not found; nil
+// where nothing was looked up. Nothing is looked up a second time.
+func (ix *Index) StageSeen(entries []*ledger.Entry, keys *consentv1.WrappedKeys, seen []*Seen) error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	staged := *ix.staged.Load()
 	if len(staged) >= stagedMax {
 		return fmt.Errorf("index: %d commits are staged already", len(staged))
 	}
-	p, err := ix.plan(entries)
+	p, err := ix.plan(entries, seen)
 	if err != nil {
 		return err
 	}
@@ -223,7 +231,7 @@ func (ix *Index) ApplyCommit(seq uint64, entries []*ledger.Entry) error {
 		if p = staged[0]; !p.isOf(entries) {
 			return fmt.Errorf("index: message %d is not the commit staged for position %d: %w", seq, p.first, ledger.ErrDamaged)
 		}
-	} else if p, err = ix.plan(entries); err != nil {
+	} else if p, err = ix.plan(entries, nil); err != nil {
 		return fmt.Errorf("index: message %d: %w", seq, err)
 	}
 	at.Seq, at.Position, at.RecordedAt = seq, p.last, p.recordedAt

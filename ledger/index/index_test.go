@@ -237,6 +237,23 @@ func (h *history) finds(t fataler, ix *Index, entries []*ledger.Entry) {
 	}
 }
 
+// see looks up the numbers of entries as the writer does; or nothing at all.
+func see(t fataler, ix *Index, entries []*ledger.Entry, look bool) []*Seen {
+	t.Helper()
+	if !look {
+		return nil
+	}
+	out := make([]*Seen, len(entries))
+	for i, e := range entries {
+		if len(e.Msg.GetPerson()) > 0 {
+			s, err := ix.Seen(e.Token)
+			must(t, err)
+			out[i] = s
+		}
+	}
+	return out
+}
+
 // TestBothWays: an index kept by a writer, through staging, restarts and crashes
 // between the streams, equals one built anew from the streams, byte for byte.
 func TestBothWays(t *testing.T) {
@@ -257,7 +274,7 @@ func TestBothWays(t *testing.T) {
 		}
 		for range rapid.IntRange(1, 8).Draw(t, "commits") {
 			e, k := h.commit(rapid.IntRange(1, 12).Draw(t, "entries"), numbers)
-			must(t, ix.Stage(e, k))
+			must(t, ix.StageSeen(e, k, see(t, ix, e, rapid.Bool().Draw(t, "seen"))))
 			commits, keys = append(commits, e), append(keys, k)
 			h.agrees(t, ix, numbers)
 			h.finds(t, ix, e)

@@ -14,9 +14,10 @@ import (
 type view struct {
 	ix    *Index
 	plans []*plan
+	seen  *Seen // of the entry being planned, if it was looked up before
 }
 
-func (ix *Index) view() view { return view{ix, *ix.staged.Load()} }
+func (ix *Index) view() view { return view{ix: ix, plans: *ix.staged.Load()} }
 
 // Idempotency finds what is recorded, or staged, under an idempotency hash.
 func (ix *Index) Idempotency(h ledger.Hash) (r Recorded, found bool, err error) {
@@ -45,6 +46,32 @@ func (v view) event(k eventKey) (r Recorded, found bool, err error) {
 func (ix *Index) OpenPerson(t ledger.Token) (id ledger.PersonID, found bool, err error) {
 	h, err := ix.view().holders(t)
 	return h.holder(), h.open, err
+}
+
+// Seen is what is known of a number: who holds it, and where that person's chain ends.
+type Seen struct {
+	holders holders
+	head    Head
+}
+
+// Holder is who holds the number; zero: the next fact begins a new person.
+func (s *Seen) Holder() ledger.PersonID { return s.holders.holder() }
+
+// Head is the end of the holder's chain; zero for a person who is still to begin.
+func (s *Seen) Head() Head { return s.head }
+
+// Seen looks up what the writer needs to know of a number.
+func (ix *Index) Seen(t ledger.Token) (*Seen, error) {
+	v := ix.view()
+	of, err := v.holders(t)
+	if err != nil {
+		return nil, err
+	}
+	s := &Seen{holders: of}
+	if of.open {
+		s.head, _, err = v.head(of.holder())
+	}
+	return s, err
 }
 
 // Persons gives everyone who ever held a number, oldest first, those erased too.

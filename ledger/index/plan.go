@@ -29,8 +29,9 @@ type plan struct {
 type eventKey = [store.IdempotencyBytes]byte
 
 // plan checks the entries of the next commit against everything applied, staged
-// and before them in the commit, and says what they change. The caller holds mu.
-func (ix *Index) plan(entries []*ledger.Entry) (*plan, error) {
+// and before them in the commit, and says what they change. seen is as StageSeen
+// has it, or nil. The caller holds mu.
+func (ix *Index) plan(entries []*ledger.Entry, seen []*Seen) (*plan, error) {
 	if len(entries) == 0 {
 		return nil, fmt.Errorf("commit without entries: %w", ledger.ErrDamaged)
 	}
@@ -49,7 +50,10 @@ func (ix *Index) plan(entries []*ledger.Entry) (*plan, error) {
 		p.last, p.recordedAt = staged[n-1].last, staged[n-1].recordedAt
 	}
 	v := view{ix: ix, plans: append(staged[:len(staged):len(staged)], p)}
-	for _, e := range entries {
+	for i, e := range entries {
+		if v.seen = nil; seen != nil {
+			v.seen = seen[i]
+		}
 		if err := p.add(v, e); err != nil {
 			return nil, fmt.Errorf("position %d: %w", e.Position, err)
 		}
@@ -95,9 +99,12 @@ func (p *plan) event(v view, e *ledger.Entry) error {
 		return damaged("keyed hashes of an impossible size")
 	}
 	k := eventKey(e.Msg.GetIdempotency())
-	r, found, err := v.event(k)
-	if err != nil {
-		return err
+	r, found := p.events[k]
+	if !found && v.seen == nil {
+		var err error
+		if r, found, err = v.event(k); err != nil {
+			return err
+		}
 	}
 	if found {
 		return damaged("the same source and event id as position %d", r.Position)
@@ -113,16 +120,12 @@ func (p *plan) person(v view, e *ledger.Entry) error {
 		return damaged("a person without a number, or with an impossible id")
 	}
 	id := ledger.PersonID(e.Msg.GetPerson())
-	h, known, err := v.head(id)
+	of, h, known, err := p.before(v, e.Token, id)
 	if err != nil {
 		return err
 	}
 	if e.Msg.GetPersonSeq() != h.Seq+1 || (known && !bytes.Equal(e.Msg.GetPersonPrev(), h.Leaf[:])) || (!known && len(e.Msg.GetPersonPrev()) > 0) {
 		return damaged("entry %d of its person, linked to %x, does not follow entry %d with leaf %s", e.Msg.GetPersonSeq(), e.Msg.GetPersonPrev(), h.Seq, h.Leaf)
-	}
-	of, err := v.holders(e.Token)
-	if err != nil {
-		return err
 	}
 	begins, ends := !of.open && !known, ledger.EndsPerson(e.Fact())
 	if of.holder() != id && !begins {
@@ -139,6 +142,29 @@ func (p *plan) person(v view, e *ledger.Entry) error {
 	}
 	p.heads[id] = Head{Seq: h.Seq + 1, Leaf: e.Leaf, Position: e.Position}
 	return nil
+}
+
+// before gives who held a number and where a person's chain ended before an entry.
+func (p *plan) before(v view, t ledger.Token, id ledger.PersonID) (of holders, h Head, known bool, err error) {
+	of, here := p.tokens[t]
+	if h, known = p.heads[id]; v.seen != nil {
+		if !here {
+			of = v.seen.holders
+		}
+		if !known && v.seen.Holder() == id {
+			h, known = v.seen.head, true
+		}
+		return of, h, known, nil
+	}
+	if !known {
+		if h, known, err = v.head(id); err != nil {
+			return of, h, known, err
+		}
+	}
+	if !here {
+		of, err = v.holders(t)
+	}
+	return of, h, known, err
 }
 
 // erase marks the persons named and leaves the number without a holder.

@@ -3,10 +3,12 @@
 package reader
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -33,13 +35,15 @@ type Reader struct {
 	keys  *seal.Keyring
 	files Files
 
-	// mu guards kept, newest last.
-	mu   sync.Mutex
-	kept []commit
+	// mu guards both, newest last.
+	mu      sync.Mutex
+	kept    []commit // read from the stream
+	offered []commit // by the local writer; not known to be in the stream
 }
 
 type commit struct {
 	seq     uint64
+	data    []byte // only of what is offered
 	entries []*ledger.Entry
 }
 
@@ -76,18 +80,46 @@ func (r *Reader) commit(ctx context.Context, seq uint64) ([]*ledger.Entry, error
 	return r.decode(m)
 }
 
+// Offer takes over what the local writer is about to send as message seq (see
+// writer.Config). It spares decoding: only a message that was read from the stream
+// and has the same bytes is answered with these entries.
+func (r *Reader) Offer(seq uint64, data []byte, entries []*ledger.Entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.offered = append(r.offered, commit{seq, data, entries}); len(r.offered) > commitsKept {
+		r.offered[0] = commit{}
+		r.offered = r.offered[1:]
+	}
+}
+
+// takeOffered gives the entries offered for a message, if it is the one meant.
+func (r *Reader) takeOffered(m ledger.Message) []*ledger.Entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, c := range r.offered {
+		if c.seq == m.Seq && bytes.Equal(c.data, m.Data) {
+			r.offered = slices.Delete(r.offered, i, i+1)
+			return c.entries
+		}
+	}
+	return nil
+}
+
 // decode decodes a message once for all who read it at about the same time.
 func (r *Reader) decode(m ledger.Message) ([]*ledger.Entry, error) {
 	if entries := r.lookUp(m.Seq); entries != nil {
 		return entries, nil
 	}
-	entries, err := ledger.DecodeCommit(m, r.keys)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
+	entries := r.takeOffered(m)
+	if entries == nil {
+		var err error
+		if entries, err = ledger.DecodeCommit(m, r.keys); err != nil {
+			return nil, fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.kept = append(r.kept, commit{m.Seq, entries}); len(r.kept) > commitsKept {
+	if r.kept = append(r.kept, commit{seq: m.Seq, entries: entries}); len(r.kept) > commitsKept {
 		r.kept = r.kept[1:]
 	}
 	return entries, nil

@@ -70,6 +70,10 @@ func (r *Recorder) Record(ctx context.Context, in []declare.Declaration) []ledge
 // declareAll declares side by side; what cannot be declared has its error in out.
 func (r *Recorder) declareAll(ctx context.Context, in []declare.Declaration, out []ledger.Outcome) []*declare.Declared {
 	declared := make([]*declare.Declared, len(in))
+	if len(in) == 1 { // no goroutine, whose stack would have to grow first
+		declared[0], out[0].Err = r.declare(ctx, in[0])
+		return declared
+	}
 	var g errgroup.Group
 	workers := min(runtime.GOMAXPROCS(0), (len(in)+63)/64)
 	for n := range workers {
@@ -117,9 +121,13 @@ func (r *Recorder) declare(ctx context.Context, in declare.Declaration) (*declar
 // programOnly refuses kinds that only the program itself may record.
 func programOnly(f *consentv1.Fact) error {
 	switch f.GetKind().(type) {
-	case *consentv1.Fact_WriterStarted, *consentv1.Fact_PersonErased, *consentv1.Fact_ExportProduced, *consentv1.Fact_RegistryLoaded:
+	case *consentv1.Fact_WriterStarted, *consentv1.Fact_PersonErased, *consentv1.Fact_ExportProduced, *consentv1.Fact_RegistryLoaded,
+		*consentv1.Fact_AttemptsAnchored:
 		return &ledger.InvalidError{Field: "kind", Problem: string(ledger.KindOf(f)) + " is recorded by the program itself",
-			Fix: "use the verb for it: consent erase, export, import registry"}
+			Fix: "use the verb for it: consent erase, export, import registry, record attempt"}
+	case *consentv1.Fact_RulePackPublished:
+		return &ledger.InvalidError{Field: "kind", Problem: string(ledger.KindOf(f)) + " is recorded by the program itself",
+			Fix: "publish a pack with: consent rules publish"}
 	}
 	return nil
 }
@@ -315,12 +323,31 @@ func (r *Recorder) InboxAbout(item *consentv1.StoredInboxItem, x ledger.Exchange
 
 // System records a fact only the program itself makes.
 func (r *Recorder) System(ctx context.Context, f *consentv1.Fact) (ledger.Receipt, error) {
-	d, err := declare.Declare(declare.Declaration{Fact: f}, r.keys, r.catalog)
+	out, err := r.SystemAll(ctx, []*consentv1.Fact{f})
 	if err != nil {
 		return ledger.Receipt{}, err
 	}
-	o := r.writer.Record(ctx, []*declare.Declared{d})[0]
-	return o.Receipt, o.Err
+	return out[0], nil
+}
+
+// SystemAll records facts only the program itself makes, handed to the writer
+// together. The error is the first one; others may be recorded all the same.
+func (r *Recorder) SystemAll(ctx context.Context, facts []*consentv1.Fact) ([]ledger.Receipt, error) {
+	ds := make([]*declare.Declared, len(facts))
+	for i, f := range facts {
+		var err error
+		if ds[i], err = declare.Declare(declare.Declaration{Fact: f}, r.keys, r.catalog); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]ledger.Receipt, len(facts))
+	for i, o := range r.writer.Record(ctx, ds) {
+		if o.Err != nil {
+			return nil, o.Err
+		}
+		out[i] = o.Receipt
+	}
+	return out, nil
 }
 
 // Preview tells what would become of declarations. Nothing is recorded.

@@ -39,6 +39,7 @@ type Operations interface {
 	LoadRegistry(ctx context.Context, s *connect.ClientStream[consentv1.LoadRegistryRequest]) (*consentv1.LoadRegistryResponse, error)
 	GetRegistryLoad(ctx context.Context, req *consentv1.GetRegistryLoadRequest) (*consentv1.GetRegistryLoadResponse, error)
 	ListRegistries(ctx context.Context, req *consentv1.ListRegistriesRequest) (*consentv1.ListRegistriesResponse, error)
+	PublishPack(ctx context.Context, req *consentv1.PublishPackRequest) (*consentv1.PublishPackResponse, error)
 	Doctor(ctx context.Context, req *consentv1.DoctorRequest) (*consentv1.DoctorResponse, error)
 	Rebuild(ctx context.Context, progress func(*consentv1.RebuildResponse) error) error
 }
@@ -217,6 +218,10 @@ func (s *service) eraseInbox(ctx context.Context, x ledger.ExchangeToken) error 
 // validReason: an erasure cannot be undone, so its reason is one of three words.
 func validReason(s string) bool {
 	return s == "erasure_request" || s == "retention" || s == "court_order"
+}
+
+func (s *service) PublishPack(ctx context.Context, req *connect.Request[consentv1.PublishPackRequest]) (*connect.Response[consentv1.PublishPackResponse], error) {
+	return respond(s.Operations.PublishPack(ctx, req.Msg))
 }
 
 func (s *service) LoadRegistry(ctx context.Context, st *connect.ClientStream[consentv1.LoadRegistryRequest]) (*connect.Response[consentv1.LoadRegistryResponse], error) {

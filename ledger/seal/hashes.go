@@ -11,9 +11,9 @@ import (
 )
 
 // hashes makes the keyed hashes that tell retries from conflicts. Its key never
-// changes: a source may send the same event again in five years. The three
+// changes: a source may send the same event again in five years. The four
 // inputs cannot meet: their first bytes are 0 (a length), 1 (the canonical
-// form's version; later versions do not use 2) and 2.
+// form's version; later versions use neither 2 nor 3), 2 and 3.
 type hashes struct{ states sync.Pool }
 
 func newHashes(key []byte) *hashes {
@@ -63,4 +63,12 @@ func (r *Keyring) ConflictKey(idempotency, content ledger.Hash) ledger.Hash {
 		b = append(append(b, 2), idempotency[:]...)
 		return append(b, content[:]...)
 	})
+}
+
+// Party is the key of a person with several numbers: the first bytes of the
+// HMAC-SHA-256 of 0x03 and the company's own id of the person, whatever the
+// source. It stands in clear, so whoever holds the key can try ids against it.
+func (r *Keyring) Party(id string) [ledger.PartyKeyBytes]byte {
+	h := r.hashes.sum(func(b []byte) []byte { return append(append(b, 3), id...) })
+	return [ledger.PartyKeyBytes]byte(h[:ledger.PartyKeyBytes])
 }

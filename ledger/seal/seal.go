@@ -17,7 +17,6 @@ package seal
 import (
 	"bytes"
 	"crypto/cipher"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -205,6 +204,3 @@ func open(a cipher.AEAD, sealed, ad []byte) ([]byte, error) {
 	}
 	return plain, nil
 }
-
-// random fills b. crypto/rand.Read never fails; the process would end first.
-func random(b []byte) { _, _ = rand.Read(b) }

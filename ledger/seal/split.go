@@ -89,8 +89,16 @@ func ClassOf(fd protoreflect.FieldDescriptor) consentv1.PersonalClass {
 // parts in the order of the contract. The fact itself is not changed.
 func Split(f *consentv1.Fact) (clear *consentv1.Fact, parts []Part) {
 	clear = proto.CloneOf(f)
-	return clear, factPlan().take(clear.ProtoReflect(), nil)
+	return clear, Take(clear)
 }
+
+// Take does the same to the fact itself, which afterwards is the clear part.
+func Take(f *consentv1.Fact) []Part {
+	return factPlan().take(f.ProtoReflect(), make([]Part, 0, partsUsual))
+}
+
+// partsUsual is how many personal fields most facts have at most.
+const partsUsual = 4
 
 func (p *plan) take(m protoreflect.Message, parts []Part) []Part {
 	for _, f := range p.personal {

@@ -32,8 +32,17 @@ import (
 //	timeline     token, position (8)               entry's clear summary
 //	listing      kind (1), id                      sellers, campaigns, sources, pauses
 //	registrymeta registry id, 0x00, position (8)   one announced version
+//	party        party key (16), seller            SuppressionState: what the person asked, whatever the number
+//	partynumber  party key (16), token             empty: the party's numbers
+//	numberparty  token, party key (16)             empty: the number's parties
+//	pack         position (8)                      recorded_at, RulePackPublished
+//	partyfact    party key (16), position (8)      recorded_at: what the party's state was folded from
+//	attempt      token, seller, 0x00, reference (16)  one call that counts, or was given up
+//	attemptref   reference (16)                    token (17), seller, of its call
+//	attemptage   instant in ns (8), reference (16) empty: calls by age, for dropping them
+//	anchor       -                                 the last AttemptsAnchored
 //
-// Database `lists` (disposable; 0x23 was meant for it and never written):
+// Database `lists` (disposable):
 //
 //	shelfpage    book (32), number >> 21 (8)       sealed page of a set of numbers
 //	shelfbook    book (32)                         the book is whole
@@ -52,9 +61,19 @@ const (
 	SpaceTimeline     byte = 0x21
 	SpaceListing      byte = 0x22
 	SpaceRegistryMeta byte = 0x24
+	SpaceAttempt      byte = 0x25
+	SpaceAttemptRef   byte = 0x26
+	SpaceAttemptAge   byte = 0x27
+	SpaceAnchor       byte = 0x28
 
-	SpaceShelfPage byte = 0x30
-	SpaceShelfBook byte = 0x31
+	SpaceParty       byte = 0x30
+	SpacePartyNumber byte = 0x31
+	SpaceNumberParty byte = 0x32
+	SpacePartyFact   byte = 0x33
+	SpacePack        byte = 0x34
+
+	SpaceShelfPage byte = 0x40
+	SpaceShelfBook byte = 0x41
 )
 
 // ErrBadKey: the bytes are no key of the space they were read as. The database
@@ -297,3 +316,128 @@ func ParseRegistryMetaKey(k []byte) (registry string, err error) {
 	b, err := body(SpaceRegistryMeta, k, -1)
 	return string(b), err
 }
+
+// PartyID is the key of a person with several numbers.
+type PartyID = [ledger.PartyKeyBytes]byte
+
+// PartyStateKey is the key of the state of a party towards a seller.
+func PartyStateKey(p PartyID, seller string) []byte { return key(SpaceParty, p[:], []byte(seller)) }
+
+// PartyNumberKey is the key of a number of a party.
+func PartyNumberKey(p PartyID, t ledger.Token) []byte { return key(SpacePartyNumber, p[:], t[:]) }
+
+// ParsePartyNumberKey undoes PartyNumberKey.
+func ParsePartyNumberKey(k []byte) (p PartyID, t ledger.Token, err error) {
+	b, err := body(SpacePartyNumber, k, len(p)+len(t))
+	if err != nil {
+		return p, t, err
+	}
+	return PartyID(b[:len(p)]), ledger.Token(b[len(p):]), nil
+}
+
+// PartyNumberRange is the range of all numbers of a party.
+func PartyNumberRange(p PartyID) (lo, hi []byte) { return PrefixRange(key(SpacePartyNumber, p[:])) }
+
+// NumberPartyKey is the key of a party of a number.
+func NumberPartyKey(t ledger.Token, p PartyID) []byte { return key(SpaceNumberParty, t[:], p[:]) }
+
+// ParseNumberPartyKey undoes NumberPartyKey.
+func ParseNumberPartyKey(k []byte) (t ledger.Token, p PartyID, err error) {
+	b, err := body(SpaceNumberParty, k, len(t)+len(p))
+	if err != nil {
+		return t, p, err
+	}
+	return ledger.Token(b[:len(t)]), PartyID(b[len(t):]), nil
+}
+
+// NumberPartyRange is the range of all parties of a number.
+func NumberPartyRange(t ledger.Token) (lo, hi []byte) {
+	return PrefixRange(key(SpaceNumberParty, t[:]))
+}
+
+// PartyFactKey is the key of a fact of a party's state.
+func PartyFactKey(p PartyID, at ledger.Position) []byte {
+	return key(SpacePartyFact, p[:], u64(uint64(at)))
+}
+
+// ParsePartyFactKey undoes PartyFactKey.
+func ParsePartyFactKey(k []byte) (p PartyID, at ledger.Position, err error) {
+	b, err := body(SpacePartyFact, k, len(p)+8)
+	if err != nil {
+		return p, 0, err
+	}
+	return PartyID(b[:len(p)]), ledger.Position(binary.BigEndian.Uint64(b[len(p):])), nil
+}
+
+// PartyFactRange is the range of all facts of a party's state.
+func PartyFactRange(p PartyID) (lo, hi []byte) { return PrefixRange(key(SpacePartyFact, p[:])) }
+
+// PackKey is the key of a published rule pack.
+func PackKey(at ledger.Position) []byte { return key(SpacePack, u64(uint64(at))) }
+
+// ParsePackKey undoes PackKey.
+func ParsePackKey(k []byte) (ledger.Position, error) {
+	b, err := body(SpacePack, k, 8)
+	if err != nil {
+		return 0, err
+	}
+	return ledger.Position(binary.BigEndian.Uint64(b)), nil
+}
+
+// Reference names one call of one seller: the first bytes of a keyed hash.
+type Reference [16]byte
+
+// AttemptKey is the key of one call to a token in a seller's name, which holds no
+// zero byte.
+func AttemptKey(t ledger.Token, seller string, r Reference) []byte {
+	return key(SpaceAttempt, t[:], []byte(seller), []byte{0}, r[:])
+}
+
+// ParseAttemptKey undoes AttemptKey.
+func ParseAttemptKey(k []byte) (t ledger.Token, seller string, r Reference, err error) {
+	b, err := body(SpaceAttempt, k, -(len(t) + 1 + len(r)))
+	if err != nil {
+		return t, "", r, err
+	}
+	id, ref := b[len(t):len(b)-len(r)-1], b[len(b)-len(r)-1:]
+	if ref[0] != 0 || bytes.IndexByte(id, 0) >= 0 {
+		return t, "", r, fmt.Errorf("space 0x%02x, %d bytes: %w", SpaceAttempt, len(k), ErrBadKey)
+	}
+	return ledger.Token(b[:len(t)]), string(id), Reference(ref[1:]), nil
+}
+
+// AttemptRange is the range of all calls to a token in a seller's name.
+func AttemptRange(t ledger.Token, seller string) (lo, hi []byte) {
+	return PrefixRange(key(SpaceAttempt, t[:], []byte(seller), []byte{0}))
+}
+
+// AttemptRefKey is the key by which a call is found from its reference.
+func AttemptRefKey(r Reference) []byte { return key(SpaceAttemptRef, r[:]) }
+
+// ParseAttemptRefKey undoes AttemptRefKey.
+func ParseAttemptRefKey(k []byte) (r Reference, err error) {
+	b, err := body(SpaceAttemptRef, k, len(r))
+	copy(r[:], b)
+	return r, err
+}
+
+// AttemptAgeKey is the key of a call by its instant, in nanoseconds since 1970.
+func AttemptAgeKey(ns uint64, r Reference) []byte { return key(SpaceAttemptAge, u64(ns), r[:]) }
+
+// ParseAttemptAgeKey undoes AttemptAgeKey.
+func ParseAttemptAgeKey(k []byte) (ns uint64, r Reference, err error) {
+	b, err := body(SpaceAttemptAge, k, 8+len(r))
+	if err != nil {
+		return 0, r, err
+	}
+	return binary.BigEndian.Uint64(b), Reference(b[8:]), nil
+}
+
+// AttemptAgeRange is the range of all calls before an instant.
+func AttemptAgeRange(before uint64) (lo, hi []byte) {
+	lo, _ = SpaceRange(SpaceAttemptAge)
+	return lo, key(SpaceAttemptAge, u64(before))
+}
+
+// AnchorKey is the key of the last anchor.
+func AnchorKey() []byte { return key(SpaceAnchor) }

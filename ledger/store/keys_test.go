@@ -120,9 +120,56 @@ var keySpaces = []struct {
 			c, id, err := ParseListingKey(k)
 			return c == p.c && id == p.id, err
 		}, kindIDOrder},
+	{"attempt", func(p parts) []byte { return AttemptKey(p.token, p.id, Reference(p.person)) },
+		func(k []byte, p parts) (bool, error) {
+			x, id, r, err := ParseAttemptKey(k)
+			return x == p.token && id == p.id && r == Reference(p.person), err
+		},
+		func(a, b parts) int {
+			return cmp.Or(bytes.Compare(a.token[:], b.token[:]), cmp.Compare(a.id, b.id), bytes.Compare(a.person[:], b.person[:]))
+		}},
+	{"attemptref", func(p parts) []byte { return AttemptRefKey(Reference(p.person)) },
+		func(k []byte, p parts) (bool, error) {
+			r, err := ParseAttemptRefKey(k)
+			return r == Reference(p.person), err
+		},
+		func(a, b parts) int { return bytes.Compare(a.person[:], b.person[:]) }},
+	{"attemptage", func(p parts) []byte { return AttemptAgeKey(p.n, Reference(p.person)) },
+		func(k []byte, p parts) (bool, error) {
+			n, r, err := ParseAttemptAgeKey(k)
+			return n == p.n && r == Reference(p.person), err
+		},
+		func(a, b parts) int { return cmp.Or(cmp.Compare(a.n, b.n), bytes.Compare(a.person[:], b.person[:])) }},
 	{"registrymeta", func(p parts) []byte { return RegistryMetaKey(p.id) },
 		func(k []byte, p parts) (bool, error) { n, err := ParseRegistryMetaKey(k); return n == p.id, err },
 		func(a, b parts) int { return cmp.Compare(a.id, b.id) }},
+	{"partynumber", func(p parts) []byte { return PartyNumberKey(p.person, p.token) },
+		func(k []byte, p parts) (bool, error) {
+			id, x, err := ParsePartyNumberKey(k)
+			return id == p.person && x == p.token, err
+		},
+		func(a, b parts) int {
+			return cmp.Or(bytes.Compare(a.person[:], b.person[:]), bytes.Compare(a.token[:], b.token[:]))
+		}},
+	{"numberparty", func(p parts) []byte { return NumberPartyKey(p.token, p.person) },
+		func(k []byte, p parts) (bool, error) {
+			x, id, err := ParseNumberPartyKey(k)
+			return id == p.person && x == p.token, err
+		},
+		func(a, b parts) int {
+			return cmp.Or(bytes.Compare(a.token[:], b.token[:]), bytes.Compare(a.person[:], b.person[:]))
+		}},
+	{"pack", func(p parts) []byte { return PackKey(ledger.Position(p.n)) },
+		func(k []byte, p parts) (bool, error) { x, err := ParsePackKey(k); return uint64(x) == p.n, err },
+		func(a, b parts) int { return cmp.Compare(a.n, b.n) }},
+	{"partyfact", func(p parts) []byte { return PartyFactKey(p.person, ledger.Position(p.n)) },
+		func(k []byte, p parts) (bool, error) {
+			id, n, err := ParsePartyFactKey(k)
+			return id == p.person && uint64(n) == p.n, err
+		},
+		func(a, b parts) int {
+			return cmp.Or(bytes.Compare(a.person[:], b.person[:]), cmp.Compare(a.n, b.n))
+		}},
 	{"shelfpage", func(p parts) []byte { return ShelfPageKey(p.book(), p.n) },
 		func(k []byte, p parts) (bool, error) {
 			b, n, err := ParseShelfPageKey(k)

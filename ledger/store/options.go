@@ -16,7 +16,10 @@ import (
 const formatVersion = pebble.FormatValueSeparation
 
 const (
-	cacheBytesDefault = 128 << 20
+	// cacheBytesDefault holds the index of about 1.5 million entries; a cache takes
+	// only what has been read. With a quarter of it an import of a million rows
+	// read and checked blocks for a sixth of its time.
+	cacheBytesDefault = 512 << 20
 	blockBytesDefault = 8 << 10
 	bloomBitsPerKey   = 10
 )

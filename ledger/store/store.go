@@ -35,7 +35,8 @@ type Options struct {
 	// Logger hears Pebble's own talk: debug, and errors as warnings. It never
 	// holds keys or values. Nil discards it.
 	Logger *slog.Logger
-	// CacheBytes is the size of the block cache. 0: 128 MiB.
+	// CacheBytes is the size of the block cache. 0: 512 MiB, as far
+	// as that has been read.
 	CacheBytes int64
 	// BlockBytes is the size of a data block before compression. 0: 8 KiB, right
 	// for small values read at random; lists want 16 KiB.

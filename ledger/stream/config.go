@@ -19,18 +19,24 @@ const (
 	KeysStream    = "CONSENT_KEYS"
 	KeysSubject   = "consent.v1.keys.>"
 	// keysCommit carries wrapped keys; other subjects below keys are free.
-	keysCommit    = "consent.v1.keys.commit"
-	IntakeStream  = "CONSENT_INTAKE"
-	IntakeSubject = "consent.v1.intake.*"
-	InboxStream   = "CONSENT_INBOX"
-	InboxSubject  = "consent.v1.inbox"
-	FeedStream    = "CONSENT_FEED"
-	FeedSubject   = "consent.v1.feed.*"
-	FilesBucket   = "consent-files"
+	keysCommit      = "consent.v1.keys.commit"
+	IntakeStream    = "CONSENT_INTAKE"
+	IntakeSubject   = "consent.v1.intake.*"
+	InboxStream     = "CONSENT_INBOX"
+	InboxSubject    = "consent.v1.inbox"
+	FeedStream      = "CONSENT_FEED"
+	FeedSubject     = "consent.v1.feed.*"
+	AttemptsStream  = "CONSENT_ATTEMPTS"
+	AttemptsSubject = "consent.v1.attempts"
+	FilesBucket     = "consent-files"
 )
 
 // ledgerIDKey is the metadata by which a stream names its ledger.
 const ledgerIDKey = "consent-ledger-id"
+
+// attemptsAge is how long contact attempts and decisions are kept: five years (16
+// CFR 310.5), leap days included. An operator may keep them longer.
+const attemptsAge = 1827 * 24 * time.Hour
 
 // duplicatesLeast is the shortest duplicate window that the server accepts.
 const duplicatesLeast = 100 * time.Millisecond
@@ -42,9 +48,10 @@ type Provision struct {
 }
 
 // Pinned gives the configuration every stream must have, in the order in which
-// they are created. Nothing evicts: a full stream refuses. Deny flags stand on
-// the ledger only, because they can never be taken back. Direct get is off
-// there, so that a lagging replica cannot look like a hole.
+// they are created. Nothing evicts, except that attempts have an age: a full
+// stream refuses. Deny flags stand on the ledger only, because they can never be
+// taken back. Direct get is off there, so that a lagging replica cannot look like
+// a hole.
 func Pinned(p Provision) []jetstream.StreamConfig {
 	base := func(name, subject, description string) jetstream.StreamConfig {
 		return jetstream.StreamConfig{
@@ -62,12 +69,15 @@ func Pinned(p Provision) []jetstream.StreamConfig {
 	// JetStream deduplicates Nats-Msg-Id over all sources, and drops a stop whose
 	// source happens to use another's id. The window cannot be switched off.
 	intake.Duplicates = duplicatesLeast
+	attempts := base(AttemptsStream, AttemptsSubject, "consent ledger: contact attempts and decisions, one batch a message")
+	attempts.MaxAge = attemptsAge
 	return []jetstream.StreamConfig{
 		ledger,
 		base(KeysStream, KeysSubject, "consent ledger: wrapped keys of persons"),
 		intake,
 		base(InboxStream, InboxSubject, "consent ledger: messages a person must read"),
 		base(FeedStream, FeedSubject, "consent ledger: suppression updates by seller"),
+		attempts,
 	}
 }
 
@@ -166,12 +176,17 @@ func compare(want, have jetstream.StreamConfig) []Difference {
 	w, h := reflect.ValueOf(want), reflect.ValueOf(have)
 	for i := range w.NumField() {
 		name := w.Type().Field(i).Name
-		if slices.Contains(freeFields, name) || reflect.DeepEqual(w.Field(i).Interface(), h.Field(i).Interface()) {
+		if slices.Contains(freeFields, name) || keepsLonger(name, want, have) || reflect.DeepEqual(w.Field(i).Interface(), h.Field(i).Interface()) {
 			continue
 		}
 		out = append(out, Difference{want.Name, name, show(w.Field(i)), show(h.Field(i))})
 	}
 	return out
+}
+
+// keepsLonger tells of an age limit that it only keeps more than is asked for.
+func keepsLonger(field string, want, have jetstream.StreamConfig) bool {
+	return field == "MaxAge" && want.MaxAge > 0 && (have.MaxAge == 0 || have.MaxAge > want.MaxAge)
 }
 
 func show(v reflect.Value) string {

@@ -66,18 +66,19 @@ func Open(ctx context.Context, js jetstream.JetStream, durability consentv1.Dura
 // Append publishes one commit with the expected last sequence: JetStream stores
 // it only if nobody else has written since.
 func (l *Log) Append(ctx context.Context, after uint64, data []byte) (uint64, error) {
-	return l.publish(ctx, LedgerSubject, data, jetstream.WithExpectLastSequence(after), jetstream.WithExpectStream(LedgerStream))
+	return publish(ctx, l.js, LedgerSubject, data, jetstream.WithExpectLastSequence(after), jetstream.WithExpectStream(LedgerStream))
 }
 
 // AppendKeys publishes wrapped keys.
 func (l *Log) AppendKeys(ctx context.Context, data []byte) (uint64, error) {
-	return l.publish(ctx, keysCommit, data, jetstream.WithExpectStream(KeysStream))
+	return publish(ctx, l.js, keysCommit, data, jetstream.WithExpectStream(KeysStream))
 }
 
-func (l *Log) publish(ctx context.Context, subject string, data []byte, opts ...jetstream.PublishOpt) (uint64, error) {
+// publish makes one message durable; its errors are those of ledger.Log.Append.
+func publish(ctx context.Context, js jetstream.JetStream, subject string, data []byte, opts ...jetstream.PublishOpt) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
-	ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}, append(opts, jetstream.WithRetryAttempts(0))...)
+	ack, err := js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}, append(opts, jetstream.WithRetryAttempts(0))...)
 	if err == nil {
 		return ack.Sequence, nil
 	}

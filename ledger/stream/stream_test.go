@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -70,5 +71,64 @@ func TestVerifyNamesTheField(t *testing.T) {
 	want := stream.Difference{Stream: stream.LedgerStream, Field: "MaxMsgs", Want: "-1", Have: "100"}
 	if len(diff.Differences) != 1 || diff.Differences[0] != want {
 		t.Errorf("got %v", diff.Differences)
+	}
+}
+
+// TestAttempts: the stream of attempts keeps its order and its tail, and an
+// operator may keep attempts longer, not shorter.
+func TestAttempts(t *testing.T) {
+	js, ctx := startJetStream(t), t.Context()
+	if _, err := stream.Apply(ctx, js, provision); err != nil {
+		t.Fatal(err)
+	}
+	a, err := stream.OpenAttempts(ctx, js)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, last, err := a.Bounds(ctx); err != nil || first != 1 || last != 0 {
+		t.Errorf("an empty stream has %d to %d, %v", first, last, err)
+	}
+	for i, data := range []string{"one", "two"} {
+		if seq, err := a.Append(ctx, uint64(i), []byte(data)); err != nil || seq != uint64(i)+1 {
+			t.Fatalf("append: %d, %v", seq, err)
+		}
+	}
+	if _, err := a.Append(ctx, 1, []byte("late")); !errors.Is(err, ledger.ErrWrongTail) {
+		t.Errorf("after another was first: %v", err)
+	}
+	if m, err := a.Read(ctx, 2); err != nil || string(m.Data) != "two" {
+		t.Errorf("read %q, %v", m.Data, err)
+	}
+	if _, err := a.Read(ctx, 3); !errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("beyond the tail: %v", err)
+	}
+	seen := ""
+	for m, err := range a.Follow(ctx, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seen += string(m.Data); m.Seq == 2 {
+			break
+		}
+	}
+	if first, last, err := a.Bounds(ctx); err != nil || seen != "onetwo" || first != 1 || last != 2 {
+		t.Errorf("followed %q, %d to %d, %v", seen, first, last, err)
+	}
+	s, err := js.Stream(ctx, stream.AttemptsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		age  time.Duration
+		fine bool
+	}{{0, true}, {10 * 366 * 24 * time.Hour, true}, {366 * 24 * time.Hour, false}} {
+		cfg := s.CachedInfo().Config
+		cfg.MaxAge = tc.age
+		if _, err := js.UpdateStream(ctx, cfg); err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Verify(ctx, js, provision); (err == nil) != tc.fine {
+			t.Errorf("kept for %s: %v", tc.age, err)
+		}
 	}
 }

@@ -36,9 +36,9 @@ type planned struct {
 	outcome   *ledger.Outcome
 	id        ledger.EntryID
 	person    ledger.PersonID
+	seen      *index.Seen // of its number before this commit; nil for system facts
 	key       ledger.Hash // idempotency, or the key of a conflicting revocation
 	conflicts ledger.Position
-	clear     *consentv1.Fact
 	parts     []seal.Part
 	keys      []seal.PersonKey // one a part
 	msg       *consentv1.Entry
@@ -52,10 +52,18 @@ type assembly struct {
 	clockOff   string
 	planned    []*planned
 	byKey      map[ledger.Hash]*planned
-	open       map[ledger.Token]ledger.PersonID
+	numbers    map[ledger.Token]*number
 	keys       map[keyOf]seal.PersonKey
 	wrapped    []*consentv1.WrappedKey
 	twins      []twin
+}
+
+// number is one number of a commit.
+type number struct {
+	seen *index.Seen     // before the commit
+	open ledger.PersonID // who holds it now, zero: nobody
+	// begun: the person begins in this commit and so has no keys yet.
+	begun bool
 }
 
 type keyOf struct {
@@ -72,8 +80,11 @@ type twin struct {
 // assemble turns the facts of one batch into one commit. Facts that are refused
 // or known are answered beside it; good ones are kept.
 func (w *Writer) assemble(ctx context.Context, items []item) (*job, error) {
-	a := &assembly{w: w, byKey: map[ledger.Hash]*planned{}, open: map[ledger.Token]ledger.PersonID{}, keys: map[keyOf]seal.PersonKey{}}
+	n := len(items)
+	a := &assembly{w: w, planned: make([]*planned, 0, n), byKey: make(map[ledger.Hash]*planned, n),
+		numbers: make(map[ledger.Token]*number, n), keys: make(map[keyOf]seal.PersonKey, n)}
 	a.recordedAt, a.clockOff = w.clock.now()
+	a.recordedAt = a.recordedAt.Round(0).UTC() // as whoever decodes the entry sees it
 	j := &job{items: items, outcomes: make([]ledger.Outcome, len(items)), done: make(chan struct{})}
 	for i, it := range items {
 		if err := a.plan(it.declared(), &j.outcomes[i]); err != nil {
@@ -160,7 +171,7 @@ func (a *assembly) refuse(d *declare.Declared) error {
 	if d.Invalid != nil {
 		return d.Invalid
 	}
-	if a.clockOff != "" && ledger.NatureOf(d.Kind) == ledger.Permits {
+	if a.clockOff != "" && declare.MustBeDated(d.Fact) {
 		return &ledger.InvalidError{Field: "recorded_at", Problem: "cannot be trusted: " + a.clockOff,
 			Fix: "put the clock right and confirm it: consent doctor --confirm-clock"}
 	}
@@ -169,7 +180,7 @@ func (a *assembly) refuse(d *declare.Declared) error {
 
 // person finds or begins the holder of the number, and the keys the entry needs.
 func (a *assembly) person(p *planned) error {
-	p.clear, p.parts = seal.Split(p.d.Fact)
+	p.parts = seal.Take(p.d.Fact) // from here on it is the clear part
 	p.keys = make([]seal.PersonKey, len(p.parts))
 	if p.d.Number == "" {
 		for i, part := range p.parts {
@@ -177,40 +188,53 @@ func (a *assembly) person(p *planned) error {
 		}
 		return nil
 	}
-	id, here := a.open[p.d.Token]
-	if !here {
-		var err error
-		if id, _, err = a.w.index.OpenPerson(p.d.Token); err != nil {
-			return err
-		}
+	n, err := a.number(p.d.Token)
+	if err != nil {
+		return err
 	}
-	if id.IsZero() {
-		id = seal.DrawPerson()
+	if n.open.IsZero() {
+		n.open, n.begun = seal.DrawPerson(), true
 	}
-	p.person, a.open[p.d.Token] = id, id
-	if ledger.EndsPerson(p.d.Fact) {
-		a.open[p.d.Token] = ledger.PersonID{} // the next fact begins another person
-	}
+	p.person, p.seen = n.open, n.seen
 	for i, part := range p.parts {
-		var err error
-		if p.keys[i], err = a.key(id, part.Class); err != nil {
+		if p.keys[i], err = a.key(n.open, part.Class, n.begun); err != nil {
 			return err
 		}
+	}
+	if ledger.EndsPerson(p.d.Fact) {
+		n.open = ledger.PersonID{} // the next fact begins another person
 	}
 	return nil
 }
 
+// number gives what is known of a number: from this commit or from the index.
+func (a *assembly) number(t ledger.Token) (*number, error) {
+	if n := a.numbers[t]; n != nil {
+		return n, nil
+	}
+	seen, err := a.w.index.Seen(t)
+	if err != nil {
+		return nil, err
+	}
+	n := &number{seen: seen, open: seen.Holder()}
+	a.numbers[t] = n
+	return n, nil
+}
+
 // key gives a person's key for a class: from this commit, from the index, or drawn.
-func (a *assembly) key(person ledger.PersonID, class consentv1.PersonalClass) (seal.PersonKey, error) {
+// begun: the person is new, so there is none in the index.
+func (a *assembly) key(person ledger.PersonID, class consentv1.PersonalClass, begun bool) (k seal.PersonKey, err error) {
 	of := keyOf{person, class}
 	if k, ok := a.keys[of]; ok {
 		return k, nil
 	}
-	wrapped, found, err := a.w.index.Key(person, class)
-	if err != nil {
-		return seal.PersonKey{}, err
+	var wrapped *consentv1.WrappedKey
+	found := false
+	if !begun {
+		if wrapped, found, err = a.w.index.Key(person, class); err != nil {
+			return seal.PersonKey{}, err
+		}
 	}
-	var k seal.PersonKey
 	if found {
 		k, err = a.w.keys.Unwrap(wrapped)
 	} else {
@@ -226,8 +250,19 @@ func (a *assembly) key(person ledger.PersonID, class consentv1.PersonalClass) (s
 	return k, nil
 }
 
+// sealAloneMax is up to how many entries are sealed without waking anybody.
+const sealAloneMax = 8
+
 // sealAll does the expensive part of every entry side by side.
 func (a *assembly) sealAll(ctx context.Context) error {
+	if len(a.planned) <= sealAloneMax {
+		for _, p := range a.planned {
+			if err := p.seal(ctx, a); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	workers := runtime.GOMAXPROCS(0)
 	for n := range workers {
@@ -251,7 +286,7 @@ const fileBytesMin = 4 << 10
 // the order of the commit decides.
 func (p *planned) seal(ctx context.Context, a *assembly) error {
 	m := &consentv1.Entry{
-		RecordedAt: timestamppb.New(a.recordedAt), EntryId: p.id[:], Idempotency: p.key[:], Content: p.d.Content[:], Fact: p.clear,
+		RecordedAt: timestamppb.New(a.recordedAt), EntryId: p.id[:], Idempotency: p.key[:], Content: p.d.Content[:], Fact: p.d.Fact,
 	}
 	if !p.person.IsZero() {
 		m.Person = p.person[:]
@@ -299,16 +334,14 @@ func (a *assembly) refuseOversized() {
 // finish gives every entry its position and back-link, in order, and serializes.
 func (a *assembly) finish(j *job) error {
 	commit := &consentv1.Commit{FirstPosition: uint64(a.w.next)}
-	heads := map[ledger.PersonID]index.Head{}
+	heads := make(map[ledger.PersonID]index.Head, len(a.planned))
+	seen := make([]*index.Seen, 0, len(a.planned))
 	for i, p := range a.planned {
 		p.msg.Position = uint64(a.w.next) + uint64(i)
 		if !p.person.IsZero() {
 			h, ok := heads[p.person]
-			if !ok {
-				var err error
-				if h, _, err = a.w.index.Head(p.person); err != nil {
-					return err
-				}
+			if !ok && p.seen.Holder() == p.person {
+				h = p.seen.Head()
 			}
 			p.msg.PersonSeq = h.Seq + 1
 			if h.Seq > 0 {
@@ -327,7 +360,7 @@ func (a *assembly) finish(j *job) error {
 		heads[p.person] = index.Head{Seq: p.msg.PersonSeq, Leaf: e.Leaf, Position: e.Position}
 		p.outcome.Receipt = ledger.Receipt{Position: e.Position, EntryID: e.ID, Leaf: e.Leaf, RecordedAt: a.recordedAt,
 			Durability: a.w.log.Durability(), ConflictsWith: p.conflicts, Notices: p.d.Notices}
-		commit.Entries, j.entries = append(commit.Entries, raw), append(j.entries, e)
+		commit.Entries, j.entries, seen = append(commit.Entries, raw), append(j.entries, e), append(seen, p.seen)
 	}
 	for _, t := range a.twins {
 		*t.outcome = *t.of.outcome
@@ -343,7 +376,7 @@ func (a *assembly) finish(j *job) error {
 	if j.data, err = proto.Marshal(commit); err != nil {
 		return fmt.Errorf("writer: serialize commit: %w", err)
 	}
-	if err := a.w.index.Stage(j.entries, j.keys); err != nil {
+	if err := a.w.index.StageSeen(j.entries, j.keys, seen); err != nil {
 		return err
 	}
 	a.w.next += ledger.Position(len(j.entries))

@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/declare"
 )
@@ -170,6 +168,19 @@ func (q *queue) fillBulk(b *batch) {
 	}
 }
 
+// empty tells whether nothing waits.
+func (q *queue) empty() bool {
+	if q.carried != nil {
+		return false
+	}
+	for _, l := range q.lanes {
+		if len(l) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // drain empties the queue when the writer ends.
 func (q *queue) drain(each func(*call)) {
 	if q.carried != nil {
@@ -224,7 +235,7 @@ func (b *batch) addUpTo(c *call, bytesMax int) {
 	for c.taken < len(c.facts) && ((!b.full() && b.bytes < bytesMax) || len(c.facts) == 1) {
 		b.items = append(b.items, item{c, c.taken})
 		if d := c.facts[c.taken]; d != nil { // nil: an erasure makes its fact later
-			b.bytes += proto.Size(d.Fact) + entryOverheadBytes
+			b.bytes += d.Bytes() + entryOverheadBytes
 		}
 		c.taken++
 	}

@@ -5,7 +5,8 @@
 // Life of a fact: Record puts a call in a lane (queue.go). The assembler takes
 // what waits and makes one commit (assemble.go) while the publisher makes the one
 // before it durable (publish.go), indexes it and answers. Up to two commits are
-// open, never more than one is in flight. Whatever leaves doubt ends the writer:
+// open, never more than one is in flight. When there is nothing else to assemble
+// the assembler publishes by itself. Whatever leaves doubt ends the writer:
 // the process restarts, reads the stream to its tail, and that settles it.
 package writer
 
@@ -51,6 +52,10 @@ type Config struct {
 	// Lagging tells whether local projections are so far behind that bulk must
 	// wait, or read-your-writes would stall every check.
 	Lagging func() bool
+	// Offer is told of each commit before it is sent: its bytes and its entries as
+	// ledger.DecodeCommit would give them, for whoever reads message seq from the
+	// stream and finds these bytes in it. Until then it is nothing. Nil is skipped.
+	Offer func(seq uint64, data []byte, entries []*ledger.Entry)
 	// Version of the program and a random id of the process, for WriterStarted.
 	Version, Instance string
 }
@@ -63,9 +68,11 @@ type Writer struct {
 	files   Files
 	clock   *clock
 	metrics Metrics
+	offer   func(seq uint64, data []byte, entries []*ledger.Entry)
 	queue   *queue
 
-	// next belongs to the assembler; tail to the publisher.
+	// next belongs to the assembler; tail to the publisher, and to the assembler
+	// while the publisher has nothing to do.
 	next ledger.Position
 	tail uint64
 
@@ -84,7 +91,10 @@ type Writer struct {
 // interrupted, and only then lets the writer exist: its index is exact.
 func Open(ctx context.Context, cfg Config) (*Writer, error) {
 	w := &Writer{log: cfg.Log, index: cfg.Index, keys: cfg.Keys, files: cfg.Files, metrics: cfg.Metrics,
-		queue: newQueue(cfg.Lagging), ending: make(chan struct{})}
+		offer: cfg.Offer, queue: newQueue(cfg.Lagging), ending: make(chan struct{})}
+	if w.offer == nil {
+		w.offer = func(uint64, []byte, []*ledger.Entry) {}
+	}
 	if err := w.catchUp(ctx); err != nil {
 		return nil, err
 	}
@@ -223,10 +233,34 @@ func (w *Writer) assembleAll(stop, gctx context.Context, jobs chan<- *job) error
 			abandonItems(items, fmt.Errorf("%w (%w)", ledger.ErrUncertain, err)) // one may repeat a fact that is under way
 			return err
 		}
+		if w.queue.empty() && isDone(last) {
+			// Nobody waits and nothing is in flight: what is the publisher's is ours
+			// until the next job, and a lone caller is spared the way over to it.
+			if err := w.publish(gctx, j); err != nil {
+				w.fail(err)
+				w.abandon(j, err)
+				return err
+			}
+			last = j
+			continue
+		}
 		jobs <- j
 		if last = j; items[0].call.alone != nil {
 			<-j.done // an erasure changes keys; nothing may be sealed meanwhile
 		}
+	}
+}
+
+// isDone tells whether a job is settled; there may be none.
+func isDone(j *job) bool {
+	if j == nil {
+		return true
+	}
+	select {
+	case <-j.done:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -269,6 +303,7 @@ func (w *Writer) publish(ctx context.Context, j *job) error {
 	defer close(j.done)
 	started := w.clock.source.Mono()
 	if len(j.entries) > 0 {
+		w.offer(w.tail+1, j.data, j.entries)
 		if err := w.appendSettled(ctx, w.tail, j.data); err != nil {
 			return err
 		}
@@ -337,7 +372,8 @@ func (w *Writer) refusalLocked() error {
 	return ledger.ErrClosed
 }
 
-// Record makes facts durable and gives one outcome each, in order. A single fact
+// Record makes facts durable and gives one outcome each, in order. It takes them
+// over: the caller leaves their content alone from here on. A single fact
 // goes before streams. If ctx ends while facts wait, their outcome is
 // ErrUncertain: they may still be recorded.
 func (w *Writer) Record(ctx context.Context, facts []*declare.Declared) []ledger.Outcome {
@@ -420,6 +456,9 @@ func (w *Writer) Problems() []string {
 	}
 	return out
 }
+
+// Now is the time that a commit made now would have, and what is wrong with the clock.
+func (w *Writer) Now() (t time.Time, problem string) { return w.clock.now() }
 
 // ConfirmClock trusts the wall clock again; an officer has looked at it.
 func (w *Writer) ConfirmClock() { w.clock.confirm() }

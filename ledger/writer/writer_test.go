@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
@@ -71,7 +73,7 @@ func (w *world) tryStart() (*life, error) {
 		return nil, err
 	}
 	wr, err := writer.Open(w.t.Context(), writer.Config{Log: w.log, Index: ix, Keys: w.keys, Files: w.files, Clock: w.wall.clock(), Metrics: noMetrics{},
-		Lagging: func() bool { return false }, Version: "test", Instance: fmt.Sprint(time.Now().UnixNano())})
+		Lagging: func() bool { return false }, Offer: w.offered, Version: "test", Instance: fmt.Sprint(time.Now().UnixNano())})
 	if err != nil {
 		return nil, errors.Join(err, ix.Close())
 	}
@@ -80,6 +82,23 @@ func (w *world) tryStart() (*life, error) {
 	go func() { l.ended <- wr.Run(ctx) }()
 	w.t.Cleanup(func() { l.end() })
 	return l, nil
+}
+
+// offered holds every commit of every test to what the writer's contract says of
+// Offer: the entries are those that decoding the bytes gives.
+func (w *world) offered(seq uint64, data []byte, entries []*ledger.Entry) {
+	decoded, err := ledger.DecodeCommit(ledger.Message{Seq: seq, Data: data}, w.keys)
+	if err != nil {
+		w.t.Errorf("message %d: %v", seq, err)
+	}
+	if d := cmp.Diff(decoded, entries, protocmp.Transform()); d != "" {
+		w.t.Errorf("message %d: what is offered is not what decoding gives (-decoded +offered):\n%s", seq, d)
+	}
+	for i := range min(len(decoded), len(entries)) {
+		if decoded[i].RecordedAt != entries[i].RecordedAt {
+			w.t.Errorf("message %d: recorded at %v, decoded %v", seq, entries[i].RecordedAt, decoded[i].RecordedAt)
+		}
+	}
 }
 
 // end stops the writer and gives the error of its run. It may be called twice.

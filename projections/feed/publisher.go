@@ -19,6 +19,10 @@ const (
 	runEntriesDefault = 2_000
 	batchBytesDefault = 512 << 10
 	readAheadCommits  = 16
+	// runEvery is the least time between the beginnings of two runs. The feed's
+	// fsyncs share a disk, and their goroutines two cores, with the ledger's: a run
+	// for each commit made a lone caller's next commit wait for it.
+	runEvery = 4 * time.Millisecond
 	// retryFirst and retryLast bound the pause after the stream refused or did
 	// not answer; it doubles in between.
 	retryFirst = 50 * time.Millisecond
@@ -186,9 +190,11 @@ func (w *worker) finish(ctx context.Context, tail *consentv1.FeedBatch, in <-cha
 	})
 }
 
-// goOn publishes run after run, as many commits in one as wait.
+// goOn publishes run after run, as many commits in one as wait. The first after a
+// pause goes at once.
 func (w *worker) goOn(ctx context.Context, in <-chan []*ledger.Entry) error {
 	everybody := func(string) bool { return true }
+	var next <-chan time.Time // nil: at once
 	for {
 		run := w.rest
 		w.rest = nil
@@ -199,6 +205,14 @@ func (w *worker) goOn(ctx context.Context, in <-chan []*ledger.Entry) error {
 			case run = <-in:
 			}
 		}
+		if next != nil {
+			select {
+			case <-next:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		next = time.After(runEvery)
 		if err := w.publish(ctx, w.gather(run, in), everybody); err != nil {
 			return err
 		}

@@ -19,9 +19,10 @@ var errBadValue = errors.New("no value of the listing")
 //
 //	seller     since (8), name
 //	programme  name
-//	campaign   channel (4), purpose (4), seller, programme, subject
-//	source     registered (1), distrusted (8), name
-//	pause      paused earliest, latest, resumed earliest, latest (8 each)
+//	campaign   channel (4), purpose (4), seller, programme, subject, sector
+//	source     registered (1), distrusted, distrust recorded (8 each), name
+//	gate       paused (1), earliest, latest, recorded (8 each)
+//	emergency  reporting (1), from, until, recorded (8 each)
 
 func (s Seller) encode() []byte {
 	return appendStrings(binary.BigEndian.AppendUint64(nil, uint64(s.Since)), s.Name)
@@ -46,14 +47,14 @@ func decodeProgramme(key string, v []byte) (Programme, error) {
 func encodeCampaign(m *consentv1.CampaignRegistered) []byte {
 	b := binary.BigEndian.AppendUint32(nil, uint32(m.GetChannel()))
 	b = binary.BigEndian.AppendUint32(b, uint32(m.GetPurpose()))
-	return appendStrings(b, m.GetSeller(), m.GetProgramme(), m.GetSubject())
+	return appendStrings(b, m.GetSeller(), m.GetProgramme(), m.GetSubject(), m.GetSector())
 }
 
 func decodeCampaign(id string, v []byte) (Campaign, error) {
 	d := decoder{b: v}
 	c := Campaign{
 		ID: id, Channel: consentv1.Channel(d.u32()), Purpose: consentv1.Purpose(d.u32()),
-		Seller: d.str(), Programme: d.str(), Subject: d.str(),
+		Seller: d.str(), Programme: d.str(), Subject: d.str(), Sector: d.str(),
 	}
 	return c, d.end()
 }
@@ -63,27 +64,61 @@ func (s Source) encode() []byte {
 	if s.Registered {
 		b[0] = 1
 	}
-	return appendStrings(appendTime(b, s.Distrusted), s.Name)
+	return appendStrings(appendTime(appendTime(b, s.Distrusted), s.DistrustKnown), s.Name)
 }
 
 func decodeSource(id string, v []byte) (Source, error) {
 	d := decoder{b: v}
-	s := Source{ID: id, Registered: d.u8() == 1, Distrusted: d.time(), Name: d.str()}
+	s := Source{ID: id, Registered: d.u8() == 1, Distrusted: d.time(), DistrustKnown: d.time(), Name: d.str()}
 	return s, d.end()
 }
 
-func (g Gate) encode() []byte {
-	var b []byte
-	for _, t := range [...]time.Time{g.Paused.Earliest, g.Paused.Latest, g.Resumed.Earliest, g.Resumed.Latest} {
+func (t Turn) encode() []byte {
+	return encodeEvent(t.Paused, t.Span.Earliest, t.Span.Latest, t.RecordedAt)
+}
+
+func decodeTurn(v []byte) (Turn, error) {
+	d := decoder{b: v}
+	t := Turn{Paused: d.u8() == 1, Span: Span{d.time(), d.time()}, RecordedAt: d.time()}
+	return t, d.end()
+}
+
+func encodeEmergency(recorded time.Time, m *consentv1.EmergencyDeclared) []byte {
+	var until time.Time
+	if m.GetUntil() != nil {
+		until = m.GetUntil().AsTime()
+	}
+	return encodeEvent(m.GetReporting(), m.GetFrom().AsTime(), until, recorded)
+}
+
+func decodeEmergency(area string, v []byte) (Emergency, error) {
+	d := decoder{b: v}
+	e := Emergency{Area: area, Reporting: d.u8() == 1, From: d.time(), Until: d.time(), RecordedAt: d.time()}
+	return e, d.end()
+}
+
+func encodeEvent(flag bool, times ...time.Time) []byte {
+	b := []byte{0}
+	if flag {
+		b[0] = 1
+	}
+	for _, t := range times {
 		b = appendTime(b, t)
 	}
 	return b
 }
 
-func decodeGate(v []byte) (Gate, error) {
-	d := decoder{b: v}
-	g := Gate{Paused: Span{d.time(), d.time()}, Resumed: Span{d.time(), d.time()}}
-	return g, d.end()
+// positionID is an id, a zero byte and a position: one value an event.
+func positionID(id string, at ledger.Position) string {
+	return string(binary.BigEndian.AppendUint64(append([]byte(id), 0), uint64(at)))
+}
+
+func splitPositionID(key string) (id string, at ledger.Position, err error) {
+	cut := len(key) - 9
+	if cut < 0 || key[cut] != 0 {
+		return "", 0, fmt.Errorf("%w: an event without a position", errBadValue)
+	}
+	return key[:cut], ledger.Position(binary.BigEndian.Uint64([]byte(key[cut+1:]))), nil
 }
 
 func appendTime(b []byte, t time.Time) []byte {

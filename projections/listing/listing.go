@@ -1,5 +1,9 @@
-// Package listing knows what is registered and what holds for whole sellers:
-// sellers, programmes, campaigns, sources and pauses.
+// Package listing knows what is registered and what holds for whole sellers or
+// places: sellers, programmes, campaigns, sources, pauses and emergencies.
+//
+// Pauses and emergencies keep their history, and sources the moment their distrust
+// became known, so that a question about the past is answered by what was known
+// then. A campaign never changes its meaning, so it needs none.
 //
 // It is small, so all of it is also in memory. A reader takes one Snapshot per
 // answer and must see that its Position is not behind the state it reads beside
@@ -22,7 +26,7 @@ import (
 
 const (
 	name    = "listing"
-	version = 2
+	version = 3
 )
 
 // Kinds of keys: the byte after the space. Never reused.
@@ -31,7 +35,9 @@ const (
 	kindProgramme byte = 2 // seller, 0x00, id
 	kindCampaign  byte = 3 // id
 	kindSource    byte = 4 // id
-	kindPause     byte = 5 // seller or `all`
+	// 5 was a pause without its history
+	kindEmergency byte = 6 // area, 0x00, position (8)
+	kindGate      byte = 7 // seller or `all`, 0x00, position (8)
 )
 
 // Projection is the listing. Snapshot is safe for concurrent use; the rest
@@ -117,11 +123,14 @@ func (p *Projection) Apply(b projections.Batch, e *ledger.Entry) error {
 			s.Registered, s.Name = true, k.SourceRegistered.GetName()
 		})
 	case *consentv1.Fact_SourceDistrusted:
-		return p.applySource(b, k.SourceDistrusted.GetId(), func(s *Source) { s.distrust(spanOf(e).Earliest) })
+		return p.applySource(b, k.SourceDistrusted.GetId(), func(s *Source) { s.distrust(spanOf(e).Earliest, e.RecordedAt) })
 	case *consentv1.Fact_ContactPaused:
-		return p.applyPause(b, f.GetSellers(), func(g *Gate) { g.pause(spanOf(e)) })
+		return p.applyGate(b, e, true)
 	case *consentv1.Fact_ContactResumed:
-		return p.applyPause(b, f.GetSellers(), func(g *Gate) { g.resume(spanOf(e)) })
+		return p.applyGate(b, e, false)
+	case *consentv1.Fact_EmergencyDeclared:
+		m := k.EmergencyDeclared
+		return p.write(b, kindEmergency, positionID(m.GetArea(), e.Position), encodeEmergency(e.RecordedAt, m))
 	}
 	return nil
 }
@@ -171,24 +180,15 @@ func (p *Projection) applySource(b projections.Batch, id string, change func(*So
 	return p.write(b, kindSource, id, s.encode())
 }
 
-// applyPause changes the gate of each seller named; none named means all.
-func (p *Projection) applyPause(b projections.Batch, sellers []string, change func(*Gate)) error {
+// applyGate notes a pause or resumption for each seller named; none named means all.
+func (p *Projection) applyGate(b projections.Batch, e *ledger.Entry, paused bool) error {
+	sellers := e.Fact().GetSellers()
 	if len(sellers) == 0 {
 		sellers = []string{ledger.All}
 	}
+	turn := Turn{Paused: paused, Span: spanOf(e), RecordedAt: e.RecordedAt}
 	for _, id := range sellers {
-		var g Gate
-		old, err := b.Get(store.ListingKey(kindPause, id))
-		if err != nil {
-			return err
-		}
-		if old != nil {
-			if g, err = decodeGate(old); err != nil {
-				return err
-			}
-		}
-		change(&g)
-		if err := p.write(b, kindPause, id, g.encode()); err != nil {
+		if err := p.write(b, kindGate, positionID(id, e.Position), turn.encode()); err != nil {
 			return err
 		}
 	}
@@ -223,26 +223,3 @@ func valid(t *timestamppb.Timestamp) bool { return t != nil && t.IsValid() }
 
 // Span is when something can have happened.
 type Span struct{ Earliest, Latest time.Time }
-
-// Gate is a pause and a resumption of one seller, or of all. What forbids ranks
-// by its latest instant and what permits by its earliest, so that doubt keeps
-// the gate shut.
-type Gate struct{ Paused, Resumed Span }
-
-func (g *Gate) pause(s Span) {
-	if s.Latest.After(g.Paused.Latest) || s.Latest.Equal(g.Paused.Latest) && s.Earliest.Before(g.Paused.Earliest) {
-		g.Paused = s
-	}
-}
-
-func (g *Gate) resume(s Span) {
-	if s.Earliest.After(g.Resumed.Earliest) || s.Earliest.Equal(g.Resumed.Earliest) && s.Latest.After(g.Resumed.Latest) {
-		g.Resumed = s
-	}
-}
-
-// Holds tells whether contact is paused: the pause is not older than the
-// resumption.
-func (g Gate) Holds() bool {
-	return !g.Paused.Latest.IsZero() && !g.Paused.Latest.Before(g.Resumed.Earliest)
-}

@@ -69,7 +69,7 @@ func TestRegistrationsSurviveARestart(t *testing.T) {
 		seller("beta", "Beta"), seller("acme", "Acme"),
 		system(&consentv1.Fact{Kind: &consentv1.Fact_ProgrammeRegistered{ProgrammeRegistered: &consentv1.ProgrammeRegistered{Id: "spring", Seller: "acme", Name: "Spring"}}}),
 		system(&consentv1.Fact{Kind: &consentv1.Fact_CampaignRegistered{CampaignRegistered: &consentv1.CampaignRegistered{
-			Id: "c1", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING, Programme: "spring", Subject: "boots"}}}),
+			Id: "c1", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING, Programme: "spring", Subject: "boots", Sector: "shoes"}}}),
 		system(&consentv1.Fact{Kind: &consentv1.Fact_SourceRegistered{SourceRegistered: &consentv1.SourceRegistered{Id: "crm", Name: "CRM"}}}),
 	)
 	s.Append(
@@ -84,7 +84,7 @@ func TestRegistrationsSurviveARestart(t *testing.T) {
 				t.Error(d)
 			}
 			c, ok := got.Campaign("c1")
-			want := listing.Campaign{ID: "c1", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING, Programme: "spring", Subject: "boots"}
+			want := listing.Campaign{ID: "c1", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING, Programme: "spring", Subject: "boots", Sector: "shoes"}
 			if d := cmp.Diff(want, c); d != "" || !ok {
 				t.Error(ok, d)
 			}
@@ -95,7 +95,7 @@ func TestRegistrationsSurviveARestart(t *testing.T) {
 				t.Error(got.Programmes("acme"), got.Programmes("beta"))
 			}
 			src, _ := got.Source("crm")
-			if d := cmp.Diff(listing.Source{ID: "crm", Name: "CRM", Registered: true, Distrusted: memsource.Start.Add(7 * time.Second)}, src); d != "" {
+			if d := cmp.Diff(listing.Source{ID: "crm", Name: "CRM", Registered: true, Distrusted: memsource.Start.Add(7 * time.Second), DistrustKnown: memsource.Start.Add(7 * time.Second)}, src); d != "" {
 				t.Error(d)
 			}
 			if !got.Distrusted("crm") || got.Distrusted("web") {
@@ -171,5 +171,92 @@ func TestSourcesThatReport(t *testing.T) {
 		if d := cmp.Diff(want, follow(t, dir, s).Sources()); d != "" {
 			t.Error(when, d)
 		}
+	}
+}
+
+// TestThePast: what held at an instant, and what was known of it at another.
+func TestThePast(t *testing.T) {
+	at := func(s int) time.Time { return memsource.Start.Add(time.Duration(s) * time.Second) }
+	emergency := func(from, until int, reporting bool) memsource.Declared {
+		m := &consentv1.EmergencyDeclared{Area: "US-LA", From: timestamppb.New(at(from)), Reporting: reporting}
+		if until > 0 {
+			m.Until = timestamppb.New(at(until))
+		}
+		return system(&consentv1.Fact{Kind: &consentv1.Fact_EmergencyDeclared{EmergencyDeclared: m}})
+	}
+	s := memsource.New()
+	s.Append(seller("acme", ""), system(pause(at(10), "acme")), system(resume(at(20), "acme")), system(pause(at(30))), // recorded in seconds 1 to 4
+		system(&consentv1.Fact{Source: "crm", Kind: &consentv1.Fact_SourceDistrusted{SourceDistrusted: &consentv1.SourceDistrusted{Id: "leads"}}}),
+		emergency(5, 0, true), emergency(5, 50, true), emergency(60, 70, false))
+	dir := t.TempDir() + "/db"
+	for _, when := range []string{"folded", "read again"} {
+		got := follow(t, dir, s)
+		for _, c := range []struct {
+			at, asOf int // 0: everything recorded
+			paused   bool
+		}{{9, 0, false}, {10, 0, true}, {19, 0, true}, {20, 0, false}, {29, 0, false}, {30, 0, true}, {25, 2, true}, {25, 3, false}, {35, 3, false}, {35, 4, true}, {10, 1, false}} {
+			var asOf time.Time
+			if c.asOf > 0 {
+				asOf = at(c.asOf)
+			}
+			if _, paused := got.PausedAt("acme", at(c.at), asOf); paused != c.paused {
+				t.Errorf("%s: at %d as of %d: paused %v", when, c.at, c.asOf, paused)
+			}
+		}
+		if got.DistrustedAsOf(at(4))("leads") || !got.DistrustedAsOf(at(5))("leads") || got.DistrustedAsOf(at(9))("crm") {
+			t.Errorf("%s: distrust is known from another moment", when)
+		}
+		first := listing.Emergency{Area: "US-LA", From: at(5), Reporting: true, RecordedAt: at(6)}
+		again, second := listing.Emergency{Area: "US-LA", From: at(5), Until: at(50), Reporting: true, RecordedAt: at(7)},
+			listing.Emergency{Area: "US-LA", From: at(60), Until: at(70), RecordedAt: at(8)}
+		if d := cmp.Diff([]listing.Emergency{again, second}, got.Emergencies()); d != "" {
+			t.Errorf("%s:\n%s", when, d)
+		}
+		if d := cmp.Diff([]listing.Emergency{first}, got.EmergenciesAsOf(at(6))); d != "" {
+			t.Errorf("%s, as of the first:\n%s", when, d)
+		}
+	}
+}
+
+// TestSnapshotsDoNotChange: what a reader holds stays as it was.
+func TestSnapshotsDoNotChange(t *testing.T) {
+	at := func(s int) time.Time { return memsource.Start.Add(time.Duration(s) * time.Second) }
+	s := memsource.New()
+	s.Append(seller("acme", ""), system(pause(at(10), "acme")), system(pause(at(11), "acme")))
+	db, err := store.Open(t.TempDir()+"/db", store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := listing.New()
+	r, err := runner.Open(db, s, []projections.Projection{l}, runner.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	var held []*listing.Snapshot
+	for i := range 5 {
+		if err := r.WaitApplied(ctx, s.Tail()); err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, l.Snapshot())
+		f := resume(at(12+i), "acme")
+		if i%2 == 1 {
+			f = pause(at(12+i), "acme")
+		}
+		s.Append(system(f))
+	}
+	for i, h := range held {
+		if _, paused := h.PausedAt("acme", at(99), time.Time{}); paused != (i%2 == 0) {
+			t.Errorf("snapshot %d changed", i)
+		}
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

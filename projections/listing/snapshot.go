@@ -26,8 +26,8 @@ type Campaign struct {
 	ID, Seller string
 	Channel    consentv1.Channel
 	Purpose    consentv1.Purpose
-	// Programme and Subject are empty if it has none.
-	Programme, Subject string
+	// Programme, Subject and Sector are empty if it has none.
+	Programme, Subject, Sector string
 }
 
 // Source is a reporting system.
@@ -37,11 +37,16 @@ type Source struct {
 	// Distrusted is the first instant from which its grants may not have
 	// counted; zero: it is trusted.
 	Distrusted time.Time
+	// DistrustKnown is when that was first recorded.
+	DistrustKnown time.Time
 }
 
-func (s *Source) distrust(at time.Time) {
+func (s *Source) distrust(at, recorded time.Time) {
 	if s.Distrusted.IsZero() || at.Before(s.Distrusted) {
 		s.Distrusted = at
+	}
+	if s.DistrustKnown.IsZero() { // recorded_at never goes backwards
+		s.DistrustKnown = recorded
 	}
 }
 
@@ -54,13 +59,17 @@ type Snapshot struct {
 	programmes map[string]Programme // by programmeID
 	campaigns  map[string]Campaign
 	sources    map[string]Source
-	gates      map[string]Gate // by seller or `all`
+	turns      map[string][]Turn // by seller or `all`, in no order that matters
+	gates      map[string]Gate   // what all turns come to
+	declared   []Emergency       // in the order of recording
+	// emergencies are those, each as it was last declared.
+	emergencies []Emergency
 }
 
 func emptySnapshot() *Snapshot {
 	return &Snapshot{
 		sellers: map[string]Seller{}, programmes: map[string]Programme{}, campaigns: map[string]Campaign{},
-		sources: map[string]Source{}, gates: map[string]Gate{},
+		sources: map[string]Source{}, turns: map[string][]Turn{}, gates: map[string]Gate{},
 	}
 }
 
@@ -69,7 +78,8 @@ func (s *Snapshot) shallow() *Snapshot { c := *s; return &c }
 func (s *Snapshot) clone() *Snapshot {
 	return &Snapshot{
 		Position: s.Position, sellers: maps.Clone(s.sellers), programmes: maps.Clone(s.programmes),
-		campaigns: maps.Clone(s.campaigns), sources: maps.Clone(s.sources), gates: maps.Clone(s.gates),
+		campaigns: maps.Clone(s.campaigns), sources: maps.Clone(s.sources), turns: maps.Clone(s.turns), gates: maps.Clone(s.gates),
+		declared: s.declared, emergencies: s.emergencies,
 	}
 }
 
@@ -84,12 +94,46 @@ func (s *Snapshot) put(kind byte, id string, v []byte) (err error) {
 		s.campaigns[id], err = decodeCampaign(id, v)
 	case kindSource:
 		s.sources[id], err = decodeSource(id, v)
-	case kindPause:
-		s.gates[id], err = decodeGate(v)
+	case kindGate:
+		err = s.putTurn(id, v)
+	case kindEmergency:
+		err = s.putEmergency(id, v)
 	default:
 		err = fmt.Errorf("%w: kind %d", errBadValue, kind)
 	}
 	return err
+}
+
+// putTurn never writes into a slice that an older snapshot shares.
+func (s *Snapshot) putTurn(key string, v []byte) error {
+	id, _, err := splitPositionID(key)
+	if err != nil {
+		return err
+	}
+	t, err := decodeTurn(v)
+	if err != nil {
+		return err
+	}
+	s.turns[id] = append(slices.Clip(s.turns[id]), t)
+	g := s.gates[id]
+	g.turn(t)
+	s.gates[id] = g
+	return nil
+}
+
+func (s *Snapshot) putEmergency(key string, v []byte) error {
+	area, _, err := splitPositionID(key)
+	if err != nil {
+		return err
+	}
+	e, err := decodeEmergency(area, v)
+	if err != nil {
+		return err
+	}
+	s.declared = append(slices.Clip(s.declared), e)
+	slices.SortStableFunc(s.declared, func(a, b Emergency) int { return a.RecordedAt.Compare(b.RecordedAt) })
+	s.emergencies = lastDeclared(s.declared)
+	return nil
 }
 
 // Seller looks a seller up.
@@ -140,26 +184,12 @@ func (s *Snapshot) Sources() []Source {
 // Distrusted tells whether a source's grants no longer count.
 func (s *Snapshot) Distrusted(source string) bool { return !s.sources[source].Distrusted.IsZero() }
 
-// Paused tells whether a seller may contact nobody, and since when at the
-// earliest. A pause of all is not lifted for one seller, nor one seller's by a
-// resumption of all: each ends as it began.
-func (s *Snapshot) Paused(seller string) (since time.Time, paused bool) {
-	for _, id := range [...]string{ledger.All, seller} {
-		if g := s.gates[id]; g.Holds() && (!paused || g.Paused.Earliest.Before(since)) {
-			since, paused = g.Paused.Earliest, true
-		}
+// DistrustedAsOf tells it by what was recorded by an instant.
+func (s *Snapshot) DistrustedAsOf(asOf time.Time) func(source string) bool {
+	return func(source string) bool {
+		known := s.sources[source].DistrustKnown
+		return !known.IsZero() && !known.After(asOf)
 	}
-	return since, paused
-}
-
-// EverPaused tells whether contact for a seller was ever paused.
-func (s *Snapshot) EverPaused(seller string) bool {
-	for _, id := range [...]string{ledger.All, seller} {
-		if !s.gates[id].Paused.Latest.IsZero() {
-			return true
-		}
-	}
-	return false
 }
 
 func sorted[V any](m map[string]V, id func(V) string) []V {

@@ -4,6 +4,7 @@
 //	decider.go   one question and many, whatever the transport
 //	past.go      what held, or was known, at another instant
 //	decision.go  DecisionService
+//	attempts.go  AttemptService
 //	summary.go   an entry in a sentence
 //	feed.go      FeedService
 //	export.go    ExportService
@@ -11,6 +12,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +26,11 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/phone"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	"github.com/consent-ledger/consent-ledger/ledger/zones"
+	"github.com/consent-ledger/consent-ledger/projections/attempts"
 	"github.com/consent-ledger/consent-ledger/projections/listing"
+	"github.com/consent-ledger/consent-ledger/projections/parties"
+	"github.com/consent-ledger/consent-ledger/projections/publication"
 	"github.com/consent-ledger/consent-ledger/projections/registry"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 	"github.com/consent-ledger/consent-ledger/projections/runner"
@@ -43,8 +49,12 @@ type Decider struct {
 	Reader   *reader.Reader
 	Listing  *listing.Projection
 	Registry *registry.Projection
-	Packs    *rules.Packs
+	Packs    *publication.Projection
 	Keys     *seal.Keyring
+	// Attempts knows what was tried and reserves.
+	Attempts *attempts.Keeper
+	// KeepDecisions: what Check and CheckBatch answer is durable before it is given.
+	KeepDecisions bool
 	// Acked is the last durable position.
 	Acked func() ledger.Position
 	// Fresh tells whether the ledger's leader answered lately (DESIGN 5); it may
@@ -61,6 +71,10 @@ type asking struct {
 	atLeast ledger.Position
 	region  string
 	reveal  bool
+
+	// reserving is set for a reservation; kept takes what each question was about.
+	reserving *reserving
+	kept      *[]attempts.Call
 }
 
 // resolved is a question made definite.
@@ -70,12 +84,16 @@ type resolved struct {
 	at, asOf   time.Time
 	past       bool // needs the timeline
 	unreadable bool
+
+	call      attempts.Call // what it is about, for what is stored of it
+	whole     uint64        // the attempts' wholeness when it was asked
+	reserving *reserving
 }
 
 // decide answers questions at one position. The error is for the whole call: a
 // seller or campaign that is not registered, a position beyond the tail.
 func (d *Decider) decide(ctx context.Context, qs []*consentv1.Question, a asking) ([]*consentv1.Decision, error) {
-	began, need := time.Now(), d.Acked()
+	began, need, whole := time.Now(), d.Acked(), d.Attempts.Wholeness()
 	if a.atLeast > need {
 		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("at_least: position %d lies beyond the ledger's tail %d; treat the answer as BLOCK", a.atLeast, need))
 	}
@@ -86,21 +104,28 @@ func (d *Decider) decide(ctx context.Context, qs []*consentv1.Question, a asking
 	if !d.Fresh(wait) {
 		return d.allBlocked(out, qs, a, rules.CodeStateStale, now), nil
 	}
+	d.AwaitPacks(wait)
 	err := d.together(wait, need, func(v runner.View) error {
-		listed, lists := d.Listing.Snapshot(), d.Registry.Snapshot()
-		if listed.Position != v.Position || lists.Position != v.Position {
+		known := resident{d.Listing.Snapshot(), d.Registry.Snapshot(), d.Packs.Snapshot()}
+		if known.listed.Position != v.Position || known.lists.Position != v.Position || known.packs.Position != v.Position {
 			return errApart
 		}
 		for i, q := range qs {
-			r, err := d.resolve(q, a, listed, now)
+			r, err := d.resolve(q, a, known.listed, now)
 			if err != nil {
 				return fmt.Errorf("questions[%d]: %w", i, err)
 			}
-			if out[i], err = d.one(ctx, v, listed, lists, r); err != nil {
+			r.whole, r.reserving = whole, a.reserving
+			if out[i], err = d.one(ctx, v, known, &r); err != nil {
 				return err
 			}
 			show(out[i], r, a.reveal)
-			d.Observe(out[i], time.Since(began)/time.Duration(len(qs)))
+			if a.kept != nil {
+				*a.kept = append(*a.kept, r.call)
+			}
+			if a.reserving == nil {
+				d.Observe(out[i], time.Since(began)/time.Duration(len(qs)))
+			}
 		}
 		return nil
 	})
@@ -111,6 +136,34 @@ func (d *Decider) decide(ctx context.Context, qs []*consentv1.Question, a asking
 		return d.allBlocked(out, qs, a, rules.CodeStateStale, now), nil
 	}
 	return nil, err
+}
+
+// resident is what is known beside the state, of the same position.
+type resident struct {
+	listed *listing.Snapshot
+	lists  *registry.Snapshot
+	packs  *publication.Snapshot
+}
+
+// AwaitPacks waits until there are rules to decide by, or ctx ends: a server that
+// has just begun publishes its own within a moment, and fetches those of sellers.
+// What was tried in vain is not waited for.
+func (d *Decider) AwaitPacks(ctx context.Context) {
+	here := func() bool {
+		_, ok := d.Packs.Snapshot().Packs("")
+		return ok && !d.Packs.Fetching()
+	}
+	for !here() {
+		changed := d.Packs.Watch()
+		if here() {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // errApart: state, listing and lists are of different positions. A pause lifted
@@ -158,13 +211,15 @@ func show(dec *consentv1.Decision, r resolved, reveal bool) {
 
 // resolve reads a question against what is registered.
 func (d *Decider) resolve(q *consentv1.Question, a asking, listed *listing.Snapshot, now time.Time) (resolved, error) {
-	r := resolved{at: now, in: rules.Input{Seller: q.GetSeller(), Programme: q.GetProgramme(), Campaign: q.GetCampaign(), Channel: q.GetChannel(), Purpose: q.GetPurpose()}}
+	r := resolved{at: now, in: rules.Input{Seller: q.GetSeller(), Programme: q.GetProgramme(), Campaign: q.GetCampaign(), Channel: q.GetChannel(), Purpose: q.GetPurpose(),
+		Subject: q.GetSubject(), Sector: q.GetSector(), Marketing: q.GetContent().GetMarketing(), OptOutNotice: q.GetContent().GetOptOutNotice(), CallReference: q.GetCallReference()}}
 	if q.GetCampaign() != "" {
 		c, ok := listed.Campaign(q.GetCampaign())
 		if !ok {
 			return r, &ledger.InvalidError{Field: "campaign", Problem: "is not registered", Fix: "register it first: consent campaign add ID --seller S --channel c --purpose p"}
 		}
 		r.in.Seller, r.in.Channel, r.in.Purpose, r.in.Programme = c.Seller, c.Channel, c.Purpose, c.Programme
+		r.in.Subject, r.in.Sector = cmp.Or(c.Subject, r.in.Subject), cmp.Or(c.Sector, r.in.Sector)
 	}
 	if _, ok := listed.Seller(r.in.Seller); !ok {
 		return r, &ledger.InvalidError{Field: "seller", Problem: "is missing or not registered", Fix: "name a registered seller or a campaign; register with: consent seller add ID"}
@@ -206,7 +261,8 @@ func plausible(t *timestamppb.Timestamp) bool {
 }
 
 // one answers a resolved question from a view.
-func (d *Decider) one(ctx context.Context, v runner.View, listed *listing.Snapshot, lists *registry.Snapshot, r resolved) (*consentv1.Decision, error) {
+func (d *Decider) one(ctx context.Context, v runner.View, known resident, r *resolved) (*consentv1.Decision, error) {
+	r.call.Seller, r.call.Campaign, r.call.Channel, r.call.Purpose, r.call.Subject = r.in.Seller, r.in.Campaign, r.in.Channel, r.in.Purpose, r.in.Subject
 	if r.unreadable {
 		return rules.Blocked(rules.CodeNumberInvalid, r.at, v.Position), nil
 	}
@@ -214,7 +270,15 @@ func (d *Decider) one(ctx context.Context, v runner.View, listed *listing.Snapsh
 	if err != nil {
 		return rules.Blocked(rules.CodeNumberInvalid, r.at, v.Position), nil
 	}
-	in, token := r.in, d.Keys.Token(x)
+	packs, ok := known.packs.Packs(r.in.Seller)
+	if !r.asOf.IsZero() {
+		packs, ok = known.packs.PacksAsOf(r.in.Seller, r.asOf)
+	}
+	if !ok {
+		return rules.Blocked(rules.CodeStateStale, r.at, v.Position), nil
+	}
+	r.call.Exchange = x
+	in, token, listed := r.in, d.Keys.Token(x), known.listed
 	switch {
 	case r.past:
 		if in.View, err = d.viewAt(ctx, v, token, in.Seller, r.at, r.asOf); err != nil {
@@ -224,17 +288,38 @@ func (d *Decider) one(ctx context.Context, v runner.View, listed *listing.Snapsh
 		if in.View, err = suppression.Load(v.Get, token, in.Seller); err != nil {
 			return nil, err
 		}
+		if in.View, err = parties.Load(v, in.View, token, in.Seller); err != nil {
+			return nil, err
+		}
 	}
 	in.At, in.Position = r.at, v.Position
-	in.CallingCode, in.Region, in.Unassigned = r.number.CountryCode, r.number.Region, r.number.Unassigned
+	in.Unassigned, in.Tzdata = r.number.Unassigned, zones.Version()
+	in.Places, in.Areas = rules.Located(in.View, r.number.E164)
 	in.Distrusted = listed.Distrusted
-	in.PausedSince, in.Paused = listed.Paused(in.Seller)
-	if r.past && !in.Paused && listed.EverPaused(in.Seller) {
-		// Only the newest pause is known: whether one held then cannot be told.
-		in.Paused, in.PausedSince = true, time.Time{}
+	if !r.asOf.IsZero() {
+		in.Distrusted = listed.DistrustedAsOf(r.asOf)
 	}
+	if in.PausedSince, in.Paused = listed.Paused(in.Seller); r.past {
+		in.PausedSince, in.Paused = listed.PausedAt(in.Seller, r.at, r.asOf)
+	}
+	in.Emergencies = emergencies(listed, r.asOf)
 	if n, ok := registry.ParseNumber(r.number.E164); ok {
-		in.Registries = lists.AppendAnswersAsOf(nil, n, in.Seller, r.at, r.asOf)
+		in.Registries = known.lists.AppendAnswersAsOf(nil, n, in.Seller, r.at, r.asOf)
 	}
-	return rules.Decide(in, d.Packs), nil
+	if err := d.tried(v, token, r, &in); err != nil {
+		return nil, err
+	}
+	return rules.Decide(in, packs), nil
+}
+
+// emergencies are those declared, as far as they were known.
+func emergencies(listed *listing.Snapshot, asOf time.Time) (out []rules.Emergency) {
+	all := listed.Emergencies()
+	if !asOf.IsZero() {
+		all = listed.EmergenciesAsOf(asOf)
+	}
+	for _, e := range all {
+		out = append(out, rules.Emergency{Area: e.Area, From: e.From, Until: e.Until, Reporting: e.Reporting})
+	}
+	return out
 }

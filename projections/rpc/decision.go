@@ -29,8 +29,8 @@ func (d *Decider) Check(ctx context.Context, req *consentv1.CheckRequest) (*cons
 	if req.GetQuestion() == nil {
 		return nil, ledgerrpc.Error(&ledger.InvalidError{Field: "question", Problem: "is missing", Fix: "name a number and a campaign"})
 	}
-	out, err := d.decide(ctx, []*consentv1.Question{req.GetQuestion()},
-		asking{ledger.Position(req.GetAtLeast()), req.GetDefaultRegion(), req.GetReveal()})
+	out, err := d.decideAndKeep(ctx, []*consentv1.Question{req.GetQuestion()},
+		asking{atLeast: ledger.Position(req.GetAtLeast()), region: req.GetDefaultRegion(), reveal: req.GetReveal()})
 	if err != nil {
 		return nil, ledgerrpc.Error(err)
 	}
@@ -42,7 +42,7 @@ func (d *Decider) CheckBatch(ctx context.Context, req *consentv1.CheckBatchReque
 	if n := len(req.GetQuestions()); n > questionsMax {
 		return nil, ledgerrpc.Error(&ledger.InvalidError{Field: "questions", Problem: fmt.Sprintf("are %d, at most %d are taken", n, questionsMax), Fix: "send several batches, or scrub"})
 	}
-	out, err := d.decide(ctx, req.GetQuestions(), asking{ledger.Position(req.GetAtLeast()), req.GetDefaultRegion(), req.GetReveal()})
+	out, err := d.decideAndKeep(ctx, req.GetQuestions(), asking{atLeast: ledger.Position(req.GetAtLeast()), region: req.GetDefaultRegion(), reveal: req.GetReveal()})
 	if err != nil {
 		return nil, ledgerrpc.Error(err)
 	}
@@ -57,7 +57,8 @@ func (d *Decider) scrubRows(ctx context.Context, q *consentv1.Question, region s
 	qs := make([]*consentv1.Question, len(numbers))
 	for i, n := range numbers {
 		qs[i] = &consentv1.Question{Number: n, Campaign: q.GetCampaign(), Seller: q.GetSeller(), Channel: q.GetChannel(), Purpose: q.GetPurpose(),
-			Programme: q.GetProgramme(), At: q.GetAt(), AsOf: q.GetAsOf()}
+			Programme: q.GetProgramme(), At: q.GetAt(), AsOf: q.GetAsOf(),
+			Subject: q.GetSubject(), Sector: q.GetSector(), Content: q.GetContent()}
 	}
 	out, err := d.decide(ctx, qs, asking{region: region})
 	if err != nil {

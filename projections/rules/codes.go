@@ -24,6 +24,16 @@ const (
 	CodePreferenceWindow    = "PREFERENCE_WINDOW"
 	CodePreferenceFrequency = "PREFERENCE_FREQUENCY"
 	CodeNeedsServer         = "NEEDS_SERVER"
+	CodeOutsideHours        = "OUTSIDE_HOURS"
+	CodeOutsideHoursZone    = "OUTSIDE_HOURS_CANDIDATE_ZONE"
+	CodeDayProhibited       = "DAY_PROHIBITED"
+	CodeHolidayProhibited   = "HOLIDAY_PROHIBITED"
+	CodeFrequencyCap        = "FREQUENCY_CAP"
+	CodeCoolingOff          = "COOLING_OFF"
+	CodeSectorProhibited    = "SECTOR_PROHIBITED"
+	CodeEmergency           = "EMERGENCY_SUSPENSION"
+	CodeEBRExpired          = "EBR_EXPIRED"
+	CodeEBRNotApplicable    = "EBR_NOT_APPLICABLE"
 )
 
 // Codes of what makes a contact lawful.
@@ -34,6 +44,13 @@ const (
 	OKConfirmationText = "OK_CONFIRMATION_TEXT"
 	OKExempt           = "OK_EXEMPT"
 	OKNotListed        = "OK_NOT_LISTED"
+	OKEBR              = "OK_EBR"
+	OKContract         = "OK_CONTRACT"
+	OKSoftOptIn        = "OK_SOFT_OPT_IN"
+	OKConsentOverride  = "OK_CONSENT_OVERRIDE"
+	OKCorporate        = "OK_CORPORATE"
+	OKGrace            = "OK_GRACE"
+	OKPortGrace        = "OK_PORT_GRACE"
 )
 
 // codeInfo is what a code means to the person who wants to call.
@@ -78,7 +95,7 @@ func codeTable(code string) codeInfo {
 			"Only a new consent, given and confirmed by the person after the erasure, lifts this.", citeErasure, "guard-erased"}
 	case CodeConsentRevoked:
 		return codeInfo{7, "The person asked to stop, or withdrew consent.",
-			"Only a new consent given after the request lifts this; do not ask for one by phone or text.", citeStops, ""}
+			"Only a new consent given after the request, and recorded with its proof, lifts this; do not ask for one by phone or text.", citeStops, ""}
 	case CodeStopUnreviewed:
 		return codeInfo{8, "The person sent a message that may be a request to stop, and nobody has read it yet.",
 			"Somebody reads it and closes it: `consent inbox list`, `consent inbox close`.", citePromise10, "guard-unclear"}
@@ -113,23 +130,57 @@ func codeTable(code string) codeInfo {
 		return codeInfo{18, "The person asked to be contacted at certain times only, and it is not certain that it is such a time now.",
 			"Contact them within those times; record where they are, so that their local time is known.", citePromise10, "guard-preference-window"}
 	case CodePreferenceFrequency:
-		return codeInfo{19, "The person limited how often they are contacted, and contacts are not counted here.",
-			"A compliance officer decides, or the person changes the wish.", citePromise10, "guard-preference-frequency"}
+		return codeInfo{19, "The person limited how often they are contacted.",
+			"Wait, or the person changes the wish.", citePromise10, "guard-preference-frequency"}
 	case CodeRegistryStale:
 		return codeInfo{20, "There is no current Do-Not-Call list for this number.",
 			"Load the current list: `consent import registry --registry NAME FILE`.", "47 CFR 64.1200(c)(2)(i)(D)", ""}
+	case CodeSectorProhibited:
+		return codeInfo{21, "Contact of this kind is forbidden.", "Nothing lifts this.", "", ""}
+	case CodeCoolingOff:
+		return codeInfo{22, "The person said no a short while ago.", "Wait; nextAllowedAt says until when.", "", ""}
+	case CodeFrequencyCap:
+		return codeInfo{23, "The person was contacted as often as is allowed.", "Wait; nextAllowedAt says until when.", "", ""}
+	case CodeEmergency:
+		return codeInfo{24, "An emergency is declared where the person is.", "Wait until it ends.", "", ""}
+	case CodeHolidayProhibited:
+		return codeInfo{25, "It is a holiday where the person is.", "Call on another day; nextAllowedAt says from when.", "", ""}
+	case CodeDayProhibited:
+		return codeInfo{26, "No contact on this day of the week where the person is.", "Call on another day; nextAllowedAt says from when.", "", ""}
+	case CodeOutsideHours:
+		return codeInfo{27, "It is too early or too late where the person is.", "Call when it is open; nextAllowedAt says from when.", "", ""}
+	case CodeOutsideHoursZone:
+		return codeInfo{28, "The person may be where it is too early or too late.", "Call when it is open everywhere they may be, or record where they are.", "", ""}
+	case CodeEBRExpired:
+		return codeInfo{30, "The person's dealings with the seller are too long ago to count.", "Get consent, or a new order or inquiry.", "", ""}
+	case CodeEBRNotApplicable:
+		return codeInfo{31, "The person is a customer, which does not help here.", "Get consent in the form the rule names.", "", ""}
 	case OKWrittenConsent:
 		return codeInfo{rank: 101, text: "The person gave signed written consent that covers this contact."}
 	case OKExpressConsent:
 		return codeInfo{rank: 102, text: "The person gave express consent that covers this contact."}
 	case OKImpliedConsent:
 		return codeInfo{rank: 103, text: "The person's consent to this contact is implied."}
+	case OKConsentOverride:
+		return codeInfo{rank: 110, text: "The person told this seller that its calls are welcome."}
+	case OKContract:
+		return codeInfo{rank: 111, text: "The contact is about a contract that runs."}
+	case OKSoftOptIn:
+		return codeInfo{rank: 112, text: "The person is a customer, was offered a way to refuse, and the offer is similar."}
+	case OKEBR:
+		return codeInfo{rank: 113, text: "The person had dealings with the seller a short while ago."}
+	case OKPortGrace:
+		return codeInfo{rank: 114, text: "The line was ported to wireless only days ago."}
+	case OKGrace:
+		return codeInfo{rank: 115, text: "The listing is too fresh to bind."}
+	case OKCorporate:
+		return codeInfo{rank: 116, text: "The subscriber is a company, which this rule does not protect."}
 	case OKConfirmationText:
 		return codeInfo{rank: 104, text: "This is the one message that may confirm a request to stop; it must not advertise."}
 	case OKExempt:
-		return codeInfo{rank: 105, text: "This kind of contact needs no consent."}
+		return codeInfo{rank: 120, text: "This kind of contact is exempt."}
 	case OKNotListed:
-		return codeInfo{rank: 106, text: "A live sales call needs no consent, and nothing on record forbids it."}
+		return codeInfo{rank: 121, text: "This contact needs no consent, and nothing on record forbids it."}
 	}
 	return codeInfo{rank: 0, text: "This contact is not allowed.", citation: citePromise4}
 }

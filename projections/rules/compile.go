@@ -1,12 +1,10 @@
 package rules
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
-	"strings"
+	"time"
 
-	"github.com/consent-ledger/consent-ledger/projections/suppression"
+	"github.com/consent-ledger/consent-ledger/projections/rules/calendar"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -21,111 +19,175 @@ type reason struct {
 
 // cell is what a pack says about one channel and purpose.
 type cell struct {
-	revocation   []revocationRule
-	companyDNC   []companyDNCRule
-	registry     []registryRule
-	consent      []consentRule
-	permit       []permitRule
-	confirmation []confirmationRule
+	revocation   []*revocationRule
+	companyDNC   []*companyDNCRule
+	registry     []*registryRule
+	preference   []*preferenceRule
+	consent      []*consentRule
+	permit       []*permitRule
+	confirmation []*confirmationRule
+	window       []*windowRule
+	caps         []*capRule
+	coolingOff   []*coolingOffRule
+	ban          []*banRule
+	emergency    []*emergencyRule
 	// changes are the days on which a rule of the cell begins or no longer
 	// holds, sorted.
-	changes []day
+	changes []calendar.Date
 }
+
+// mask is a set of words of a closed list; 0 is none stated.
+type mask uint8
+
+func maskOf(known []string, words ...string) (m mask) {
+	for _, w := range words {
+		if i := slices.Index(known, w); i >= 0 {
+			m |= 1 << i
+		}
+	}
+	return m
+}
+
+// may tells whether what is known (0: nothing) may be among the mask's; an empty
+// mask is everything.
+func (m mask) may(known mask) bool { return m == 0 || known == 0 || m&known != 0 }
+
+// must tells whether it surely is.
+func (m mask) must(known mask) bool { return m == 0 || m&known != 0 }
 
 // head is what all compiled rules have.
 type head struct {
-	from, to day // both included
-	where    Where
-}
-
-func (h *head) inForce(on day, callingCode int) bool {
-	return h.from <= on && on <= h.to && h.where.matches(callingCode)
+	from, to               calendar.Date // both included
+	where                  *Where        // nil: everywhere the pack is for
+	lines, subscribers     mask
+	sectors, exceptSectors []string
+	lifts                  []lift
+	side                   sides // what to say beside a block
+	name, citation         string
 }
 
 type revocationRule struct {
 	head
 	replied bool
 	revoked reason
+	honour  *deadline
 }
 
 type companyDNCRule struct {
 	head
-	termYears int
-	override  suppression.Need
-	overrides bool
-	bases     bases
-	listed    reason
+	months, days int // of the term; both 0: for ever
+	party        bool
+	listed       reason
+	unknown      reason // of a party whose requests were not loaded
+	honour       *deadline
 }
 
 type registryRule struct {
 	head
-	registry                string
-	required                bool
-	maxAge                  day
-	override                suppression.Need
-	overrides               bool
-	bases                   bases
-	listed                  reason
+	registry  string
+	required  bool
+	maxDays   calendar.Date // 0: not by days
+	maxMonths int
+	issues    []issue
+	grace     calendar.Date
+	voids     bool
+	spared    *ground
+	listed, voided, inGrace,
 	missing, tooOld, tooNew reason
+}
+
+// issue is a day of the year.
+type issue struct {
+	month time.Month
+	day   int
+}
+
+type preferenceRule struct {
+	head
+	registry                   string
+	blocked, day, band, closed reason
 }
 
 type consentRule struct {
 	head
-	need     suppression.Need
+	ask      ask
 	bases    bases
-	failures [suppression.FailRevoked + 1]reason
+	failures [len(failureCodes)]reason
 	// invalidated: the grant was declared to be none.
 	invalidated reason
 }
 
 type permitRule struct {
 	head
-	ok reason
+	ok       reason
+	consents bool // consent of the ask's levels is a basis too
+	ask      ask
+	bases    bases
 }
 
 type confirmationRule struct {
 	head
-	withinSeconds int
-	ok            reason
-	late, nothing reason
+	within                            time.Duration
+	max                               int
+	noMarketing                       bool
+	ok                                reason
+	late, nothing, again, advertising reason
+	unknown                           reason
+}
+
+type windowRule struct {
+	head
+	clocks                                 []*time.Location   // nil: the person's own
+	week                                   *calendar.Week     // nil: every hour
+	holidays                               *calendar.Calendar // nil: none
+	onDays                                 *calendar.Week     // nil: every day of the week
+	holidayWeek                            *calendar.Week     // nil: closed
+	dayLifts, holidayLifts                 []lift
+	outside, inZone, day, holiday, nowhere reason
+}
+
+type capRule struct {
+	head
+	max                int
+	hours              time.Duration // 0: by days
+	days               calendar.Date
+	perSubject         bool
+	channels, purposes uint32 // bits by enum number
+	reached, unknown   reason
+}
+
+type coolingOffRule struct {
+	head
+	days    calendar.Date
+	cooling reason
+}
+
+type banRule struct {
+	head
+	banned reason
+}
+
+type emergencyRule struct {
+	head
+	reportingOnly bool
+	suspended     reason
 }
 
 // compile fills the pack's cells. The pack has been validated.
 func (p *Pack) compile() {
-	for i := range p.Revocation {
-		r := &p.Revocation[i]
-		c := revocationRule{head: r.head(), replied: r.RepliedCounts, revoked: p.reason(CodeConsentRevoked, &r.Rule)}
-		p.place(&r.Rule, func(cell *cell) { cell.revocation = append(cell.revocation, c) })
-	}
-	for i := range p.CompanyDNC {
-		r := &p.CompanyDNC[i]
-		c := companyDNCRule{head: r.head(), termYears: r.TermYears, override: needLevels(r.OverriddenBy),
-			overrides: len(r.OverriddenBy) > 0, bases: p.bases(&r.Rule), listed: p.reason(CodeCompanyDNC, &r.Rule)}
-		p.place(&r.Rule, func(cell *cell) { cell.companyDNC = append(cell.companyDNC, c) })
-	}
-	for i := range p.Registry {
-		c := p.compileRegistry(&p.Registry[i])
-		p.place(&p.Registry[i].Rule, func(cell *cell) { cell.registry = append(cell.registry, c) })
-	}
-	for i := range p.Consent {
-		c := p.compileConsent(&p.Consent[i])
-		p.place(&p.Consent[i].Rule, func(cell *cell) { cell.consent = append(cell.consent, c) })
-	}
-	for i := range p.Permit {
-		r := &p.Permit[i]
-		c := permitRule{head: r.head(), ok: p.reason(r.Basis, &r.Rule)}
-		p.place(&r.Rule, func(cell *cell) { cell.permit = append(cell.permit, c) })
-	}
-	for i := range p.Confirmation {
-		r := &p.Confirmation[i]
-		c := confirmationRule{head: r.head(), withinSeconds: r.WithinSeconds, ok: p.reason(OKConfirmationText, &r.Rule),
-			late: p.reason(CodeConsentRevoked, &r.Rule), nothing: p.reason(CodeConsentMissing, &r.Rule)}
-		c.late.msg.Text = "The person asked to stop, and the time in which that may be confirmed is over."
-		c.late.msg.Fix = "Nothing: the request is recorded and holds; it needs no confirmation."
-		c.nothing.msg.Text = "There is no request to stop that could be confirmed."
-		c.nothing.msg.Fix = "Record the request first."
-		p.place(&r.Rule, func(cell *cell) { cell.confirmation = append(cell.confirmation, c) })
-	}
+	p.cells = [channels][purposes]*cell{}
+	compileAll(p, p.Revocation, p.revocationRule, func(c *cell) *[]*revocationRule { return &c.revocation })
+	compileAll(p, p.CompanyDNC, p.companyDNCRule, func(c *cell) *[]*companyDNCRule { return &c.companyDNC })
+	compileAll(p, p.Registry, p.registryRule, func(c *cell) *[]*registryRule { return &c.registry })
+	compileAll(p, p.Preference, p.preferenceRule, func(c *cell) *[]*preferenceRule { return &c.preference })
+	compileAll(p, p.Consent, p.consentRule, func(c *cell) *[]*consentRule { return &c.consent })
+	compileAll(p, p.Permit, p.permitRule, func(c *cell) *[]*permitRule { return &c.permit })
+	compileAll(p, p.Confirmation, p.confirmationRule, func(c *cell) *[]*confirmationRule { return &c.confirmation })
+	compileAll(p, p.Window, p.windowRule, func(c *cell) *[]*windowRule { return &c.window })
+	compileAll(p, p.Cap, p.capRule, func(c *cell) *[]*capRule { return &c.caps })
+	compileAll(p, p.CoolingOff, p.coolingOffRule, func(c *cell) *[]*coolingOffRule { return &c.coolingOff })
+	compileAll(p, p.Ban, p.banRule, func(c *cell) *[]*banRule { return &c.ban })
+	compileAll(p, p.Emergency, p.emergencyRule, func(c *cell) *[]*emergencyRule { return &c.emergency })
 	for _, row := range p.cells {
 		for _, c := range row {
 			if c != nil {
@@ -136,96 +198,28 @@ func (p *Pack) compile() {
 	}
 }
 
-func (p *Pack) compileRegistry(r *RegistryRule) registryRule {
-	c := registryRule{head: r.head(), registry: r.Registry, required: r.Required, maxAge: day(r.MaxAgeDays),
-		override: needLevels(r.OverriddenBy), overrides: len(r.OverriddenBy) > 0, bases: p.bases(&r.Rule),
-		listed:  p.reason(CodeRegistryListed, &r.Rule),
-		missing: p.reason(CodeRegistryStale, &r.Rule),
-		tooOld:  p.reason(CodeRegistryStale, &r.Rule),
-		tooNew:  p.reason(CodeRegistryStale, &r.Rule),
-	}
-	load := fmt.Sprintf("`consent import registry --registry %s FILE`", r.Registry)
-	c.listed.msg.Text = fmt.Sprintf("The number is on the Do-Not-Call list %s. %s", r.Registry, r.Says)
-	if len(r.OverriddenBy) > 0 {
-		c.listed.msg.Fix = fmt.Sprintf("Only the person's own consent (%s) to contact from this seller lifts this.", strings.Join(r.OverriddenBy, " or "))
-	}
-	c.missing.msg.Text = fmt.Sprintf("The Do-Not-Call list %s is not loaded for this number: not at all, not for its area code, or not for this seller. %s", r.Registry, r.Says)
-	c.missing.msg.Fix = fmt.Sprintf("Load a list that covers the number's area code: %s.", load)
-	c.tooOld.msg.Text = fmt.Sprintf("The Do-Not-Call list %s is older than %d days. %s", r.Registry, r.MaxAgeDays, r.Says)
-	c.tooOld.msg.Fix = fmt.Sprintf("Load the current list: %s.", load)
-	c.tooNew.msg.Text = fmt.Sprintf("The Do-Not-Call list %s is of a later day than the contact asked about. %s", r.Registry, r.Says)
-	c.tooNew.msg.Fix = fmt.Sprintf("Ask about today, or load the list of that time: %s.", load)
-	return c
-}
-
-func (p *Pack) compileConsent(r *ConsentRule) consentRule {
-	c := consentRule{head: r.head(), need: needLevels(r.Levels), bases: p.bases(&r.Rule)}
-	c.need.EvidenceRequired = r.EvidenceRequired
-	c.invalidated = p.reason(CodeConsentRevoked, &r.Rule)
-	c.invalidated.msg.Text = "The consent on record was found to be invalid. " + r.Says
-	c.invalidated.msg.Fix = "Get consent from the person, and record it with its evidence."
-	for f := range c.failures {
-		code, text, fix := failure(suppression.Failure(f))
-		one := p.reason(code, &r.Rule)
-		if text != "" {
-			one.msg.Text, one.msg.Fix = text, fix
+// compileAll compiles the rules of one kind and puts each into the cells it speaks
+// about. A pending rule is put nowhere.
+func compileAll[T, C any, P interface {
+	*T
+	rule() *Rule
+}](p *Pack, rules []T, compile func(P) *C, list func(*cell) *[]*C) {
+	for i := range rules {
+		r := P(&rules[i]).rule()
+		if r.EffectiveFrom == pending {
+			continue
 		}
-		if code != CodeConsentRevoked && code != CodeErasedBlock {
-			one.msg.Text += " " + r.Says
-		}
-		c.failures[f] = one
-	}
-	return c
-}
-
-// failure says with which code, and if need be in which words of its own, a
-// failure of consent is given.
-func failure(f suppression.Failure) (code, text, fix string) {
-	switch f {
-	case suppression.FailScope:
-		return CodeConsentScope, "", ""
-	case suppression.FailLevel:
-		return CodeConsentLevel, "", ""
-	case suppression.FailWording:
-		return CodeWordingInvalid, "", ""
-	case suppression.FailDistrusted:
-		return CodeConsentMissing, "The consent on record comes from a source that is no longer trusted.",
-			"Get consent directly from the person, and record it."
-	case suppression.FailEvidence:
-		return CodeEvidenceMissing, "", ""
-	case suppression.FailNotYet:
-		return CodeConsentMissing, "The consent on record may be later than the contact asked about.",
-			"Ask about an instant that is surely after the consent, or get consent again."
-	case suppression.FailExpired:
-		return CodeConsentExpired, "", ""
-	case suppression.FailVoid:
-		return CodeNumberReassigned, "", ""
-	case suppression.FailErased:
-		return CodeErasedBlock, "", ""
-	case suppression.FailRevoked:
-		return CodeConsentRevoked, "", ""
-	default:
-		return CodeConsentMissing, "", ""
+		done := compile(P(&rules[i]))
+		p.place(r, func(c *cell) { *list(c) = append(*list(c), done) })
 	}
 }
 
-func (r *Rule) head() head {
-	from, _ := parseFrom(r.EffectiveFrom) // validated
-	to, _ := parseTo(r.EffectiveTo)
-	return head{from: from, to: to, where: r.Where}
-}
-
-// reason makes the reason of a code for a rule. Rules are named pack/rule.
-func (p *Pack) reason(code string, r *Rule) reason {
-	c := codeTable(code)
-	return reason{c.rank, &consentv1.Reason{Code: code, Text: c.text, Citation: r.Citation, Rule: p.ID + "/" + r.ID, Fix: c.fix}}
-}
-
-// place puts a rule into the cells it speaks about.
+// place visits the cells a rule speaks about.
 func (p *Pack) place(r *Rule, put func(*cell)) {
 	cs, _ := parseChannels(r.Channels) // validated
 	ps, _ := parsePurposes(r.Purposes)
-	h := r.head()
+	from, _ := parseFrom(r.EffectiveFrom)
+	to, _ := parseTo(r.EffectiveTo)
 	for _, c := range cs {
 		for _, u := range ps {
 			if p.cells[c][u] == nil {
@@ -233,52 +227,40 @@ func (p *Pack) place(r *Rule, put func(*cell)) {
 			}
 			at := p.cells[c][u]
 			put(at)
-			if h.from != dayMin {
-				at.changes = append(at.changes, h.from)
+			if from != calendar.MinDate {
+				at.changes = append(at.changes, from)
 			}
-			if h.to != dayMax {
-				at.changes = append(at.changes, h.to+1)
+			if to != calendar.MaxDate {
+				at.changes = append(at.changes, to+1)
 			}
 		}
 	}
 }
 
-// needLevels asks for consent of one of the levels.
-func needLevels(levels []string) suppression.Need {
-	levels = slices.Clone(levels)
-	return suppression.Need{Sufficient: func(level string) bool { return slices.Contains(levels, level) }}
-}
-
-// basisOf is the code of an ALLOW that rests on consent of a level. Levels that
-// packs add are express consent of some form.
-func basisOf(level string) string {
-	switch level {
-	case "express_written":
-		return OKWrittenConsent
-	case "implied":
-		return OKImpliedConsent
+// head compiles what all rules have; kind is for what stands beside a block.
+func (p *Pack) head(r *Rule, kind string, lifts []Lift) head {
+	h := head{name: p.ID + "/" + r.ID, citation: r.Citation,
+		lines: maskOf(lineWords, r.Lines...), subscribers: maskOf(subscriberWords, r.Subscribers...),
+		sectors: r.Sectors, exceptSectors: r.ExceptSectors, lifts: p.compileLifts(r, lifts)}
+	h.from, _ = parseFrom(r.EffectiveFrom) // validated
+	h.to, _ = parseTo(r.EffectiveTo)
+	if len(r.Where.Regions)+len(r.Where.ExceptRegions) > 0 {
+		h.where = &r.Where
 	}
-	return OKExpressConsent
+	h.side = p.sidesOf(r, kind, h.lifts)
+	return h
 }
 
-// bases are the reasons of an ALLOW by consent, one a code.
-type bases [3]reason
-
-func (p *Pack) bases(r *Rule) (b bases) {
-	for i, code := range []string{OKWrittenConsent, OKExpressConsent, OKImpliedConsent} {
-		b[i] = p.reason(code, r)
-	}
-	return b
+// reason makes the reason of a code for a rule. Rules are named pack/rule. What
+// the rule says stands behind what the code means.
+func (p *Pack) reason(code string, r *Rule) reason {
+	c := codeTable(code)
+	return reason{c.rank, &consentv1.Reason{Code: code, Text: c.text + " " + r.Says, Citation: r.Citation, Rule: p.ID + "/" + r.ID, Fix: c.fix}}
 }
 
-func (b *bases) of(level string) reason {
-	code := basisOf(level)
-	for _, r := range b {
-		if r.msg.GetCode() == code {
-			return r
-		}
-	}
-	return b[1]
+// worded is a reason in words of its own.
+func (p *Pack) worded(code string, r *Rule, text, fix string) reason {
+	out := p.reason(code, r)
+	out.msg.Text, out.msg.Fix = text, fix
+	return out
 }
-
-func byRank(a, b reason) int { return cmp.Compare(a.rank, b.rank) }

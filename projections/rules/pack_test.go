@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/consent-ledger/consent-ledger/projections/rules/calendar"
 )
 
 const small = `id: small
@@ -15,6 +17,7 @@ title: A small pack
 about: One rule.
 layer: country
 known_as_of: 2026-11-23
+applies: {regions: [ZZ]}
 permit:
   - id: one
     says: One rule.
@@ -32,36 +35,36 @@ func TestParseIsStrict(t *testing.T) {
 	}
 	second := strings.Replace(small[strings.Index(small, "  - id: one"):], "always", "2026-06-01", 1)
 	for _, tc := range []struct{ name, old, new, want string }{
-		{"unknown key", "    basis: OK_EXEMPT", "    basis: OK_EXEMPT\n    mood: good", "[16:5]"},
-		{"unknown kind", "permit:", "permission:", "[7:1]"},
-		{"double key", "    says: One rule.", "    says: One rule.\n    says: Another.", "[10:5]"},
-		{"no citation", "    citation: 1 CFR 1\n", "", "small.yaml:8: permit[0].citation: is missing"},
-		{"empty citation", "1 CFR 1", `""`, "small.yaml:10: permit[0].citation: is missing"},
+		{"unknown key", "    basis: OK_EXEMPT", "    basis: OK_EXEMPT\n    mood: good", "[17:5]"},
+		{"unknown kind", "permit:", "permission:", "[8:1]"},
+		{"double key", "    says: One rule.", "    says: One rule.\n    says: Another.", "[11:5]"},
+		{"no citation", "    citation: 1 CFR 1\n", "", "small.yaml:9: permit[0].citation: is missing"},
+		{"empty citation", "1 CFR 1", `""`, "small.yaml:11: permit[0].citation: is missing"},
 		{"no sentence", "    says: One rule.\n", "", "permit[0].says: is missing"},
-		{"confidence", "verified", "hearsay", "small.yaml:11: permit[0].confidence"},
-		{"no first day", "    effective_from: always\n", "", "small.yaml:8: permit[0].effective_from"},
-		{"impossible day", "always", "2026-02-30", "small.yaml:12: permit[0].effective_from"},
-		{"ends before it begins", "effective_from: always", "effective_from: 2026-02-02\n    effective_to: 2026-02-01", "small.yaml:13: permit[0].effective_to"},
-		{"overlap", "    basis: OK_EXEMPT\n", "    basis: OK_EXEMPT\n" + second, `small.yaml:20: permit[1].effective_from: "one" overlaps in time with its version in line 8`},
-		{"channel", "[sms]", "[pigeon]", `small.yaml:13: permit[0].channels: "pigeon" is unknown`},
+		{"confidence", "verified", "hearsay", "small.yaml:12: permit[0].confidence"},
+		{"no first day", "    effective_from: always\n", "", "small.yaml:9: permit[0].effective_from"},
+		{"impossible day", "always", "2026-02-30", "small.yaml:13: permit[0].effective_from"},
+		{"ends before it begins", "effective_from: always", "effective_from: 2026-02-02\n    effective_to: 2026-02-01", "small.yaml:14: permit[0].effective_to"},
+		{"overlap", "    basis: OK_EXEMPT\n", "    basis: OK_EXEMPT\n" + second, `small.yaml:21: permit[1].effective_from: "one" overlaps in time with its version in line 9`},
+		{"channel", "[sms]", "[pigeon]", `small.yaml:14: permit[0].channels: "pigeon" is unknown`},
 		{"all beside others", "[sms]", "[all, sms]", `"all" is unknown, or`},
 		{"twice", "[sms]", "[sms, sms]", "named twice"},
 		{"no channels", "    channels: [sms]\n", "", "permit[0].channels: is missing"},
-		{"purpose", "[survey]", "[Survey]", "small.yaml:14: permit[0].purposes"},
-		{"basis", "OK_EXEMPT", "OK_BECAUSE", "small.yaml:15: permit[0].basis"},
+		{"purpose", "[survey]", "[Survey]", "small.yaml:15: permit[0].purposes"},
+		{"basis", "OK_EXEMPT", "OK_BECAUSE", "small.yaml:16: permit[0].basis"},
 		{"layer", "country", "county", "small.yaml:5: layer"},
 		{"id", "id: small", "id: Small", "small.yaml:1: id"},
 		{"another's name", "id: small", "id: large", `small.yaml:1: id: "large" is not what the file is called`},
 		{"no version", `version: "1"`, `version: ""`, "small.yaml:2: version: is missing"},
 		{"known as of", "2026-11-23", "lately", "small.yaml:6: known_as_of"},
-		{"both wheres", "    channels", "    where: {calling_codes: [1], except_calling_codes: [44]}\n    channels", "not both"},
-		{"calling code", "    channels", "    where: {calling_codes: [0]}\n    channels", "small.yaml:13: permit[0].where: a calling code"},
+		{"both kinds of sectors", "    channels", "    sectors: [a]\n    except_sectors: [b]\n    channels", "not both"},
+		{"region", "    channels", "    where: {regions: [usa]}\n    channels", "small.yaml:14: permit[0].where.regions: \"usa\" is no region"},
 		{"two documents", "    basis: OK_EXEMPT\n", "    basis: OK_EXEMPT\n---\nid: x\n", "one YAML document"},
 		{"no rules", small[strings.Index(small, "permit:"):], "", "holds no rule"},
-		{"consent without levels", "permit:", "consent:", "[15:5]"},
-		{"tag", "[survey]", "!survey", "small.yaml:14: tag: a pack is written without tags"},
-		{"anchor and alias", "[survey]", "&p [survey]\n    where: *p", "small.yaml:14: anchor: "},
-		{"merged key", "    says: One rule.", "    <<: {says: One rule.}", "small.yaml:9: mergekey: "},
+		{"consent without levels", "permit:", "consent:", "[16:5]"},
+		{"tag", "[survey]", "!survey", "small.yaml:15: tag: a pack is written without tags"},
+		{"anchor and alias", "[survey]", "&p [survey]\n    where: *p", "small.yaml:15: anchor: "},
+		{"merged key", "    says: One rule.", "    <<: {says: One rule.}", "small.yaml:10: mergekey: "},
 		{"nothing", small, "", "small.yaml"},
 		{"not YAML", "id: small", "id: [", "small.yaml"},
 	} {
@@ -121,7 +124,7 @@ func TestEmbeddedPacksAreHashedAndDescribed(t *testing.T) {
 		if p.SHA256() != hex.EncodeToString(sum[:]) {
 			t.Errorf("%s: hash %s", p.ID, p.SHA256())
 		}
-		page := Describe(p)
+		page := packs.Page(p, calendar.MinDate).String()
 		for _, r := range p.rules() {
 			for _, want := range []string{r.ID, r.Says, r.Citation, r.Confidence} {
 				if !strings.Contains(page, want) {
@@ -147,7 +150,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(string(raw))
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := Parse("small.yaml", []byte(text))
-		if err == nil && (p.ID == "" || Describe(p) == "") {
+		if err == nil && (p.ID == "" || (&Packs{}).Page(p, calendar.MinDate).String() == "") {
 			t.Error("a pack without a name was accepted")
 		}
 	})

@@ -12,7 +12,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
 
+	"github.com/consent-ledger/consent-ledger/ledger/zones"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
+	"github.com/consent-ledger/consent-ledger/projections/rules/places"
 	"github.com/consent-ledger/consent-ledger/projections/suppression"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -80,9 +82,26 @@ func dnc(at time.Time) *consentv1.Fact {
 	return dated(at, &consentv1.Fact{Kind: &consentv1.Fact_DncAdded{DncAdded: &consentv1.DncAdded{Scope: scope(everyMedium, everyCell)}}})
 }
 
-// ask is a question about a number in the United States with a fresh list.
+// zone is one that exists.
+func zone(name string) *time.Location {
+	z, err := zones.Load(name)
+	if err != nil {
+		panic(err)
+	}
+	return z
+}
+
+// at puts places into a question.
+func at(region string, names ...string) (out []places.Place) {
+	for _, n := range names {
+		out = append(out, places.Place{Region: region, Zone: zone(n)})
+	}
+	return out
+}
+
+// ask is a question about a person in California with a fresh list.
 func ask(c consentv1.Channel, p consentv1.Purpose, facts ...*consentv1.Fact) rules.Input {
-	return rules.Input{Seller: "acme", Channel: c, Purpose: p, At: now, CallingCode: 1, Region: "US", View: person(facts...), Position: 7,
+	return rules.Input{Seller: "acme", Channel: c, Purpose: p, At: now, Places: []places.Place{{Region: "US-CA", Zone: zone("America/Los_Angeles")}}, View: person(facts...), Position: 7,
 		Registries: []rules.RegistryAnswer{{Registry: "us_national_dnc", Loaded: true, VersionDate: "2026-11-10"}}}
 }
 
@@ -100,14 +119,6 @@ func TestDecide(t *testing.T) {
 	windows := func(w ...*consentv1.TimeWindow) *consentv1.Fact {
 		return dated(now.Add(-day), &consentv1.Fact{Kind: &consentv1.Fact_PreferenceSet{PreferenceSet: &consentv1.PreferenceSet{Windows: w}}})
 	}
-	la, err := time.LoadLocation("America/Los_Angeles")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ny, err := time.LoadLocation("America/New_York")
-	if err != nil {
-		t.Fatal(err)
-	}
 	written := func() *consentv1.Fact { return grant(now.Add(-30*day), "express_written", smsATDS, marketing) }
 	for _, tc := range []struct {
 		name   string
@@ -122,7 +133,7 @@ func TestDecide(t *testing.T) {
 		{name: "every purpose", in: ask(live, everyCell), want: []string{"CONSENT_MISSING"}},
 		{name: "a channel of tomorrow", in: ask(99, emergency), want: []string{"CONSENT_MISSING"}},
 		{name: "a cell without a rule", in: ask(live, consentv1.Purpose_PURPOSE_OPT_OUT_CONFIRMATION), want: []string{"CONSENT_MISSING"}},
-		{name: "no calling code", in: ask(live, marketing), change: func(in *rules.Input) { in.CallingCode = 0 }, want: []string{"CONSENT_MISSING"}},
+		{name: "no place", in: ask(live, marketing), change: func(in *rules.Input) { in.Places = nil }, want: []string{"CONSENT_MISSING"}},
 		{name: "paused", in: ask(live, marketing), change: func(in *rules.Input) { in.Paused = true }, want: []string{"CONTACT_PAUSED"}},
 		{name: "paused holds back an emergency", in: ask(live, emergency), change: func(in *rules.Input) { in.Paused = true }, want: []string{"CONTACT_PAUSED"}},
 		{name: "every reason", in: ask(live, marketing, stop(now.Add(-day)), dnc(now.Add(-day))),
@@ -136,11 +147,8 @@ func TestDecide(t *testing.T) {
 		{name: "list without a day", in: ask(live, marketing), change: func(in *rules.Input) { in.Registries[0].VersionDate = "soon" }, want: []string{"REGISTRY_STALE"}},
 		{name: "answer that is not loaded", in: ask(live, marketing), change: func(in *rules.Input) { in.Registries[0].Loaded = false }, want: []string{"REGISTRY_STALE"}},
 		{name: "31 days where the person is", in: ask(live, marketing), change: func(in *rules.Input) {
-			in.At, in.Registries[0].VersionDate, in.Zones = now.Add(7*time.Hour), "2026-10-23", []*time.Location{la} // still the 23rd
+			in.At, in.Registries[0].VersionDate = now.Add(10*time.Hour), "2026-10-23" // still the 23rd
 		}, want: []string{"OK_NOT_LISTED"}},
-		{name: "32 days in UTC", in: ask(live, marketing), change: func(in *rules.Input) {
-			in.At, in.Registries[0].VersionDate = now.Add(7*time.Hour), "2026-10-23"
-		}, want: []string{"REGISTRY_STALE"}},
 		{name: "erased", in: ask(live, informing, dated(now.Add(-day), &consentv1.Fact{Kind: &consentv1.Fact_PersonErased{PersonErased: &consentv1.PersonErased{}}})),
 			want: []string{"ERASED_BLOCK"}},
 		{name: "distrusted source", in: ask(smsATDS, marketing, written()), change: func(in *rules.Input) {
@@ -156,13 +164,13 @@ func TestDecide(t *testing.T) {
 			g.GetConsentGranted().Evidence.PreTicked = proto.Bool(true)
 			return ask(smsATDS, marketing, g)
 		}(), want: []string{"WORDING_INVALID"}},
-		{name: "times wished, place unknown", in: ask(live, informing, windows(&consentv1.TimeWindow{FromMinute: 0, ToMinute: 1440})), want: []string{"PREFERENCE_WINDOW"}},
+		{name: "times wished, place unknown", in: ask(live, informing, windows(&consentv1.TimeWindow{FromMinute: 0, ToMinute: 1440})), change: func(in *rules.Input) { in.Places = nil }, want: []string{"PREFERENCE_WINDOW"}},
 		{name: "times wished, inside everywhere", in: ask(live, informing, windows(&consentv1.TimeWindow{Weekdays: []uint32{1}, FromMinute: 600, ToMinute: 781})),
-			change: func(in *rules.Input) { in.Zones = []*time.Location{la, ny} }, want: []string{"OK_EXEMPT"}}, // 10:00 and 13:00
+			change: func(in *rules.Input) { in.Places = at("US-CA", "America/Los_Angeles", "America/New_York") }, want: []string{"OK_EXEMPT"}}, // 10:00 and 13:00
 		{name: "times wished, outside in one zone", in: ask(live, informing, windows(&consentv1.TimeWindow{Weekdays: []uint32{1}, FromMinute: 600, ToMinute: 780})),
-			change: func(in *rules.Input) { in.Zones = []*time.Location{la, ny} }, want: []string{"PREFERENCE_WINDOW"}},
+			change: func(in *rules.Input) { in.Places = at("US-CA", "America/Los_Angeles", "America/New_York") }, want: []string{"PREFERENCE_WINDOW"}},
 		{name: "times wished, other weekday", in: ask(live, informing, windows(&consentv1.TimeWindow{Weekdays: []uint32{7}, FromMinute: 0, ToMinute: 1440})),
-			change: func(in *rules.Input) { in.Zones = []*time.Location{la} }, want: []string{"PREFERENCE_WINDOW"}},
+			change: func(in *rules.Input) { in.Places = at("US-CA", "America/Los_Angeles") }, want: []string{"PREFERENCE_WINDOW"}},
 		{name: "how often wished", in: ask(live, informing, dated(now, &consentv1.Fact{Kind: &consentv1.Fact_PreferenceSet{
 			PreferenceSet: &consentv1.PreferenceSet{FrequencyMax: 1, FrequencyDays: 7}}})), want: []string{"PREFERENCE_FREQUENCY"}},
 		{name: "an emergency overrides wishes", in: ask(live, emergency, windows(&consentv1.TimeWindow{FromMinute: 0, ToMinute: 1}), stop(now)), want: []string{"OK_EXEMPT"}},
@@ -221,18 +229,19 @@ func TestBlocked(t *testing.T) {
 func TestValidUntil(t *testing.T) {
 	packs := baseline(t)
 	end := now.Add(3 * time.Hour)
-	waiver := time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC) // a rule begins
-	stale := time.Date(2026, 12, 12, 0, 0, 0, 0, time.UTC) // 32 days after 2026-11-10
+	waiver := time.Date(2027, 1, 31, 8, 0, 0, 0, time.UTC) // a rule begins in California
+	nine := time.Date(2026, 11, 24, 5, 0, 0, 1, time.UTC)  // 9 p.m. is still open
+	counted := func(in rules.Input) rules.Input { in.AttemptsKnown = true; return in }
 	for _, tc := range []struct {
 		name string
 		in   rules.Input
 		want time.Time
 	}{
-		{"the list gets old", ask(live, marketing), stale},
+		{"the hours end", ask(live, marketing), nine},
 		{"the grant ends", ask(smsATDS, marketing, until(grant(now.Add(-time.Hour), "express_written", smsATDS, marketing), end)), end},
-		{"the law changes", ask(smsATDS, marketing, grant(now.Add(-time.Hour), "express_written", smsATDS, marketing)), waiver},
+		{"the law changes", ask(smsATDS, informing, grant(now.Add(-time.Hour), "express", smsATDS, informing)), waiver},
 		{"nothing known", ask(live, emergency), time.Time{}},
-		{"a stop was confirmed", ask(smsATDS, consentv1.Purpose_PURPOSE_OPT_OUT_CONFIRMATION, stop(now.Add(-time.Minute))), now.Add(4*time.Minute + 1)},
+		{"a stop was confirmed", counted(ask(smsATDS, consentv1.Purpose_PURPOSE_OPT_OUT_CONFIRMATION, stop(now.Add(-time.Minute)))), now.Add(4*time.Minute + 1)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			d := rules.Decide(tc.in, packs)
@@ -264,6 +273,7 @@ title: A list with a term
 about: For the test.
 layer: country
 known_as_of: 2026-11-23
+applies: {regions: [US]}
 company_dnc:
   - id: five-years
     says: For five years.
@@ -296,7 +306,7 @@ func TestNextAllowedAt(t *testing.T) {
 	in := ask(live, marketing, dnc(time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)))
 	d := rules.Decide(in, packs)
 	next := d.GetNextAllowedAt().AsTime()
-	if d.GetVerdict() != consentv1.Verdict_VERDICT_BLOCK || !next.Equal(time.Date(2029, 3, 1, 12, 0, 0, 0, time.UTC)) {
+	if d.GetVerdict() != consentv1.Verdict_VERDICT_BLOCK || !next.Equal(time.Date(2029, 3, 1, 8, 0, 0, 0, time.UTC)) {
 		t.Fatal(d)
 	}
 	in.At = next.Add(-time.Nanosecond)
@@ -315,20 +325,11 @@ func TestNextAllowedAt(t *testing.T) {
 
 const statePack = `id: state
 version: "1"
-title: A state that asks less of some and more of others
+title: A state that asks for more
 about: For the test.
 layer: state
 known_as_of: 2026-11-23
-applies: {calling_codes: [1]}
-permit:
-  - id: open
-    says: Open here.
-    citation: State Code 1
-    confidence: verified
-    effective_from: always
-    channels: [voice_prerecorded, voice_ai, sms]
-    purposes: [all]
-    basis: OK_EXEMPT
+applies: {regions: [US-CA]}
 consent:
   - id: more
     says: Written consent for every live sales call.
@@ -345,8 +346,7 @@ func TestLayers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := baseline(t).Get("baseline")
-	both, err := rules.New(p, base)
+	both, err := rules.New(p, baseline(t).Get("us"), baseline(t).Get("de"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,19 +354,18 @@ func TestLayers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	abroad := ask(live, marketing, grant(now.Add(-time.Hour), "express", live, marketing))
-	abroad.CallingCode, abroad.Region = 44, "GB"
+	abroad := ask(live, informing, grant(now.Add(-time.Hour), "express", live, marketing))
+	abroad.Places = at("DE", "Europe/Berlin")
 	for _, tc := range []struct {
 		name  string
 		in    rules.Input
 		packs *rules.Packs
 		want  []string
 	}{
-		{"an exemption opens no other layer", ask(recorded, marketing), both, []string{"CONSENT_MISSING"}},
 		{"a narrow layer alone allows nothing", ask(recorded, marketing), alone, []string{"CONSENT_MISSING"}},
 		{"a narrow layer may ask for more", ask(live, marketing), both, []string{"CONSENT_MISSING"}},
 		{"and get it", ask(live, marketing, grant(now.Add(-time.Hour), "express_written", live, marketing)), both, []string{"OK_WRITTEN_CONSENT", "OK_NOT_LISTED"}},
-		{"not of others", abroad, both, []string{"OK_EXPRESS_CONSENT"}},
+		{"not of others", abroad, both, []string{"OK_EXEMPT"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, codes(rules.Decide(tc.in, tc.packs))); diff != "" {
@@ -378,7 +377,7 @@ func TestLayers(t *testing.T) {
 		t.Errorf("%d packs apply abroad, want 1", got)
 	}
 	before := ask(live, marketing)
-	before.At = time.Date(2025, 12, 31, 12, 0, 0, 0, time.UTC)
+	before.At = time.Date(2025, 12, 31, 18, 0, 0, 0, time.UTC)
 	before.Registries[0].VersionDate = "2025-12-20"
 	d := rules.Decide(before, both)
 	if d.GetVerdict() != consentv1.Verdict_VERDICT_ALLOW || len(d.GetPacks()) != 2 {
@@ -409,7 +408,7 @@ func TestForbiddingNeverAllows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		facts := rapid.SliceOfN(fact, 0, 5).Draw(t, "facts")
 		in := ask(channel.Draw(t, "channel"), purpose.Draw(t, "purpose"), facts...)
-		in.CallingCode = rapid.SampledFrom([]int{0, 1, 44}).Draw(t, "code")
+		in.Places = rapid.SampledFrom([][]places.Place{nil, at("US-CA", "America/Los_Angeles"), at("GB", "Europe/London")}).Draw(t, "places")
 		in.Registries[0].Listed = rapid.Bool().Draw(t, "listed")
 		d := rules.Decide(in, packs)
 		wellFormed(t, d)

@@ -18,18 +18,20 @@ const (
 	loadCheckKeys = 1 << 14
 )
 
-// known is the resident set of tokens that may have suppression state: 32 bits
-// of each, which are as good as random. A token not in it has none, and that
-// spares a look-up that would miss. It never forgets a token: one too many costs
-// a look-up. A rebuild begins a new set, because whoever still reads a snapshot
+// known is the resident set of tokens that may have suppression state, and of
+// those that may have state towards all sellers, which is rare and asked for each
+// time: 32 bits of each, which are as good as random. A token not in it has none,
+// and that spares a look-up that would miss. It never forgets a token: one too
+// many costs a look-up. A rebuild begins a new set, because whoever still reads a snapshot
 // of before needs the old one. Safe for concurrent use.
 type known struct {
 	// loaded is set once every key of the store is in the set. Until then every
 	// token may have state.
 	loaded atomic.Bool
 	shards [knownShards]struct {
-		mu   sync.RWMutex
-		bits *roaring.Bitmap
+		mu  sync.RWMutex
+		any *roaring.Bitmap
+		all *roaring.Bitmap // towards all sellers
 	}
 }
 
@@ -38,29 +40,33 @@ func newKnown(loaded bool) *known {
 	k := &known{}
 	k.loaded.Store(loaded)
 	for i := range k.shards {
-		k.shards[i].bits = roaring.New()
+		k.shards[i].any, k.shards[i].all = roaring.New(), roaring.New()
 	}
 	return k
 }
 
-// fingerprint takes 32 bits of the token in a key of SpaceState.
-func fingerprint(key []byte) (f uint32, ok bool) {
-	const tokenAt, versionBytes = 1, 1
-	if len(key) < tokenAt+len(ledger.Token{}) || key[0] != store.SpaceState {
-		return 0, false
+// fingerprint takes 32 bits of the token in a key of SpaceState, and tells whether
+// the key is that of its state towards all sellers.
+func fingerprint(key []byte) (f uint32, all, ok bool) {
+	const tokenAt, versionBytes, sellerAt = 1, 1, 1 + len(ledger.Token{})
+	if len(key) < sellerAt || key[0] != store.SpaceState {
+		return 0, false, false
 	}
-	return binary.BigEndian.Uint32(key[tokenAt+versionBytes:]), true
+	return binary.BigEndian.Uint32(key[tokenAt+versionBytes:]), string(key[sellerAt:]) == ledger.All, true
 }
 
 // add remembers the token of a key; keys of other spaces are ignored.
 func (k *known) add(key []byte) {
-	f, ok := fingerprint(key)
+	f, all, ok := fingerprint(key)
 	if !ok {
 		return
 	}
 	s := &k.shards[f>>26]
 	s.mu.Lock()
-	s.bits.Add(f)
+	s.any.Add(f)
+	if all {
+		s.all.Add(f)
+	}
 	s.mu.Unlock()
 }
 
@@ -69,14 +75,17 @@ func (k *known) mayHave(key []byte) bool {
 	if !k.loaded.Load() {
 		return true
 	}
-	f, ok := fingerprint(key)
+	f, all, ok := fingerprint(key)
 	if !ok {
 		return true
 	}
 	s := &k.shards[f>>26]
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.bits.Contains(f)
+	if all {
+		return s.all.Contains(f)
+	}
+	return s.any.Contains(f)
 }
 
 // load reads all tokens of a snapshot. What is written after the snapshot was

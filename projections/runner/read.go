@@ -70,6 +70,14 @@ func (v View) MayHaveState(t ledger.Token) bool {
 	return v.known == nil || v.known.mayHave(store.StateKey(t, ""))
 }
 
+// Get is the store's, but a state that certainly is not there costs no look-up.
+func (v View) Get(key []byte) ([]byte, error) {
+	if v.known != nil && !v.known.mayHave(key) {
+		return nil, nil
+	}
+	return v.Reader.Get(key)
+}
+
 // Read waits until a position is applied and calls f with a view at or after it.
 // The view ends with f. Read all of an answer from one view: between two, an
 // erasure may have moved a prohibition from a seller's state to everybody's.

@@ -63,13 +63,8 @@ func (v View) Dnc(q Question, n Need, grantOverrides bool) (Prohibition, bool) {
 	if !found {
 		return Prohibition{}, false
 	}
-	for _, s := range v.halves() {
-		for _, r := range s.GetDncRemoved() {
-			if q.liftedBy(r.GetProgramme(), r.GetCells()) && q.has(r.GetTime().GetLatest()) &&
-				r.GetTime().GetEarliest() > added.latest() {
-				return Prohibition{}, false
-			}
-		}
+	if removedAfter(v.all(), q, added.latest()) {
+		return Prohibition{}, false
 	}
 	if grantOverrides && v.heldAfter(q, n, added.latest()) {
 		return Prohibition{}, false
@@ -118,7 +113,7 @@ func (v View) bars(q Question, n Need) bars {
 	b.live, b.hasLive = v.newest(revoked(), func(r *consentv1.ProhibitionRegister) bool { return !r.GetHistorical() && counts(r) })
 	for i, s := range v.halves() {
 		for _, m := range s.GetMarks() {
-			if m.GetKind() == MarkReassigned || m.GetKind() == MarkWrongParty {
+			if voids(m.GetKind()) {
 				b.void, b.hasVoid = later(b.void, b.hasVoid, prohibition(m.GetKind(), "", false, i == allHalf, m.GetTime()))
 			}
 		}
@@ -200,9 +195,9 @@ func examineTuple(grants []*consentv1.GrantRegister, c cell, q Question, n Need,
 	if newest == nil {
 		return
 	}
-	expires := newest.GetExpires()
+	expires := n.end(newest)
 	if accepted != nil {
-		expires = sooner(expires, accepted.GetExpires())
+		expires = sooner(expires, n.end(accepted))
 	}
 	for _, g := range grants {
 		if c.in(g.GetCells()) {
@@ -215,7 +210,23 @@ func examineTuple(grants []*consentv1.GrantRegister, c cell, q Question, n Need,
 
 // accepts tells whether a grant is of a grade that the need takes.
 func (n Need) accepts(g *consentv1.GrantRegister) bool {
-	return g.GetWordingValid() && (!n.EvidenceRequired || g.GetEvidenceHeld())
+	return g.GetWordingValid() && (!n.EvidenceRequired || g.GetEvidenceHeld()) &&
+		(!n.NotConditionOfPurchase || !g.GetConditionOfPurchase())
+}
+
+// end is when a grant ends: as it says itself, else as the need says; 0: never.
+func (n Need) end(g *consentv1.GrantRegister) int64 {
+	if g.GetExpires() != 0 || n.Ends == nil {
+		return g.GetExpires()
+	}
+	t := n.Ends(instant(g.GetTime().GetEarliest()))
+	switch {
+	case t.IsZero():
+		return 0
+	case unixNano(t) == 0:
+		return math.MinInt64 // as in ends
+	}
+	return unixNano(t)
 }
 
 // judge examines one covering grant.
@@ -223,6 +234,8 @@ func (q Question) judge(g *consentv1.GrantRegister, expires int64, n Need, b bar
 	from := g.GetTime().GetEarliest() // ranks from here, counts from latest
 	switch {
 	case n.Sufficient != nil && !n.Sufficient(g.GetLevel()):
+		return FailLevel, against, false
+	case n.NotConditionOfPurchase && g.GetConditionOfPurchase():
 		return FailLevel, against, false
 	case !g.GetWordingValid():
 		return FailWording, against, false
@@ -242,6 +255,8 @@ func (q Question) judge(g *consentv1.GrantRegister, expires int64, n Need, b bar
 		return FailRevoked, b.live, false
 	case b.hasRevoked && from <= b.revoked.latest():
 		return FailRevoked, b.revoked, false
+	case !n.After.IsZero() && (g.GetHistorical() || from <= unixNano(n.After)):
+		return FailSuperseded, against, false
 	}
 	return 0, against, true
 }

@@ -1,6 +1,7 @@
 package suppression
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -47,11 +48,10 @@ func canonical(s *State) bool {
 		orderedProhibitions(s.Revoked, newerForbidding) && orderedProhibitions(s.Kept, newerPermitting) &&
 		orderedProhibitions(s.DncAdded, newerForbidding) && orderedProhibitions(s.DncRemoved, newerPermitting) &&
 		orderedProhibitions(s.Refused, newerForbidding) &&
-		orderedMarks(s.Relationships) && orderedMarks(s.Marks) &&
-		ordered(s.Preferences, func(a, b *consentv1.PreferenceRegister) bool {
-			k := preferenceKey(a, b)
-			return k < 0 || k == 0 && sameTime(a.Time, b.Time) && preferenceValue(a, b) < 0
-		}, func(r *consentv1.PreferenceRegister) bool { return r.Time != nil }) &&
+		orderedMarks(s.Relationships, relationshipKey) && orderedMarks(s.Marks, markKey) &&
+		orderedPreferences(s.Preferences) && orderedPreferences(s.TimeConsents) &&
+		ordered(s.Parties, func(a, b []byte) bool { return bytes.Compare(a, b) < 0 },
+			func(key []byte) bool { return len(key) > 0 }) &&
 		ordered(s.Unclear, func(a, b *consentv1.UnclearRegister) bool { return unclearKey(a, b) < 0 },
 			func(r *consentv1.UnclearRegister) bool { return r.Opened != r.Closed && r.Opened == (r.Time != nil) })
 }
@@ -63,9 +63,16 @@ func orderedProhibitions(list []*consentv1.ProhibitionRegister, newer func(a, b 
 	}, cellsAreCut)
 }
 
-func orderedMarks(list []*consentv1.MarkRegister) bool {
+func orderedPreferences(list []*consentv1.PreferenceRegister) bool {
+	return ordered(list, func(a, b *consentv1.PreferenceRegister) bool {
+		k := preferenceKey(a, b)
+		return k < 0 || k == 0 && sameTime(a.Time, b.Time) && preferenceValue(a, b) < 0
+	}, func(r *consentv1.PreferenceRegister) bool { return r.Time != nil })
+}
+
+func orderedMarks(list []*consentv1.MarkRegister, key func(a, b *consentv1.MarkRegister) int) bool {
 	return ordered(list, func(a, b *consentv1.MarkRegister) bool {
-		k := markKey(a, b)
+		k := key(a, b)
 		return k < 0 || k == 0 && sameTime(a.Time, b.Time) && markValue(a, b) < 0
 	}, func(r *consentv1.MarkRegister) bool { return r.Time != nil })
 }

@@ -3,10 +3,8 @@ package suppression
 import (
 	"math"
 	"slices"
-	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -14,8 +12,21 @@ import (
 
 // stateOf is the state in which a fact is all that is known; nil if the fact
 // says nothing about state. Folding is joining these. An erasure is none of
-// them: it is a barrier and not a join.
+// them: it is a barrier and not a join. Whatever names a party ties the number
+// to it.
 func stateOf(in Input) *State {
+	s := said(in)
+	if key := in.Fact.GetPartyKey(); len(key) > 0 {
+		if s == nil {
+			s = &State{}
+		}
+		s.Parties = [][]byte{key}
+	}
+	return s
+}
+
+// said is what the kind of a fact says.
+func said(in Input) *State {
 	f := in.Fact
 	switch k := f.GetKind().(type) {
 	case *consentv1.Fact_ConsentGranted:
@@ -37,6 +48,8 @@ func stateOf(in Input) *State {
 		return dncRemovedState(f, k.DncRemoved.GetScope())
 	case *consentv1.Fact_PreferenceSet:
 		return preferenceState(f, k.PreferenceSet)
+	case *consentv1.Fact_TimeConsent:
+		return timeConsentState(f, k.TimeConsent)
 	case *consentv1.Fact_RelationshipRecorded:
 		return relationshipState(f, k.RelationshipRecorded)
 	case *consentv1.Fact_InboundMessage:
@@ -76,9 +89,9 @@ func nanos(t *timestamppb.Timestamp) int64 {
 	}
 }
 
-// countsAt tells whether a fact counts at an instant: what permits from its
+// CountsAt tells whether a fact counts at an instant: what permits from its
 // last possible instant, everything else from its first.
-func countsAt(f *consentv1.Fact, at time.Time) bool {
+func CountsAt(f *consentv1.Fact, at time.Time) bool {
 	if f.GetPersonErased() != nil {
 		return true
 	}
@@ -97,12 +110,22 @@ func countsAt(f *consentv1.Fact, at time.Time) bool {
 func permits(f *consentv1.Fact) bool {
 	switch k := f.GetKind().(type) {
 	case *consentv1.Fact_ConsentGranted, *consentv1.Fact_ConsentConfirmed, *consentv1.Fact_DncRemoved,
-		*consentv1.Fact_ClarificationAnswered, *consentv1.Fact_InboxItemClosed:
+		*consentv1.Fact_ClarificationAnswered, *consentv1.Fact_InboxItemClosed, *consentv1.Fact_TimeConsent:
 		return true
 	case *consentv1.Fact_RelationshipRecorded:
 		return k.RelationshipRecorded.GetPhase() != consentv1.RelationshipPhase_RELATIONSHIP_PHASE_END
+	case *consentv1.Fact_PreferenceSet:
+		return endsBlock(k.PreferenceSet)
+	case *consentv1.Fact_SubscriberClass:
+		return k.SubscriberClass.GetSubscriber() == consentv1.SubscriberKind_SUBSCRIBER_KIND_CORPORATE
 	}
 	return false
+}
+
+// aboutAll tells whether a fact that permits and names no seller is one towards
+// all: what is true of a message, a subscriber or a registry is true for everybody.
+func aboutAll(f *consentv1.Fact) bool {
+	return f.GetInboxItemClosed() != nil || f.GetSubscriberClass() != nil || f.GetPreferenceSet() != nil
 }
 
 // programmesOf are the programmes of what forbids: a gap means all.
@@ -181,133 +204,6 @@ func keptState(m *consentv1.ClarificationAnswered) *State {
 	for _, p := range m.GetKeepProgrammes() {
 		out.Kept = append(out.Kept, &consentv1.ProhibitionRegister{Programme: p, Cells: everything(),
 			Time: &consentv1.TimeSpan{Earliest: n, Latest: n}})
-	}
-	return out
-}
-
-// Relationships are marks of two kinds each.
-const (
-	startSuffix = "_start"
-	endSuffix   = "_end"
-)
-
-// relationshipKinds are the words of the contract.
-var relationshipKinds = map[consentv1.RelationshipKind]string{
-	consentv1.RelationshipKind_RELATIONSHIP_KIND_PURCHASE:           "purchase",
-	consentv1.RelationshipKind_RELATIONSHIP_KIND_INQUIRY:            "inquiry",
-	consentv1.RelationshipKind_RELATIONSHIP_KIND_CONTRACT:           "contract",
-	consentv1.RelationshipKind_RELATIONSHIP_KIND_CALLBACK_REQUESTED: "callback_requested",
-	consentv1.RelationshipKind_RELATIONSHIP_KIND_PERSONAL:           "personal",
-}
-
-func relationshipState(f *consentv1.Fact, m *consentv1.RelationshipRecorded) *State {
-	kind, ok := relationshipKinds[m.GetRelationship()]
-	if !ok {
-		return nil
-	}
-	begins := permits(f)
-	t, ok := span(f, begins)
-	if !ok {
-		return nil
-	}
-	r := &consentv1.MarkRegister{Kind: kind + startSuffix, Time: t}
-	switch {
-	case !begins:
-		r.Kind = kind + endSuffix
-	case m.OfferRelated != nil && m.GetOfferRelated():
-		r.Value = offerRelated
-	case m.OfferRelated != nil:
-		r.Value = offerUnrelated
-	}
-	return &State{Relationships: []*consentv1.MarkRegister{r}}
-}
-
-// What the beginning of a relationship says of the offer made.
-const (
-	offerRelated   = "offer_related"
-	offerUnrelated = "offer_unrelated"
-)
-
-// Dimensions of preferences.
-const (
-	dimensionWindows   = "windows"
-	dimensionFrequency = "frequency"
-	dimensionLanguage  = "language"
-)
-
-// preferenceState makes a register for each dimension that is set; its value is
-// a PreferenceSet with that dimension alone.
-func preferenceState(f *consentv1.Fact, m *consentv1.PreferenceSet) *State {
-	t, _ := span(f, false)
-	out := &State{}
-	add := func(dimension string, wish *consentv1.PreferenceSet) {
-		value, err := proto.MarshalOptions{Deterministic: true}.Marshal(wish)
-		if err != nil { // a language that is no UTF-8, which no stored fact can hold
-			return
-		}
-		out.Preferences = append(out.Preferences, &consentv1.PreferenceRegister{Dimension: dimension, Value: value, Time: t})
-	}
-	if len(m.GetWindows()) > 0 {
-		add(dimensionWindows, &consentv1.PreferenceSet{Windows: sortedWindows(m.GetWindows())})
-	}
-	if m.GetFrequencyMax() > 0 {
-		add(dimensionFrequency, &consentv1.PreferenceSet{FrequencyMax: m.GetFrequencyMax(), FrequencyDays: m.GetFrequencyDays()})
-	}
-	if m.GetLanguage() != "" {
-		add(dimensionLanguage, &consentv1.PreferenceSet{Language: m.GetLanguage()})
-	}
-	return out
-}
-
-func sortedWindows(in []*consentv1.TimeWindow) []*consentv1.TimeWindow {
-	out := make([]*consentv1.TimeWindow, len(in))
-	for i, w := range in {
-		days := slices.Sorted(slices.Values(w.GetWeekdays()))
-		out[i] = &consentv1.TimeWindow{Weekdays: slices.Compact(days), FromMinute: w.GetFromMinute(), ToMinute: w.GetToMinute()}
-	}
-	less := func(a, b *consentv1.TimeWindow) int {
-		return slices.Compare(append([]uint32{a.GetFromMinute(), a.GetToMinute()}, a.GetWeekdays()...),
-			append([]uint32{b.GetFromMinute(), b.GetToMinute()}, b.GetWeekdays()...))
-	}
-	slices.SortFunc(out, less)
-	return slices.CompactFunc(out, func(a, b *consentv1.TimeWindow) bool { return less(a, b) == 0 })
-}
-
-// markState is what facts about the number itself say.
-func markState(f *consentv1.Fact) *State {
-	mark := func(kind, value string) *consentv1.MarkRegister {
-		t, _ := span(f, false)
-		return &consentv1.MarkRegister{Kind: kind, Value: value, Time: t}
-	}
-	one := func(m *consentv1.MarkRegister) *State { return &State{Marks: []*consentv1.MarkRegister{m}} }
-	switch k := f.GetKind().(type) {
-	case *consentv1.Fact_NumberReassigned:
-		return reassignedState(k.NumberReassigned, mark)
-	case *consentv1.Fact_Disconnected:
-		return one(mark(MarkDisconnected, k.Disconnected.GetBasis()))
-	case *consentv1.Fact_Ported:
-		return one(mark(MarkPorted, k.Ported.GetLine()))
-	case *consentv1.Fact_LineTypeChecked:
-		return one(mark(MarkLineType, k.LineTypeChecked.GetLine()))
-	case *consentv1.Fact_WrongPartyReported:
-		return one(mark(MarkWrongParty, k.WrongPartyReported.GetMethod()))
-	case *consentv1.Fact_LocationRecorded:
-		return one(mark(MarkLocation, k.LocationRecorded.GetRegion()+" "+k.LocationRecorded.GetTimeZone()))
-	}
-	return nil
-}
-
-// reassignedState: an answer that is not a plain no or "no data" counts as yes.
-func reassignedState(m *consentv1.NumberReassigned, mark func(kind, value string) *consentv1.MarkRegister) *State {
-	answer := mark(MarkRndResult, strings.ToLower(strings.TrimPrefix(m.GetResult().String(), "QUERY_RESULT_")))
-	if m.GetAsOf() != nil {
-		answer.AsOf = nanos(m.GetAsOf())
-	}
-	out := &State{Marks: []*consentv1.MarkRegister{answer}}
-	switch m.GetResult() {
-	case consentv1.QueryResult_QUERY_RESULT_NO, consentv1.QueryResult_QUERY_RESULT_NO_DATA:
-	default:
-		out.Marks = append(out.Marks, mark(MarkReassigned, m.GetBasis()))
 	}
 	return out
 }

@@ -35,7 +35,9 @@ func grantState(in Input, g granted, confirmed bool) *State {
 			EvidenceHeld: evidenceHeld(ev, evidenceField(f), in.SealedFields),
 			WordingValid: !ev.GetPreTicked(),
 			Historical:   f.GetHistorical(),
-			Time:         t, Expires: ends(g.GetExpiresAt()), Content: in.Content,
+
+			ConditionOfPurchase: ev.GetConditionOfPurchase(),
+			Time:                t, Expires: ends(g.GetExpiresAt()), Content: in.Content,
 		})
 	}
 	return out

@@ -147,6 +147,26 @@ func erased() *consentv1.Fact {
 	return &consentv1.Fact{Sellers: []string{}, Kind: &consentv1.Fact_PersonErased{PersonErased: &consentv1.PersonErased{Reason: "erasure_request"}}}
 }
 
+func timesAgreed(weekdays ...uint32) *consentv1.Fact {
+	return &consentv1.Fact{Kind: &consentv1.Fact_TimeConsent{TimeConsent: &consentv1.TimeConsent{Weekdays: weekdays}}}
+}
+func registryPreference(blocked bool, c ...consentv1.Channel) *consentv1.Fact {
+	return &consentv1.Fact{Kind: &consentv1.Fact_PreferenceSet{PreferenceSet: &consentv1.PreferenceSet{Registry: "in_ncpr", Blocked: blocked, Channels: c}}}
+}
+func subscriber(k consentv1.SubscriberKind) *consentv1.Fact {
+	return &consentv1.Fact{Kind: &consentv1.Fact_SubscriberClass{SubscriberClass: &consentv1.SubscriberClass{Subscriber: k}}}
+}
+func line(kind string) *consentv1.Fact {
+	return &consentv1.Fact{Kind: &consentv1.Fact_LineTypeChecked{LineTypeChecked: &consentv1.LineTypeChecked{Line: kind}}}
+}
+func ported(kind string) *consentv1.Fact {
+	return &consentv1.Fact{Kind: &consentv1.Fact_Ported{Ported: &consentv1.Ported{Line: kind}}}
+}
+func partyNumber() *consentv1.Fact {
+	return &consentv1.Fact{Kind: &consentv1.Fact_PartyNumber{PartyNumber: &consentv1.PartyNumber{}}}
+}
+func party(key string) change { return func(f *consentv1.Fact) { f.PartyKey = []byte(key) } }
+
 // asked is the usual question, on day 100.
 func asked(changes ...func(*suppression.Question)) suppression.Question {
 	q := suppression.Question{Channel: sms, Purpose: marketing, At: day(100)}

@@ -59,13 +59,24 @@ func merge(dst, src *State) (changed bool) {
 		}
 	}
 	for _, r := range src.Relationships {
-		changed = insertEvidence(&dst.Relationships, r, markKey, markValue, relationshipRank(r.Kind)) || changed
+		changed = insertEvidence(&dst.Relationships, r, relationshipKey, markValue, relationshipRank(r.Kind)) || changed
+	}
+	if len(src.Relationships) > 0 {
+		dst.Relationships = newestEnds(dst.Relationships, endsMax)
 	}
 	for _, r := range src.Marks {
 		changed = insertEvidence(&dst.Marks, r, markKey, markValue, newerForbidding) || changed
 	}
 	for _, r := range src.Preferences {
-		changed = insertEvidence(&dst.Preferences, r, preferenceKey, preferenceValue, newerForbidding) || changed
+		changed = insertEvidence(&dst.Preferences, r, preferenceKey, preferenceValue, preferenceRank(r.Dimension)) || changed
+	}
+	for _, r := range src.TimeConsents {
+		changed = insertEvidence(&dst.TimeConsents, r, preferenceKey, preferenceValue, newerPermitting) || changed
+	}
+	for _, key := range src.Parties {
+		if at, found := slices.BinarySearchFunc(dst.Parties, key, bytes.Compare); !found {
+			dst.Parties, changed = slices.Insert(dst.Parties, at, key), true
+		}
 	}
 	for _, r := range src.Unclear {
 		changed = insertUnclear(&dst.Unclear, r) || changed
@@ -104,7 +115,8 @@ func newerGrant(a, b *consentv1.GrantRegister) int {
 func grantKey(a, b *consentv1.GrantRegister) int {
 	return cmp.Or(tupleKey(a, b),
 		compareBool(a.GetConfirmed(), b.GetConfirmed()), compareBool(a.GetEvidenceHeld(), b.GetEvidenceHeld()),
-		compareBool(a.GetWordingValid(), b.GetWordingValid()), compareBool(a.GetHistorical(), b.GetHistorical()))
+		compareBool(a.GetWordingValid(), b.GetWordingValid()), compareBool(a.GetHistorical(), b.GetHistorical()),
+		compareBool(a.GetConditionOfPurchase(), b.GetConditionOfPurchase()))
 }
 
 func tupleKey(a, b *consentv1.GrantRegister) int {
@@ -211,7 +223,34 @@ func insertEvidence[R interface{ GetTime() *consentv1.TimeSpan }](
 	return true
 }
 
-func markKey(a, b *consentv1.MarkRegister) int { return strings.Compare(a.GetKind(), b.GetKind()) }
+func markKey(a, b *consentv1.MarkRegister) int {
+	return cmp.Or(strings.Compare(a.GetKind(), b.GetKind()), strings.Compare(a.GetAspect(), b.GetAspect()))
+}
+
+// relationshipKey is that of marks, but each end stands for itself, the newest
+// first: which one ended a relationship depends on when that began.
+func relationshipKey(a, b *consentv1.MarkRegister) int {
+	if k := markKey(a, b); k != 0 || !strings.HasSuffix(a.GetKind(), endSuffix) {
+		return k
+	}
+	return newerForbidding(b.GetTime(), a.GetTime())
+}
+
+// endsMax bounds the ends of one kind of relationship. Where so many are kept it
+// cannot be told which one was the first after an older beginning.
+const endsMax = 32
+
+// newestEnds keeps the newest ends of each kind.
+func newestEnds(list []*consentv1.MarkRegister, limit int) []*consentv1.MarkRegister {
+	run, kind := 0, ""
+	return slices.DeleteFunc(list, func(r *consentv1.MarkRegister) bool {
+		if r.Kind != kind {
+			run, kind = 0, r.Kind
+		}
+		run++
+		return run > limit && strings.HasSuffix(kind, endSuffix)
+	})
+}
 
 func markValue(a, b *consentv1.MarkRegister) int {
 	return cmp.Or(strings.Compare(a.GetValue(), b.GetValue()), cmp.Compare(a.GetAsOf(), b.GetAsOf()))
@@ -223,6 +262,14 @@ func preferenceKey(a, b *consentv1.PreferenceRegister) int {
 
 func preferenceValue(a, b *consentv1.PreferenceRegister) int {
 	return bytes.Compare(a.GetValue(), b.GetValue())
+}
+
+// preferenceRank: a registry's preference that does not block may end a block.
+func preferenceRank(dimension string) func(a, b *consentv1.TimeSpan) int {
+	if strings.HasPrefix(dimension, dimensionAllow) {
+		return newerPermitting
+	}
+	return newerForbidding
 }
 
 // relationshipRank: a beginning permits, an end forbids.

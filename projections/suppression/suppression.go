@@ -18,6 +18,10 @@
 //	encoding.go     the bytes of a state
 //	view.go         questions and what a state answers
 //	consent.go      which grant holds, or why none does
+//	marks.go        what is known of the number itself: line, place, subscriber
+//	relationship.go what ties a person to a seller besides consent
+//	wishes.go       when a person may be called, by own or a registry's word
+//	party.go        several numbers of one person
 package suppression
 
 import (
@@ -119,7 +123,7 @@ func Fold(facts iter.Seq[Input]) States {
 func FoldAt(at time.Time, facts iter.Seq[Input]) States {
 	return Fold(func(yield func(Input) bool) {
 		for in := range facts {
-			if countsAt(in.Fact, at) && !yield(in) {
+			if CountsAt(in.Fact, at) && !yield(in) {
 				return
 			}
 		}
@@ -127,15 +131,15 @@ func FoldAt(at time.Time, facts iter.Seq[Input]) States {
 }
 
 // Sellers names the states a fact goes to, sorted: the sellers it names, or
-// ledger.All if it names none. What permits and names none goes nowhere, except
-// that a message may be closed for all sellers as it came. An erasure goes to
+// ledger.All if it names none. What permits and names none goes nowhere, unless
+// it is about all (aboutAll). An erasure goes to
 // ledger.All and ends every other state of its number.
 func Sellers(f *consentv1.Fact) []string {
 	named := f.GetSellers()
 	switch {
 	case f.GetPersonErased() != nil:
 		return []string{ledger.All}
-	case len(named) == 0 && permits(f) && f.GetInboxItemClosed() == nil:
+	case len(named) == 0 && permits(f) && !aboutAll(f):
 		return nil
 	case len(named) == 0:
 		return []string{ledger.All}
@@ -156,7 +160,7 @@ const (
 	space byte = 0x20
 
 	name    = "suppression"
-	version = 1
+	version = 2
 )
 
 // Key is the key of the state of a token towards a seller, or ledger.All.

@@ -3,10 +3,7 @@ package suppression
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
-
-	"google.golang.org/protobuf/proto"
 
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -22,6 +19,13 @@ const (
 type View struct {
 	Seller *State // towards the seller asked about
 	All    *State // towards all sellers
+	// Party is what each party the number belongs to has asked for, whatever the
+	// number, and PartyNumbers what is known of their other numbers. Without
+	// PartyLoaded they are not known, and a number that has a party is blocked where
+	// a party's stop counts.
+	Party        []View
+	PartyNumbers []View
+	PartyLoaded  bool
 }
 
 // Question is the contact asked about. The seller is that of the View.
@@ -50,6 +54,15 @@ type Need struct {
 	// CountReplied lets a stop in reply to one programme's message count for the
 	// others too (47 CFR 64.1200(a)(10)).
 	CountReplied bool
+	// NotConditionOfPurchase refuses a grant that was a condition of purchase
+	// (47 CFR 64.1200(f)(9)(i)(B)); it fails as FailLevel.
+	NotConditionOfPurchase bool
+	// Ends gives the end of a grant that names none, from the first instant at which
+	// it can have been given; zero: it does not end. nil: none of them ends.
+	Ends func(earliest time.Time) time.Time
+	// After refuses a grant that is not strictly later, or was taken over from older
+	// records; it fails as FailSuperseded. Zero: any.
+	After time.Time
 	// LiftsErasure tells whether a confirmed grant of a level lifts an erasure;
 	// nil: express and express_written do.
 	LiftsErasure func(level string) bool
@@ -68,6 +81,8 @@ const (
 	KindReassigned  = "reassigned"  // the number has another holder
 	KindWrongParty  = "wrong_party" // somebody else answered
 	KindErased      = "erased"      // the person was erased
+	// KindPartyUnknown: the number has a party whose stops were not looked up.
+	KindPartyUnknown = "party_unknown"
 )
 
 // Prohibition is a fact that forbids.
@@ -110,6 +125,8 @@ const (
 	FailErased
 	// FailRevoked: it was revoked or invalidated after it.
 	FailRevoked
+	// FailSuperseded: it would hold but for Need.After.
+	FailSuperseded
 )
 
 // Consent says which grant holds, or what came closest. The zero value says
@@ -128,46 +145,6 @@ type Consent struct {
 	// Against is what defeats the grant: for FailVoid, FailErased and FailRevoked.
 	Against Prohibition
 }
-
-// Mark is one piece of evidence about a number.
-type Mark struct {
-	Kind       string    // one of the Mark constants
-	Value      string    // in the kind's own words
-	AsOf       time.Time // the date it speaks about, for MarkRndResult; zero: none
-	AllSellers bool
-	Time       Span
-}
-
-// Kinds of marks, and what their values are.
-const (
-	MarkReassigned   = "reassigned"   // who says so
-	MarkRndResult    = "rnd_result"   // yes, no, no_data or unspecified
-	MarkWrongParty   = "wrong_party"  // how we know
-	MarkDisconnected = "disconnected" // who says so
-	MarkPorted       = "ported"       // the kind of line it moved to
-	MarkLineType     = "line_type"    // the kind of line
-	MarkLocation     = "location"     // see Mark.Place
-)
-
-// Relationship is one that holds besides consent.
-type Relationship struct {
-	Kind consentv1.RelationshipKind
-	// OfferRelated tells whether the offer made was about it; nil: not stated.
-	OfferRelated *bool
-	AllSellers   bool
-	// Since is when it began; windows count from Since.Earliest, the careful end.
-	Since Span
-}
-
-// Preferences are the limits a person set. All that are listed bind.
-type Preferences struct {
-	Windows     [][]*consentv1.TimeWindow // each set allows what one of its windows allows
-	Frequencies []Frequency
-	Languages   []string
-}
-
-// Frequency is at most Max contacts in Days.
-type Frequency struct{ Max, Days uint32 }
 
 // UnclearMessage is one that nobody has understood or read yet: it blocks.
 type UnclearMessage struct {
@@ -237,103 +214,4 @@ func (v View) Unclear() (open []UnclearMessage) {
 func closedIn(s *State, m *consentv1.UnclearRegister) bool {
 	at, found := slices.BinarySearchFunc(s.GetUnclear(), m, unclearKey)
 	return found && s.GetUnclear()[at].GetClosed()
-}
-
-// Marks gives the newest evidence of a kind, whether told of this seller or of
-// all: several if they are of the same time.
-func (v View) Marks(kind string) (out []Mark) {
-	var newest *consentv1.TimeSpan
-	for i, s := range v.halves() {
-		for _, m := range s.GetMarks() {
-			if m.GetKind() != kind {
-				continue
-			}
-			if newest != nil && newerForbidding(m.GetTime(), newest) < 0 {
-				continue
-			}
-			if newest != nil && newerForbidding(m.GetTime(), newest) > 0 {
-				out = out[:0]
-			}
-			newest = m.GetTime()
-			out = append(out, Mark{Kind: kind, Value: m.GetValue(), AsOf: instantOrNone(m.GetAsOf()), AllSellers: i == allHalf, Time: spanOf(newest)})
-		}
-	}
-	return out
-}
-
-// Place is the region and time zone of a MarkLocation; either may be empty.
-func (m Mark) Place() (region, zone string) {
-	region, zone, _ = strings.Cut(m.Value, " ")
-	return region, zone
-}
-
-// Relationships gives those that began by an instant and neither ended at or
-// after their beginning nor belong to an earlier holder of the number.
-func (v View) Relationships(at time.Time) (out []Relationship) {
-	q := Question{At: at}
-	for i, s := range v.halves() {
-		for _, m := range s.GetRelationships() {
-			word, begins := strings.CutSuffix(m.GetKind(), startSuffix)
-			if !begins || !q.has(m.GetTime().GetLatest()) || v.endedSince(word, m.GetTime().GetEarliest()) {
-				continue
-			}
-			r := Relationship{Kind: relationshipKind(word), AllSellers: i == allHalf, Since: spanOf(m.GetTime())}
-			if m.GetValue() != "" {
-				related := m.GetValue() == offerRelated
-				r.OfferRelated = &related
-			}
-			out = append(out, r)
-		}
-	}
-	return out
-}
-
-// endedSince tells whether a relationship that began at an instant ended, or the
-// number was found in other hands, at that instant or later.
-func (v View) endedSince(word string, began int64) bool {
-	for _, s := range v.halves() {
-		for _, m := range s.GetRelationships() {
-			if m.GetKind() == word+endSuffix && m.GetTime().GetLatest() >= began {
-				return true
-			}
-		}
-		for _, m := range s.GetMarks() {
-			if (m.GetKind() == MarkReassigned || m.GetKind() == MarkWrongParty) && m.GetTime().GetLatest() >= began {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func relationshipKind(word string) consentv1.RelationshipKind {
-	for k, w := range relationshipKinds {
-		if w == word {
-			return k
-		}
-	}
-	return consentv1.RelationshipKind_RELATIONSHIP_KIND_UNSPECIFIED
-}
-
-// Preferences gives the limits the person set, towards this seller and towards
-// all. A limit that this version cannot read allows nothing: an empty window set
-// or no contacts at all.
-func (v View) Preferences() (out Preferences) {
-	for _, s := range v.halves() {
-		for _, r := range s.GetPreferences() {
-			wish := &consentv1.PreferenceSet{}
-			if proto.Unmarshal(r.GetValue(), wish) != nil {
-				wish = &consentv1.PreferenceSet{}
-			}
-			switch r.GetDimension() {
-			case dimensionWindows:
-				out.Windows = append(out.Windows, wish.GetWindows())
-			case dimensionFrequency:
-				out.Frequencies = append(out.Frequencies, Frequency{Max: wish.GetFrequencyMax(), Days: wish.GetFrequencyDays()})
-			case dimensionLanguage:
-				out.Languages = append(out.Languages, wish.GetLanguage())
-			}
-		}
-	}
-	return out
 }

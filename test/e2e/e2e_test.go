@@ -24,8 +24,16 @@ func grant(id string, at time.Time) *consentv1.Fact {
 			Evidence: &consentv1.Evidence{Method: "web_form", Words: "I agree"}}}}
 }
 
+// question is about the next noon in New York, when texts may be sent; all that is
+// known now counts.
 func question() *consentv1.Question {
-	return &consentv1.Question{Number: "(212) 555-0143", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING}
+	now := time.Now().UTC()
+	noon := time.Date(now.Year(), now.Month(), now.Day(), 17, 0, 0, 0, time.UTC)
+	if !noon.After(now.Add(time.Minute)) {
+		noon = noon.AddDate(0, 0, 1)
+	}
+	return &consentv1.Question{Number: "(212) 555-0143", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING,
+		At: timestamppb.New(noon)}
 }
 
 func TestGrantRevokeLateGrant(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 func TestPastQuestions(t *testing.T) {
 	e := testenv.New(t)
 	e.Seller("acme")
-	e.Must(grant("g1", time.Now().Add(-time.Hour)))
+	granted := e.Must(grant("g1", time.Now().Add(-time.Hour)))
 	paused := e.Must(&consentv1.Fact{Source: "test", EventId: "p", Sellers: []string{"acme"},
 		Kind: &consentv1.Fact_ContactPaused{ContactPaused: &consentv1.ContactPaused{Reason: "storm"}}})
 	e.Must(&consentv1.Fact{Source: "test", EventId: "r", Sellers: []string{"acme"},
@@ -27,6 +27,10 @@ func TestPastQuestions(t *testing.T) {
 	q.At, q.AsOf = paused.GetRecordedAt(), paused.GetRecordedAt()
 	if d := e.Check(q); d.GetVerdict() != consentv1.Verdict_VERDICT_BLOCK {
 		t.Errorf("while it was paused: %v", d)
+	}
+	q.At, q.AsOf = question().At, granted.GetRecordedAt()
+	if d := e.Check(q); d.GetVerdict() != consentv1.Verdict_VERDICT_ALLOW {
+		t.Errorf("before the pause was known: %v", d)
 	}
 	for name, at := range map[string]time.Time{"year 1": {}, "year 2300": time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC), "year 9999": time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)} {
 		for _, change := range []func(*consentv1.Question){

@@ -32,6 +32,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/declare"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	"github.com/consent-ledger/consent-ledger/projections/attempts"
 	"github.com/consent-ledger/consent-ledger/projections/suppression"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -218,6 +219,31 @@ func TestStoredInboxItem(t *testing.T) {
 	same(t, req.GetFact(), want.Declared)
 }
 
+// TestAttemptBatch: a stored batch of attempts has the same bytes today, and what
+// is sealed in it opens.
+func TestAttemptBatch(t *testing.T) {
+	keys := keyring(t)
+	raw, want := fixture(t, "attempt_batch", func() (proto.Message, note) { return newAttemptBatch(t, keys), note{Number: number} })
+	var b consentv1.AttemptBatch
+	decode(t, raw, &b)
+	same(t, &b, want.Message)
+	sameBytes(t, &b, raw)
+	r := b.GetRecords()[0]
+	x, _, err := keys.OpenToken(&consentv1.Entry{EntryId: r.GetId(), Token: r.GetToken()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := keys.Number(x); err != nil || got != want.Number {
+		t.Errorf("the token stands for %q, %v; want %q", got, err, want.Number)
+	}
+	if got := attempts.ReferenceKey(keys, seller, "call-1"); !bytes.Equal(got[:], r.GetReference()) {
+		t.Errorf("reference key %s, stored %x", got, r.GetReference())
+	}
+	if got, err := attempts.OpenCallerID(keys, r); err != nil || got != callerID {
+		t.Errorf("caller id %q, %v", got, err)
+	}
+}
+
 // TestSuppressionState: a stored state is canonical and has the same bytes today:
 // the state hash of a projection is over them.
 func TestSuppressionState(t *testing.T) {
@@ -236,7 +262,7 @@ func TestSuppressionState(t *testing.T) {
 // TestNothingElse: a fixture that no test reads proves nothing.
 func TestNothingElse(t *testing.T) {
 	known := map[string]bool{"keys": true}
-	for _, name := range []string{"commit", "wrapped_keys", "sealed_part_in_file", "feed_batch", "stored_inbox_item", "suppression_state"} {
+	for _, name := range []string{"commit", "wrapped_keys", "sealed_part_in_file", "feed_batch", "stored_inbox_item", "suppression_state", "attempt_batch"} {
 		known[name+".binpb"], known[name+".json"] = true, true
 	}
 	for _, kind := range ledger.Kinds() {

@@ -17,6 +17,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/declare"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	"github.com/consent-ledger/consent-ledger/projections/attempts"
 	"github.com/consent-ledger/consent-ledger/projections/suppression"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -27,6 +28,8 @@ import (
 const (
 	number = "+12025550143"
 	seller = "acme"
+	// callerID is what the person called sees.
+	callerID = "+12025550100"
 	// inboxContext is what package recorder binds inbox items to.
 	inboxContext = "consent.v1/inbox"
 )
@@ -125,7 +128,9 @@ func newFact(kind ledger.Kind) *consentv1.Fact {
 }
 
 // asDeclared clears what only the writer sets and the content hash leaves out.
-func asDeclared(f *consentv1.Fact) { f.Earliest, f.Latest, f.Unassigned = nil, nil, false }
+func asDeclared(f *consentv1.Fact) {
+	f.Earliest, f.Latest, f.Unassigned, f.PartyKey = nil, nil, false, nil
+}
 
 // newEntry does to a fact what the writer does to one.
 func newEntry(t *testing.T, keys *seal.Keyring, persons map[consentv1.PersonalClass]seal.PersonKey, kind ledger.Kind) (*consentv1.Entry, note) {
@@ -236,6 +241,20 @@ func newFeedBatch(t *testing.T, keys *seal.Keyring) *consentv1.FeedBatch {
 	u := &consentv1.FeedUpdate{Token: token[:], SellerState: newState(t), AllState: newState(t), Cause: "consent_revoked"}
 	// `number` is filled in for a subscriber and never stored.
 	return filled(&consentv1.FeedBatch{Seller: seller, Updates: []*consentv1.FeedUpdate{filled(u, "number", "paused", "resumed")}})
+}
+
+func newAttemptBatch(t *testing.T, keys *seal.Keyring) *consentv1.AttemptBatch {
+	t.Helper()
+	x, err := keys.Exchange(number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte("attempt"))
+	id, ref := ledger.EntryID(sum[:16]), attempts.ReferenceKey(keys, seller, "call-1")
+	r := &consentv1.AttemptRecord{Id: id[:], Reference: ref[:], Seller: seller, Outcome: consentv1.AttemptOutcome_ATTEMPT_OUTCOME_RESERVED,
+		Token: keys.SealToken(id, ledger.PersonID{}, x), CallerId: attempts.SealCallerID(keys, id, callerID)}
+	// The number, the texts and the fixes of a decision are never stored.
+	return filled(&consentv1.AttemptBatch{Records: []*consentv1.AttemptRecord{filled(r, "number", "text", "fix")}})
 }
 
 func newInboxItem(t *testing.T, keys *seal.Keyring) (*consentv1.StoredInboxItem, note) {

@@ -140,7 +140,7 @@ func TestRefuses(t *testing.T) {
 // must not carry a database or a message server with them, even at second hand.
 func TestPureRooms(t *testing.T) {
 	heavy := []string{"github.com/cockroachdb/pebble", "github.com/nats-io/"}
-	for _, pure := range []string{"projections/suppression", "projections/rules"} {
+	for _, pure := range []string{"projections/suppression", "projections/rules", "projections/rules/places", "ledger/zones"} {
 		for _, p := range list(t, "-deps", "./"+pure) {
 			for _, h := range heavy {
 				if strings.HasPrefix(p.ImportPath, h) {

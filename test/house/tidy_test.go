@@ -16,8 +16,9 @@ const linesMax = 800
 
 // sleepers may call time.Sleep in a test: by file, with the reason.
 var sleepers = map[string]string{
-	"projections/registry/projection_test.go": "inside a synctest bubble: its clock moves at once, and the test is about instants",
-	"consumers/crm/import_test.go":            "inside a synctest bubble: a slow server, without waiting for it",
+	"projections/publication/publication_test.go": "inside a synctest bubble: its clock moves at once, and the test is about instants",
+	"projections/registry/projection_test.go":     "inside a synctest bubble: its clock moves at once, and the test is about instants",
+	"consumers/crm/import_test.go":                "inside a synctest bubble: a slow server, without waiting for it",
 }
 
 // TestLines bounds the length of what people write; data and sums are as long as they are.
@@ -68,6 +69,11 @@ func TestCalls(t *testing.T) {
 			continue
 		}
 		inTest := strings.HasSuffix(f.path, "_test.go") || strings.HasPrefix(f.path, "test/")
+		for _, i := range tree.Imports {
+			if i.Path.Value == `"time/tzdata"` {
+				t.Errorf("%s: time/tzdata: its release is that of whatever Go builds this; use ledger/zones", fset.Position(i.Pos()))
+			}
+		}
 		for n := range ast.Preorder(tree) {
 			at := fset.Position(n.Pos())
 			switch n := n.(type) {
@@ -81,6 +87,8 @@ func TestCalls(t *testing.T) {
 					t.Errorf("%s: time.Sleep in a test: wait for the condition, or use testing/synctest", at)
 				case call == "time.Sleep" && inTest:
 					slept[f.path] = true
+				case call == "time.LoadLocation" && !inTest:
+					t.Errorf("%s: time.LoadLocation: the machine's zones differ from the pinned ones that decisions name; use ledger/zones", at)
 				case inTest && slices.Contains(skips, call):
 					t.Errorf("%s: %s: a test that may not run proves nothing; put what needs root behind the tag rootfault", at, call)
 				}

@@ -24,13 +24,15 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/consent-ledger/consent-ledger/projections/rules"
 )
 
 var update = flag.Bool("update", false, "write what is printed now into the stories")
 
 // numbers are the people of all stories, from ranges kept for fiction.
 var numbers = map[string]string{
-	"ANN": "+12125550143", "BOB": "+13055550117", "CAT": "+14155550199", "DAN": "+16175550102", "EVE": "+447700900123", "FAY": "+441632960456",
+	"ANN": "+12125550143", "BOB": "+12065550117", "CAT": "+14155550199", "DAN": "+16175550102", "EVE": "+447700900123", "FAY": "+441632960456",
 }
 
 // patience bounds every wait. No story comes near it unless something is wrong.
@@ -68,6 +70,18 @@ func setup(env *testscript.Env, bin string) error {
 	env.Setenv("FTC_TODAY", now.Format("2006-1-2")) // as the FTC writes days into file names
 	env.Setenv("YESTERDAY", now.AddDate(0, 0, -1).Format(time.DateOnly))
 	env.Setenv("FTC_YESTERDAY", now.AddDate(0, 0, -1).Format("2006-1-2"))
+	// The next time it is noon in New York and nine or ten in California: calls and
+	// texts are allowed then, and the answer is that of now.
+	noon := time.Date(now.Year(), now.Month(), now.Day(), 17, 0, 0, 0, time.UTC)
+	if !noon.After(now.Add(time.Minute)) {
+		noon = noon.AddDate(0, 0, 1)
+	}
+	env.Setenv("NOON", noon.Format(time.RFC3339))
+	packs, err := rules.EmbeddedFiles()
+	if err != nil {
+		return err
+	}
+	env.Setenv("PACKS_AND_SIX", strconv.Itoa(len(packs)+6))
 	env.Setenv("AFTER_TOMORROW", now.AddDate(0, 0, 2).Format(time.DateOnly))
 	w := &world{watched: map[string]*watched{}, ports: map[string]net.Listener{}}
 	env.Values[worldKey{}] = w

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -22,6 +23,8 @@ type Env struct {
 	Dir string
 	// Log hears the server; set it before Start.
 	Log *slog.Logger
+	// RecordDecisions as in node.Config; set it before Start.
+	RecordDecisions bool
 
 	mu   sync.Mutex
 	Node *node.Node
@@ -33,7 +36,11 @@ type Env struct {
 	Decision consentv1connect.DecisionServiceClient
 	Feed     consentv1connect.FeedServiceClient
 	Export   consentv1connect.ExportServiceClient
+	Attempt  consentv1connect.AttemptServiceClient
 }
+
+// patience bounds the wait for a server's own rule packs.
+const patience = 20 * time.Second
 
 // New makes a ledger and serves it until the test ends.
 func New(t testing.TB) *Env {
@@ -48,7 +55,7 @@ func New(t testing.TB) *Env {
 }
 
 func (e *Env) config() node.Config {
-	return node.Config{Dir: e.Dir, Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:0", Version: "test", Logger: e.Log}
+	return node.Config{Dir: e.Dir, Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:0", Version: "test", Logger: e.Log, RecordDecisions: e.RecordDecisions}
 }
 
 // Start serves the folder. New has done so already.
@@ -63,6 +70,9 @@ func (e *Env) Start() {
 	defer e.mu.Unlock()
 	e.Node, e.stop, e.done = n, cancel, make(chan error, 1)
 	go func(done chan error) { done <- n.Run(ctx) }(e.done)
+	packs, enough := context.WithTimeout(ctx, patience) // the first facts are those of the packs, every time
+	defer enough()
+	n.Decider().AwaitPacks(packs)
 	e.connect()
 }
 
@@ -100,6 +110,7 @@ func (e *Env) connect() {
 	e.Decision = consentv1connect.NewDecisionServiceClient(e.http, e.Node.URL(), key)
 	e.Feed = consentv1connect.NewFeedServiceClient(e.http, e.Node.URL(), key)
 	e.Export = consentv1connect.NewExportServiceClient(e.http, e.Node.URL(), key)
+	e.Attempt = consentv1connect.NewAttemptServiceClient(e.http, e.Node.URL(), key)
 }
 
 // Must records one fact and gives its receipt.

@@ -10,6 +10,7 @@
 package cases
 
 import (
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -19,13 +20,15 @@ import (
 	"time"
 
 	"github.com/consent-ledger/consent-ledger/ledger/phone"
+	"github.com/consent-ledger/consent-ledger/ledger/zones"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
+	"github.com/consent-ledger/consent-ledger/projections/rules/places"
 	"github.com/consent-ledger/consent-ledger/projections/suppression"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
-// seller is the one under test.
-const seller = "S1"
+// seller is the one under test; ids are in lower case.
+const seller = "s1"
 
 var columns = []string{"id", "jurisdiction", "number", "number_class", "facts", "channel", "purpose", "call_at_utc",
 	"local_note", "expected", "reason", "citation", "confidence"}
@@ -101,26 +104,100 @@ func parse(row []string) (Case, error) {
 	default:
 		return c, fmt.Errorf("expected: %q is neither ALLOW nor DENY", row[9])
 	}
-	c.facts, err = read(row[4], row[2], c.at)
+	c.facts, err = read(row[4], row[2], row[3], c.at)
 	return c, err
 }
 
 // Input is what Decide is given.
 func (c *Case) Input() (rules.Input, error) {
-	states := suppression.Fold(slices.Values(c.facts.inputs))
-	in := rules.Input{
-		Seller: seller, Programme: c.facts.programme, Channel: c.channel, Purpose: c.purpose, At: c.at,
-		CallingCode: c.number.CountryCode, Region: c.number.Region, Unassigned: c.number.Unassigned,
-		View: states.View(seller), Registries: c.facts.registries, States: c.facts.states,
-	}
-	for _, z := range c.facts.zones {
-		loc, err := time.LoadLocation(z)
-		if err != nil {
-			return in, fmt.Errorf("cases: %s: zone %q: %w", c.ID, z, err)
+	f := &c.facts
+	view := suppression.Fold(slices.Values(f.inputs)).View(seller)
+	var party *suppression.State
+	for _, in := range f.party {
+		if slices.ContainsFunc(view.Parties(), func(key []byte) bool { return bytes.Equal(key, in.Fact.GetPartyKey()) }) {
+			party = suppression.Join(party, suppression.PartyState(in))
 		}
-		in.Zones = append(in.Zones, loc)
 	}
-	return in, nil
+	view.Party, view.PartyLoaded = []suppression.View{{Seller: party}}, true
+	in := rules.Input{
+		Seller: seller, Programme: f.programme, Channel: c.channel, Purpose: c.purpose, Subject: f.subject, Sector: f.sector,
+		Marketing: f.marketing, OptOutNotice: f.optOutNotice, At: c.at, Unassigned: c.number.Unassigned,
+		View: view, Registries: f.registries, Emergencies: f.emergencies, Attempts: f.attempts, AttemptsKnown: true, Tzdata: zones.Version(),
+	}
+	in.Places, in.Areas = rules.Located(view, c.number.E164)
+	if len(view.Locations()) > 0 || len(f.zones) == 0 {
+		return in, nil
+	}
+	var err error
+	in.Places, err = inZones(in.Places, f.zones)
+	return in, err
+}
+
+// inZones takes the zones a case names as the candidates: with the regions in which
+// the number may lie there, or all of them where it may not.
+func inZones(of []places.Place, names []string) (out []places.Place, err error) {
+	for _, name := range names {
+		z, err := zones.Load(name)
+		if err != nil {
+			return nil, fmt.Errorf("zone %q: %w", name, err)
+		}
+		found := false
+		for _, p := range of {
+			if p.Zone == z {
+				out, found = append(out, p), true
+			}
+		}
+		for _, p := range of {
+			if one := (places.Place{Region: p.Region, Zone: z}); !found && !slices.Contains(out, one) {
+				out = append(out, one)
+			}
+		}
+	}
+	return out, nil
+}
+
+// Packs are those a case is about: the country's, and the state's if it names one;
+// a pack of that id otherwise. A state's own list, of which the case gives no
+// version, is relaxed for the seller, as its officer would.
+func (c *Case) Packs(all *rules.Packs) (*rules.Packs, error) {
+	ids := []string{strings.ToLower(c.Jurisdiction)}
+	if country, _, ok := strings.Cut(ids[0], "-"); ok && all.Get(country) != nil {
+		ids = append(ids, country)
+	}
+	var packs []*rules.Pack
+	var relax []string
+	for _, id := range ids {
+		p := all.Get(id)
+		if p == nil {
+			return nil, fmt.Errorf("cases: %s: jurisdiction %q: there is no pack %q", c.ID, c.Jurisdiction, id)
+		}
+		packs = append(packs, p)
+		for _, r := range p.Registry {
+			if given := slices.ContainsFunc(c.facts.registries, func(a rules.RegistryAnswer) bool { return a.Registry == r.Registry }); p.Layer == rules.LayerState && r.Required && !given {
+				if name := p.ID + "/" + r.ID; !slices.Contains(relax, name) {
+					relax = append(relax, name)
+				}
+			}
+		}
+	}
+	if len(relax) > 0 {
+		p, err := relaxing(relax)
+		if err != nil {
+			return nil, err
+		}
+		packs = append(packs, p)
+	}
+	return rules.New(packs...)
+}
+
+// relaxing makes the seller's pack that relaxes rules.
+func relaxing(names []string) (*rules.Pack, error) {
+	var b strings.Builder
+	b.WriteString("id: case\nversion: \"1\"\ntitle: Lists the case gives no version of\nabout: For the case.\nlayer: seller\nseller: " + seller + "\nknown_as_of: 2026-11-23\nrelaxes:\n")
+	for _, n := range names {
+		fmt.Fprintf(&b, "  - {rule: %s, reason: the case gives no version of it, officer: the case, effective_from: 1970-01-01}\n", n)
+	}
+	return rules.Parse("case.yaml", []byte(b.String()))
 }
 
 // Result is one case, decided.
@@ -142,17 +219,27 @@ func (r Result) Codes() []string {
 // String says in one line what was expected and what came, with the citation of
 // the case.
 func (r Result) String() string {
-	return fmt.Sprintf("%s: expected %s %s, got %s %s (%s)", r.Case.ID, word(r.Case.Expected), r.Case.Reason,
-		word(r.Decision.GetVerdict()), strings.Join(r.Codes(), ","), r.Case.Citation)
+	return fmt.Sprintf("%s: expected %s %s, got %s %s (%s)", r.Case.ID, Word(r.Case.Expected), r.Case.Reason,
+		Word(r.Decision.GetVerdict()), strings.Join(r.Codes(), ", "), r.Case.Citation)
 }
 
-func word(v consentv1.Verdict) string { return strings.TrimPrefix(v.String(), "VERDICT_") }
+// Word is a verdict in bare words.
+func Word(v consentv1.Verdict) string { return strings.TrimPrefix(v.String(), "VERDICT_") }
 
-// Run decides one case with the packs given.
-func (c *Case) Run(packs *rules.Packs) (Result, error) {
-	in, err := c.Input()
+// Run decides one case with its packs of those given.
+func (c *Case) Run(all *rules.Packs) (Result, error) {
+	packs, err := c.Packs(all)
 	if err != nil {
 		return Result{}, err
+	}
+	return c.RunWith(packs)
+}
+
+// RunWith decides one case with just these packs.
+func (c *Case) RunWith(packs *rules.Packs) (Result, error) {
+	in, err := c.Input()
+	if err != nil {
+		return Result{}, fmt.Errorf("cases: %s: %w", c.ID, err)
 	}
 	r := Result{Case: c, Decision: rules.Decide(in, packs)}
 	r.Passed = r.Decision.GetVerdict() == c.Expected && slices.Contains(r.Codes(), c.Reason)

@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -63,6 +64,28 @@ type jsonFact struct {
 	Active       *bool  `json:"active"`
 	Ended        string `json:"ended"`
 	OfferRelated *bool  `json:"offer_related"`
+
+	Customer       *bool `json:"customer"`
+	DetailsInSale  *bool `json:"details_collected_in_sale"`
+	OptOutOffered  *bool `json:"opt_out_offered_at_collection"`
+	OptOutEvery    *bool `json:"opt_out_in_every_message"`
+	SimilarProduct *bool `json:"similar_products"`
+
+	Area         string   `json:"area"`
+	Until        string   `json:"until"`
+	PSCReporting bool     `json:"psc_reporting"`
+	Allows       []string `json:"allows"`
+	Blocked      bool     `json:"blocked"`
+	Category     string   `json:"category"`
+	Mode         string   `json:"mode"`
+	Days         []string `json:"days"`
+	Bands        []string `json:"bands"`
+	Channel      string   `json:"channel"`
+	Purpose      string   `json:"purpose"`
+	Subject      string   `json:"subject"`
+	CallerID     string   `json:"caller_id"`
+	Marketing    bool     `json:"marketing"`
+	OptOutNotice bool     `json:"opt_out_notice"`
 }
 
 // factType is how one type of fact is taken over.
@@ -86,11 +109,14 @@ func factTypes() map[string]factType {
 		"registry_snapshot": {"registry version_at listed listed_since first_published", addSnapshot},
 		"registry_check":    {"registry against_version", nothing}, // the age that counts is the list's
 
-		"purchase":              {"seller", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_PURCHASE)},
-		"inquiry":               {"seller", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_INQUIRY)},
-		"contract":              {"seller active ended offer_related", addContract},
-		"callback_requested":    {"seller", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_CALLBACK_REQUESTED)},
-		"personal_relationship": {"seller with", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_PERSONAL)},
+		"purchase": {"seller customer details_collected_in_sale opt_out_in_every_message opt_out_offered_at_collection similar_products",
+			relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_PURCHASE)},
+		"inquiry": {"seller details_collected_in_sale opt_out_in_every_message opt_out_offered_at_collection",
+			relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_INQUIRY)},
+		"contract":               {"seller active ended offer_related", addContract},
+		"callback_requested":     {"seller", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_CALLBACK_REQUESTED)},
+		"personal_relationship":  {"seller with", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_PERSONAL)},
+		"fax_number_volunteered": {"seller", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_NUMBER_VOLUNTEERED)},
 
 		"rnd_result":         {"as_of result", addRnd},
 		"disconnected":       {"source", addDisconnected},
@@ -98,10 +124,22 @@ func factTypes() map[string]factType {
 		"ported_to_wireless": {"", addPorted},
 		"line_type_check":    {"line", addLineType},
 		"address":            {"region tz", addAddress},
+		"address_area":       {"area", addArea},
 		"candidate_zones":    {"tz basis", addZones},
+		"party_number":       {"number party", addPartyNumber},
+
+		"attempt":            {"caller_id channel purpose subject", addAttempt},
+		"preference":         {"registry mode category blocked days bands", addPreference},
+		"time_consent":       {"seller allows", addTimeConsent},
+		"emergency_declared": {"area until psc_reporting", addEmergency},
 
 		"program": {"this_contact", func(k *known, f *jsonFact, _ time.Time) error { k.programme = f.ThisContact; return nil }},
-		"subject": {"this_contact", nothing}, // counts for caps alone
+		"subject": {"this_contact", func(k *known, f *jsonFact, _ time.Time) error { k.subject = f.ThisContact; return nil }},
+		"sector":  {"this_contact", func(k *known, f *jsonFact, _ time.Time) error { k.sector = f.ThisContact; return nil }},
+		"content_flag": {"marketing opt_out_notice", func(k *known, f *jsonFact, _ time.Time) error {
+			k.marketing, k.optOutNotice = f.Marketing, f.OptOutNotice
+			return nil
+		}},
 	}
 }
 
@@ -109,20 +147,25 @@ func nothing(*known, *jsonFact, time.Time) error { return nil }
 
 // known is what a case knows at the time of its call.
 type known struct {
-	number     string // as the row writes it
-	inputs     []suppression.Input
-	stops      []time.Time
-	registries []rules.RegistryAnswer
-	programme  string
-	zones      []string
-	states     []string
-	addressAt  time.Time
+	number        string // as the row writes it
+	inputs, party []suppression.Input
+	stops         []time.Time
+	registries    []rules.RegistryAnswer
+	emergencies   []rules.Emergency
+	attempts      []rules.Attempt // newest first
+	zones         []string
+
+	programme, subject, sector string
+	marketing, optOutNotice    bool
 }
 
 // read takes over the facts of a row, oldest first, as far as they are known at
 // the time of the call.
-func read(raw, number string, call time.Time) (known, error) {
+func read(raw, number, class string, call time.Time) (known, error) {
 	k := known{number: number}
+	if err := k.addClass(class); err != nil {
+		return k, err
+	}
 	var facts []json.RawMessage
 	if err := json.Unmarshal([]byte(raw), &facts); err != nil {
 		return k, fmt.Errorf("facts: %w", err)
@@ -202,12 +245,15 @@ func parseTime(s string) (time.Time, error) {
 // add folds in what the writer would have stored.
 func (k *known) add(f *jsonFact, at time.Time, fact *consentv1.Fact) error {
 	fact.Source = "cases"
-	fact.Sellers = f.Sellers
+	for _, of := range f.Sellers {
+		fact.Sellers = append(fact.Sellers, strings.ToLower(of))
+	}
 	if len(fact.Sellers) == 0 {
-		fact.Sellers = []string{seller}
-		if f.Seller != "" {
-			fact.Sellers = []string{f.Seller}
-		}
+		fact.Sellers = []string{cmp.Or(strings.ToLower(f.Seller), seller)}
+	}
+	if f.Party != "" {
+		key := sha256.Sum256([]byte(f.Party))
+		fact.PartyKey = key[:16]
 	}
 	fact.Earliest, fact.Latest = timestamppb.New(at), timestamppb.New(at)
 	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(fact)
@@ -215,7 +261,13 @@ func (k *known) add(f *jsonFact, at time.Time, fact *consentv1.Fact) error {
 		return err
 	}
 	content := sha256.Sum256(raw)
-	k.inputs = append(k.inputs, suppression.Input{EntryID: content[:16], Content: content[:], Fact: fact})
+	in := suppression.Input{EntryID: content[:16], Content: content[:], Fact: fact}
+	if f.Party != "" {
+		k.party = append(k.party, in)
+	}
+	if !k.elsewhere(f) {
+		k.inputs = append(k.inputs, in)
+	}
 	return nil
 }
 
@@ -268,9 +320,6 @@ func addRevoke(k *known, f *jsonFact, at time.Time) error {
 }
 
 func addDnc(k *known, f *jsonFact, at time.Time) error {
-	if k.elsewhere(f) {
-		return nil
-	}
 	return k.add(f, at, &consentv1.Fact{Kind: &consentv1.Fact_DncAdded{DncAdded: &consentv1.DncAdded{Scope: everything(), Method: f.Method}}})
 }
 
@@ -310,26 +359,41 @@ func addClarification(k *known, f *jsonFact, at time.Time) error {
 // addSnapshot keeps the newest version of each list; facts come oldest first.
 func addSnapshot(k *known, f *jsonFact, at time.Time) error {
 	k.registries = slices.DeleteFunc(k.registries, func(a rules.RegistryAnswer) bool { return a.Registry == f.Registry })
-	k.registries = append(k.registries, rules.RegistryAnswer{Registry: f.Registry, Loaded: true,
-		VersionDate: at.Format(time.DateOnly), Listed: f.Listed})
+	a := rules.RegistryAnswer{Registry: f.Registry, Loaded: true, VersionDate: at.Format(time.DateOnly), Listed: f.Listed, Since: f.FirstPublished}
+	if a.Since == "" && len(f.ListedSince) > 0 {
+		if err := json.Unmarshal(f.ListedSince, &a.Since); err != nil {
+			return fmt.Errorf("listed_since: %w", err)
+		}
+	}
+	a.Since, _, _ = strings.Cut(a.Since, "T") // days as they are written
+	k.registries = append(k.registries, a)
 	return nil
 }
 
 func relationship(kind consentv1.RelationshipKind) func(*known, *jsonFact, time.Time) error {
 	return func(k *known, f *jsonFact, at time.Time) error {
 		return k.add(f, at, &consentv1.Fact{Kind: &consentv1.Fact_RelationshipRecorded{RelationshipRecorded: &consentv1.RelationshipRecorded{
-			Relationship: kind, Phase: consentv1.RelationshipPhase_RELATIONSHIP_PHASE_START, OfferRelated: f.OfferRelated}}})
+			Relationship: kind, Phase: consentv1.RelationshipPhase_RELATIONSHIP_PHASE_START, OfferRelated: f.OfferRelated, Customer: f.Customer,
+			DetailsCollectedInSale: f.DetailsInSale, OptOutOffered: f.OptOutOffered, OptOutInEveryMessage: f.OptOutEvery, SimilarProducts: f.SimilarProduct}}})
 	}
 }
 
+// addContract takes a contract that does not run, and of which no end is told, as
+// ended the day it was made.
 func addContract(k *known, f *jsonFact, at time.Time) error {
 	const kind = consentv1.RelationshipKind_RELATIONSHIP_KIND_CONTRACT
-	if err := relationship(kind)(k, f, at); err != nil || f.Ended == "" {
+	if err := relationship(kind)(k, f, at); err != nil || f.Ended == "" && (f.Active == nil || *f.Active) {
 		return err
 	}
-	end, err := parseTime(f.Ended)
-	if err != nil {
-		return err
+	end := at
+	if f.Ended != "" {
+		var err error
+		if end, err = parseTime(f.Ended); err != nil {
+			return err
+		}
+		if len(f.Ended) == len(time.DateOnly) {
+			end = end.Add(12 * time.Hour) // noon in Greenwich is on that day nearly everywhere
+		}
 	}
 	return k.add(f, end, &consentv1.Fact{Kind: &consentv1.Fact_RelationshipRecorded{RelationshipRecorded: &consentv1.RelationshipRecorded{
 		Relationship: kind, Phase: consentv1.RelationshipPhase_RELATIONSHIP_PHASE_END}}})
@@ -373,15 +437,11 @@ func addAddress(k *known, f *jsonFact, at time.Time) error {
 	if err := json.Unmarshal(f.TZ, &zone); err != nil {
 		return fmt.Errorf("tz: %w", err)
 	}
-	k.zones, k.states, k.addressAt = []string{zone}, []string{f.Region}, at
 	return k.add(f, at, &consentv1.Fact{Kind: &consentv1.Fact_LocationRecorded{LocationRecorded: &consentv1.LocationRecorded{
 		Region: f.Region, TimeZone: zone, Basis: "address"}}})
 }
 
 func addZones(k *known, f *jsonFact, _ time.Time) error {
-	if !k.addressAt.IsZero() {
-		return nil
-	}
 	if err := json.Unmarshal(f.TZ, &k.zones); err != nil {
 		return fmt.Errorf("tz: %w", err)
 	}

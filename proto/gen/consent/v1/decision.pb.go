@@ -41,7 +41,18 @@ type Question struct {
 	// The instant of the contact; absent: now.
 	At *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=at,proto3" json:"at,omitempty"`
 	// Use only what was recorded by then; absent: everything.
-	AsOf          *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	AsOf *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// What the contact is about, for caps that count by subject; a campaign's own
+	// is taken if it has one.
+	Subject string `protobuf:"bytes,9,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The trade whose rules apply (claims_management); a campaign's own is taken if
+	// it has one.
+	Sector string `protobuf:"bytes,10,opt,name=sector,proto3" json:"sector,omitempty"`
+	// What the message says, where a rule depends on it.
+	Content *ContentFlags `protobuf:"bytes,11,opt,name=content,proto3" json:"content,omitempty"`
+	// The dialer's own id of the call. A question about a call that is counted
+	// already does not count it again.
+	CallReference string `protobuf:"bytes,12,opt,name=call_reference,json=callReference,proto3" json:"call_reference,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -132,6 +143,89 @@ func (x *Question) GetAsOf() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Question) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Question) GetSector() string {
+	if x != nil {
+		return x.Sector
+	}
+	return ""
+}
+
+func (x *Question) GetContent() *ContentFlags {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *Question) GetCallReference() string {
+	if x != nil {
+		return x.CallReference
+	}
+	return ""
+}
+
+// ContentFlags say what a message contains; what is not stated is not known.
+type ContentFlags struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// It advertises or sells.
+	Marketing *bool `protobuf:"varint,1,opt,name=marketing,proto3,oneof" json:"marketing,omitempty"`
+	// It says how to opt out.
+	OptOutNotice  *bool `protobuf:"varint,2,opt,name=opt_out_notice,json=optOutNotice,proto3,oneof" json:"opt_out_notice,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ContentFlags) Reset() {
+	*x = ContentFlags{}
+	mi := &file_consent_v1_decision_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContentFlags) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContentFlags) ProtoMessage() {}
+
+func (x *ContentFlags) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_decision_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContentFlags.ProtoReflect.Descriptor instead.
+func (*ContentFlags) Descriptor() ([]byte, []int) {
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ContentFlags) GetMarketing() bool {
+	if x != nil && x.Marketing != nil {
+		return *x.Marketing
+	}
+	return false
+}
+
+func (x *ContentFlags) GetOptOutNotice() bool {
+	if x != nil && x.OptOutNotice != nil {
+		return *x.OptOutNotice
+	}
+	return false
+}
+
 // Decision is the answer and its explanation. Unless verdict is VERDICT_ALLOW,
 // do not make the contact.
 type Decision struct {
@@ -164,14 +258,16 @@ type Decision struct {
 	Unassigned bool `protobuf:"varint,13,opt,name=unassigned,proto3" json:"unassigned,omitempty"`
 	// The caps that limit this contact, whatever the verdict. Where there is one,
 	// only a reservation makes an ALLOW exclusive.
-	Caps          []*CapUse `protobuf:"bytes,14,rep,name=caps,proto3" json:"caps,omitempty"`
+	Caps []*CapUse `protobuf:"bytes,14,rep,name=caps,proto3" json:"caps,omitempty"`
+	// Requests of the person whose legal deadline has not passed yet.
+	Deadlines     []*Deadline `protobuf:"bytes,15,rep,name=deadlines,proto3" json:"deadlines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_consent_v1_decision_proto_msgTypes[1]
+	mi := &file_consent_v1_decision_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -183,7 +279,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[1]
+	mi := &file_consent_v1_decision_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -196,7 +292,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{1}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Decision) GetVerdict() Verdict {
@@ -297,6 +393,87 @@ func (x *Decision) GetCaps() []*CapUse {
 	return nil
 }
 
+func (x *Decision) GetDeadlines() []*Deadline {
+	if x != nil {
+		return x.Deadlines
+	}
+	return nil
+}
+
+// Deadline is a request that must be honoured by a day. It blocks from the
+// moment it was recorded; the deadline is the law's.
+type Deadline struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rule in its pack.
+	Rule string `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	// What must have happened by then.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// The last day, YYYY-MM-DD where the person is.
+	Due string `protobuf:"bytes,3,opt,name=due,proto3" json:"due,omitempty"`
+	// The statute or regulation.
+	Citation      string `protobuf:"bytes,4,opt,name=citation,proto3" json:"citation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Deadline) Reset() {
+	*x = Deadline{}
+	mi := &file_consent_v1_decision_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Deadline) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Deadline) ProtoMessage() {}
+
+func (x *Deadline) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_decision_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Deadline.ProtoReflect.Descriptor instead.
+func (*Deadline) Descriptor() ([]byte, []int) {
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Deadline) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *Deadline) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Deadline) GetDue() string {
+	if x != nil {
+		return x.Due
+	}
+	return ""
+}
+
+func (x *Deadline) GetCitation() string {
+	if x != nil {
+		return x.Citation
+	}
+	return ""
+}
+
 // CapUse is what one cap counted.
 type CapUse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -312,7 +489,7 @@ type CapUse struct {
 
 func (x *CapUse) Reset() {
 	*x = CapUse{}
-	mi := &file_consent_v1_decision_proto_msgTypes[2]
+	mi := &file_consent_v1_decision_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -324,7 +501,7 @@ func (x *CapUse) String() string {
 func (*CapUse) ProtoMessage() {}
 
 func (x *CapUse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[2]
+	mi := &file_consent_v1_decision_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -337,7 +514,7 @@ func (x *CapUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CapUse.ProtoReflect.Descriptor instead.
 func (*CapUse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{2}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CapUse) GetRule() string {
@@ -380,7 +557,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_consent_v1_decision_proto_msgTypes[3]
+	mi := &file_consent_v1_decision_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -392,7 +569,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[3]
+	mi := &file_consent_v1_decision_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -405,7 +582,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{3}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Reason) GetCode() string {
@@ -458,7 +635,7 @@ type PackUse struct {
 
 func (x *PackUse) Reset() {
 	*x = PackUse{}
-	mi := &file_consent_v1_decision_proto_msgTypes[4]
+	mi := &file_consent_v1_decision_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -470,7 +647,7 @@ func (x *PackUse) String() string {
 func (*PackUse) ProtoMessage() {}
 
 func (x *PackUse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[4]
+	mi := &file_consent_v1_decision_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -483,7 +660,7 @@ func (x *PackUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PackUse.ProtoReflect.Descriptor instead.
 func (*PackUse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{4}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PackUse) GetId() string {
@@ -522,7 +699,7 @@ type ListUse struct {
 
 func (x *ListUse) Reset() {
 	*x = ListUse{}
-	mi := &file_consent_v1_decision_proto_msgTypes[5]
+	mi := &file_consent_v1_decision_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -534,7 +711,7 @@ func (x *ListUse) String() string {
 func (*ListUse) ProtoMessage() {}
 
 func (x *ListUse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[5]
+	mi := &file_consent_v1_decision_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -547,7 +724,7 @@ func (x *ListUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUse.ProtoReflect.Descriptor instead.
 func (*ListUse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{5}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListUse) GetRegistry() string {
@@ -589,7 +766,7 @@ type CheckRequest struct {
 
 func (x *CheckRequest) Reset() {
 	*x = CheckRequest{}
-	mi := &file_consent_v1_decision_proto_msgTypes[6]
+	mi := &file_consent_v1_decision_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +778,7 @@ func (x *CheckRequest) String() string {
 func (*CheckRequest) ProtoMessage() {}
 
 func (x *CheckRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[6]
+	mi := &file_consent_v1_decision_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +791,7 @@ func (x *CheckRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckRequest.ProtoReflect.Descriptor instead.
 func (*CheckRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{6}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CheckRequest) GetQuestion() *Question {
@@ -656,7 +833,7 @@ type CheckResponse struct {
 
 func (x *CheckResponse) Reset() {
 	*x = CheckResponse{}
-	mi := &file_consent_v1_decision_proto_msgTypes[7]
+	mi := &file_consent_v1_decision_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -668,7 +845,7 @@ func (x *CheckResponse) String() string {
 func (*CheckResponse) ProtoMessage() {}
 
 func (x *CheckResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[7]
+	mi := &file_consent_v1_decision_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -681,7 +858,7 @@ func (x *CheckResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckResponse.ProtoReflect.Descriptor instead.
 func (*CheckResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{7}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CheckResponse) GetDecision() *Decision {
@@ -708,7 +885,7 @@ type CheckBatchRequest struct {
 
 func (x *CheckBatchRequest) Reset() {
 	*x = CheckBatchRequest{}
-	mi := &file_consent_v1_decision_proto_msgTypes[8]
+	mi := &file_consent_v1_decision_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -720,7 +897,7 @@ func (x *CheckBatchRequest) String() string {
 func (*CheckBatchRequest) ProtoMessage() {}
 
 func (x *CheckBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[8]
+	mi := &file_consent_v1_decision_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -733,7 +910,7 @@ func (x *CheckBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckBatchRequest.ProtoReflect.Descriptor instead.
 func (*CheckBatchRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{8}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CheckBatchRequest) GetQuestions() []*Question {
@@ -775,7 +952,7 @@ type CheckBatchResponse struct {
 
 func (x *CheckBatchResponse) Reset() {
 	*x = CheckBatchResponse{}
-	mi := &file_consent_v1_decision_proto_msgTypes[9]
+	mi := &file_consent_v1_decision_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +964,7 @@ func (x *CheckBatchResponse) String() string {
 func (*CheckBatchResponse) ProtoMessage() {}
 
 func (x *CheckBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[9]
+	mi := &file_consent_v1_decision_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +977,7 @@ func (x *CheckBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckBatchResponse.ProtoReflect.Descriptor instead.
 func (*CheckBatchResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{9}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CheckBatchResponse) GetDecisions() []*Decision {
@@ -825,7 +1002,7 @@ type ScrubRequest struct {
 
 func (x *ScrubRequest) Reset() {
 	*x = ScrubRequest{}
-	mi := &file_consent_v1_decision_proto_msgTypes[10]
+	mi := &file_consent_v1_decision_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -837,7 +1014,7 @@ func (x *ScrubRequest) String() string {
 func (*ScrubRequest) ProtoMessage() {}
 
 func (x *ScrubRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[10]
+	mi := &file_consent_v1_decision_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -850,7 +1027,7 @@ func (x *ScrubRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubRequest.ProtoReflect.Descriptor instead.
 func (*ScrubRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{10}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ScrubRequest) GetQuestion() *Question {
@@ -885,7 +1062,7 @@ type ScrubResponse struct {
 
 func (x *ScrubResponse) Reset() {
 	*x = ScrubResponse{}
-	mi := &file_consent_v1_decision_proto_msgTypes[11]
+	mi := &file_consent_v1_decision_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +1074,7 @@ func (x *ScrubResponse) String() string {
 func (*ScrubResponse) ProtoMessage() {}
 
 func (x *ScrubResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[11]
+	mi := &file_consent_v1_decision_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +1087,7 @@ func (x *ScrubResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubResponse.ProtoReflect.Descriptor instead.
 func (*ScrubResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{11}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ScrubResponse) GetRows() []*ScrubRow {
@@ -941,7 +1118,7 @@ type ScrubRow struct {
 
 func (x *ScrubRow) Reset() {
 	*x = ScrubRow{}
-	mi := &file_consent_v1_decision_proto_msgTypes[12]
+	mi := &file_consent_v1_decision_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1130,7 @@ func (x *ScrubRow) String() string {
 func (*ScrubRow) ProtoMessage() {}
 
 func (x *ScrubRow) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[12]
+	mi := &file_consent_v1_decision_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1143,7 @@ func (x *ScrubRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubRow.ProtoReflect.Descriptor instead.
 func (*ScrubRow) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{12}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ScrubRow) GetVerdict() Verdict {
@@ -1030,7 +1207,7 @@ type TimelineRequest struct {
 
 func (x *TimelineRequest) Reset() {
 	*x = TimelineRequest{}
-	mi := &file_consent_v1_decision_proto_msgTypes[13]
+	mi := &file_consent_v1_decision_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1042,7 +1219,7 @@ func (x *TimelineRequest) String() string {
 func (*TimelineRequest) ProtoMessage() {}
 
 func (x *TimelineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[13]
+	mi := &file_consent_v1_decision_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1055,7 +1232,7 @@ func (x *TimelineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineRequest.ProtoReflect.Descriptor instead.
 func (*TimelineRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{13}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TimelineRequest) GetNumber() string {
@@ -1110,7 +1287,7 @@ type TimelineResponse struct {
 
 func (x *TimelineResponse) Reset() {
 	*x = TimelineResponse{}
-	mi := &file_consent_v1_decision_proto_msgTypes[14]
+	mi := &file_consent_v1_decision_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1122,7 +1299,7 @@ func (x *TimelineResponse) String() string {
 func (*TimelineResponse) ProtoMessage() {}
 
 func (x *TimelineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[14]
+	mi := &file_consent_v1_decision_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1135,7 +1312,7 @@ func (x *TimelineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineResponse.ProtoReflect.Descriptor instead.
 func (*TimelineResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{14}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TimelineResponse) GetNumber() string {
@@ -1197,7 +1374,7 @@ type TimelineItem struct {
 
 func (x *TimelineItem) Reset() {
 	*x = TimelineItem{}
-	mi := &file_consent_v1_decision_proto_msgTypes[15]
+	mi := &file_consent_v1_decision_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1209,7 +1386,7 @@ func (x *TimelineItem) String() string {
 func (*TimelineItem) ProtoMessage() {}
 
 func (x *TimelineItem) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_decision_proto_msgTypes[15]
+	mi := &file_consent_v1_decision_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1222,7 +1399,7 @@ func (x *TimelineItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimelineItem.ProtoReflect.Descriptor instead.
 func (*TimelineItem) Descriptor() ([]byte, []int) {
-	return file_consent_v1_decision_proto_rawDescGZIP(), []int{15}
+	return file_consent_v1_decision_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TimelineItem) GetPosition() uint64 {
@@ -1307,7 +1484,7 @@ var File_consent_v1_decision_proto protoreflect.FileDescriptor
 const file_consent_v1_decision_proto_rawDesc = "" +
 	"\n" +
 	"\x19consent/v1/decision.proto\x12\n" +
-	"consent.v1\x1a\x16consent/v1/words.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x02\n" +
+	"consent.v1\x1a\x16consent/v1/words.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x03\n" +
 	"\bQuestion\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x1a\n" +
 	"\bcampaign\x18\x02 \x01(\tR\bcampaign\x12\x16\n" +
@@ -1316,7 +1493,18 @@ const file_consent_v1_decision_proto_rawDesc = "" +
 	"\apurpose\x18\x05 \x01(\x0e2\x13.consent.v1.PurposeR\apurpose\x12\x1c\n" +
 	"\tprogramme\x18\x06 \x01(\tR\tprogramme\x12*\n" +
 	"\x02at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12/\n" +
-	"\x05as_of\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\xaa\x04\n" +
+	"\x05as_of\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x18\n" +
+	"\asubject\x18\t \x01(\tR\asubject\x12\x16\n" +
+	"\x06sector\x18\n" +
+	" \x01(\tR\x06sector\x122\n" +
+	"\acontent\x18\v \x01(\v2\x18.consent.v1.ContentFlagsR\acontent\x12%\n" +
+	"\x0ecall_reference\x18\f \x01(\tR\rcallReference\"}\n" +
+	"\fContentFlags\x12!\n" +
+	"\tmarketing\x18\x01 \x01(\bH\x00R\tmarketing\x88\x01\x01\x12)\n" +
+	"\x0eopt_out_notice\x18\x02 \x01(\bH\x01R\foptOutNotice\x88\x01\x01B\f\n" +
+	"\n" +
+	"_marketingB\x11\n" +
+	"\x0f_opt_out_notice\"\xde\x04\n" +
 	"\bDecision\x12-\n" +
 	"\averdict\x18\x01 \x01(\x0e2\x13.consent.v1.VerdictR\averdict\x12,\n" +
 	"\areasons\x18\x02 \x03(\v2\x12.consent.v1.ReasonR\areasons\x12\x14\n" +
@@ -1335,7 +1523,13 @@ const file_consent_v1_decision_proto_rawDesc = "" +
 	"\n" +
 	"unassigned\x18\r \x01(\bR\n" +
 	"unassigned\x12&\n" +
-	"\x04caps\x18\x0e \x03(\v2\x12.consent.v1.CapUseR\x04caps\"B\n" +
+	"\x04caps\x18\x0e \x03(\v2\x12.consent.v1.CapUseR\x04caps\x122\n" +
+	"\tdeadlines\x18\x0f \x03(\v2\x14.consent.v1.DeadlineR\tdeadlines\"`\n" +
+	"\bDeadline\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x10\n" +
+	"\x03due\x18\x03 \x01(\tR\x03due\x12\x1a\n" +
+	"\bcitation\x18\x04 \x01(\tR\bcitation\"B\n" +
 	"\x06CapUse\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x12\n" +
 	"\x04used\x18\x02 \x01(\rR\x04used\x12\x10\n" +
@@ -1428,69 +1622,73 @@ func file_consent_v1_decision_proto_rawDescGZIP() []byte {
 	return file_consent_v1_decision_proto_rawDescData
 }
 
-var file_consent_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_consent_v1_decision_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_consent_v1_decision_proto_goTypes = []any{
 	(*Question)(nil),              // 0: consent.v1.Question
-	(*Decision)(nil),              // 1: consent.v1.Decision
-	(*CapUse)(nil),                // 2: consent.v1.CapUse
-	(*Reason)(nil),                // 3: consent.v1.Reason
-	(*PackUse)(nil),               // 4: consent.v1.PackUse
-	(*ListUse)(nil),               // 5: consent.v1.ListUse
-	(*CheckRequest)(nil),          // 6: consent.v1.CheckRequest
-	(*CheckResponse)(nil),         // 7: consent.v1.CheckResponse
-	(*CheckBatchRequest)(nil),     // 8: consent.v1.CheckBatchRequest
-	(*CheckBatchResponse)(nil),    // 9: consent.v1.CheckBatchResponse
-	(*ScrubRequest)(nil),          // 10: consent.v1.ScrubRequest
-	(*ScrubResponse)(nil),         // 11: consent.v1.ScrubResponse
-	(*ScrubRow)(nil),              // 12: consent.v1.ScrubRow
-	(*TimelineRequest)(nil),       // 13: consent.v1.TimelineRequest
-	(*TimelineResponse)(nil),      // 14: consent.v1.TimelineResponse
-	(*TimelineItem)(nil),          // 15: consent.v1.TimelineItem
-	nil,                           // 16: consent.v1.TimelineItem.PersonalEntry
-	(Channel)(0),                  // 17: consent.v1.Channel
-	(Purpose)(0),                  // 18: consent.v1.Purpose
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(Verdict)(0),                  // 20: consent.v1.Verdict
+	(*ContentFlags)(nil),          // 1: consent.v1.ContentFlags
+	(*Decision)(nil),              // 2: consent.v1.Decision
+	(*Deadline)(nil),              // 3: consent.v1.Deadline
+	(*CapUse)(nil),                // 4: consent.v1.CapUse
+	(*Reason)(nil),                // 5: consent.v1.Reason
+	(*PackUse)(nil),               // 6: consent.v1.PackUse
+	(*ListUse)(nil),               // 7: consent.v1.ListUse
+	(*CheckRequest)(nil),          // 8: consent.v1.CheckRequest
+	(*CheckResponse)(nil),         // 9: consent.v1.CheckResponse
+	(*CheckBatchRequest)(nil),     // 10: consent.v1.CheckBatchRequest
+	(*CheckBatchResponse)(nil),    // 11: consent.v1.CheckBatchResponse
+	(*ScrubRequest)(nil),          // 12: consent.v1.ScrubRequest
+	(*ScrubResponse)(nil),         // 13: consent.v1.ScrubResponse
+	(*ScrubRow)(nil),              // 14: consent.v1.ScrubRow
+	(*TimelineRequest)(nil),       // 15: consent.v1.TimelineRequest
+	(*TimelineResponse)(nil),      // 16: consent.v1.TimelineResponse
+	(*TimelineItem)(nil),          // 17: consent.v1.TimelineItem
+	nil,                           // 18: consent.v1.TimelineItem.PersonalEntry
+	(Channel)(0),                  // 19: consent.v1.Channel
+	(Purpose)(0),                  // 20: consent.v1.Purpose
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(Verdict)(0),                  // 22: consent.v1.Verdict
 }
 var file_consent_v1_decision_proto_depIdxs = []int32{
-	17, // 0: consent.v1.Question.channel:type_name -> consent.v1.Channel
-	18, // 1: consent.v1.Question.purpose:type_name -> consent.v1.Purpose
-	19, // 2: consent.v1.Question.at:type_name -> google.protobuf.Timestamp
-	19, // 3: consent.v1.Question.as_of:type_name -> google.protobuf.Timestamp
-	20, // 4: consent.v1.Decision.verdict:type_name -> consent.v1.Verdict
-	3,  // 5: consent.v1.Decision.reasons:type_name -> consent.v1.Reason
-	19, // 6: consent.v1.Decision.at:type_name -> google.protobuf.Timestamp
-	19, // 7: consent.v1.Decision.next_allowed_at:type_name -> google.protobuf.Timestamp
-	19, // 8: consent.v1.Decision.valid_until:type_name -> google.protobuf.Timestamp
-	4,  // 9: consent.v1.Decision.packs:type_name -> consent.v1.PackUse
-	5,  // 10: consent.v1.Decision.lists:type_name -> consent.v1.ListUse
-	2,  // 11: consent.v1.Decision.caps:type_name -> consent.v1.CapUse
-	0,  // 12: consent.v1.CheckRequest.question:type_name -> consent.v1.Question
-	1,  // 13: consent.v1.CheckResponse.decision:type_name -> consent.v1.Decision
-	0,  // 14: consent.v1.CheckBatchRequest.questions:type_name -> consent.v1.Question
-	1,  // 15: consent.v1.CheckBatchResponse.decisions:type_name -> consent.v1.Decision
-	0,  // 16: consent.v1.ScrubRequest.question:type_name -> consent.v1.Question
-	12, // 17: consent.v1.ScrubResponse.rows:type_name -> consent.v1.ScrubRow
-	20, // 18: consent.v1.ScrubRow.verdict:type_name -> consent.v1.Verdict
-	19, // 19: consent.v1.ScrubRow.next_allowed_at:type_name -> google.protobuf.Timestamp
-	15, // 20: consent.v1.TimelineResponse.items:type_name -> consent.v1.TimelineItem
-	19, // 21: consent.v1.TimelineItem.recorded_at:type_name -> google.protobuf.Timestamp
-	19, // 22: consent.v1.TimelineItem.earliest:type_name -> google.protobuf.Timestamp
-	19, // 23: consent.v1.TimelineItem.latest:type_name -> google.protobuf.Timestamp
-	16, // 24: consent.v1.TimelineItem.personal:type_name -> consent.v1.TimelineItem.PersonalEntry
-	6,  // 25: consent.v1.DecisionService.Check:input_type -> consent.v1.CheckRequest
-	8,  // 26: consent.v1.DecisionService.CheckBatch:input_type -> consent.v1.CheckBatchRequest
-	10, // 27: consent.v1.DecisionService.Scrub:input_type -> consent.v1.ScrubRequest
-	13, // 28: consent.v1.DecisionService.Timeline:input_type -> consent.v1.TimelineRequest
-	7,  // 29: consent.v1.DecisionService.Check:output_type -> consent.v1.CheckResponse
-	9,  // 30: consent.v1.DecisionService.CheckBatch:output_type -> consent.v1.CheckBatchResponse
-	11, // 31: consent.v1.DecisionService.Scrub:output_type -> consent.v1.ScrubResponse
-	14, // 32: consent.v1.DecisionService.Timeline:output_type -> consent.v1.TimelineResponse
-	29, // [29:33] is the sub-list for method output_type
-	25, // [25:29] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	19, // 0: consent.v1.Question.channel:type_name -> consent.v1.Channel
+	20, // 1: consent.v1.Question.purpose:type_name -> consent.v1.Purpose
+	21, // 2: consent.v1.Question.at:type_name -> google.protobuf.Timestamp
+	21, // 3: consent.v1.Question.as_of:type_name -> google.protobuf.Timestamp
+	1,  // 4: consent.v1.Question.content:type_name -> consent.v1.ContentFlags
+	22, // 5: consent.v1.Decision.verdict:type_name -> consent.v1.Verdict
+	5,  // 6: consent.v1.Decision.reasons:type_name -> consent.v1.Reason
+	21, // 7: consent.v1.Decision.at:type_name -> google.protobuf.Timestamp
+	21, // 8: consent.v1.Decision.next_allowed_at:type_name -> google.protobuf.Timestamp
+	21, // 9: consent.v1.Decision.valid_until:type_name -> google.protobuf.Timestamp
+	6,  // 10: consent.v1.Decision.packs:type_name -> consent.v1.PackUse
+	7,  // 11: consent.v1.Decision.lists:type_name -> consent.v1.ListUse
+	4,  // 12: consent.v1.Decision.caps:type_name -> consent.v1.CapUse
+	3,  // 13: consent.v1.Decision.deadlines:type_name -> consent.v1.Deadline
+	0,  // 14: consent.v1.CheckRequest.question:type_name -> consent.v1.Question
+	2,  // 15: consent.v1.CheckResponse.decision:type_name -> consent.v1.Decision
+	0,  // 16: consent.v1.CheckBatchRequest.questions:type_name -> consent.v1.Question
+	2,  // 17: consent.v1.CheckBatchResponse.decisions:type_name -> consent.v1.Decision
+	0,  // 18: consent.v1.ScrubRequest.question:type_name -> consent.v1.Question
+	14, // 19: consent.v1.ScrubResponse.rows:type_name -> consent.v1.ScrubRow
+	22, // 20: consent.v1.ScrubRow.verdict:type_name -> consent.v1.Verdict
+	21, // 21: consent.v1.ScrubRow.next_allowed_at:type_name -> google.protobuf.Timestamp
+	17, // 22: consent.v1.TimelineResponse.items:type_name -> consent.v1.TimelineItem
+	21, // 23: consent.v1.TimelineItem.recorded_at:type_name -> google.protobuf.Timestamp
+	21, // 24: consent.v1.TimelineItem.earliest:type_name -> google.protobuf.Timestamp
+	21, // 25: consent.v1.TimelineItem.latest:type_name -> google.protobuf.Timestamp
+	18, // 26: consent.v1.TimelineItem.personal:type_name -> consent.v1.TimelineItem.PersonalEntry
+	8,  // 27: consent.v1.DecisionService.Check:input_type -> consent.v1.CheckRequest
+	10, // 28: consent.v1.DecisionService.CheckBatch:input_type -> consent.v1.CheckBatchRequest
+	12, // 29: consent.v1.DecisionService.Scrub:input_type -> consent.v1.ScrubRequest
+	15, // 30: consent.v1.DecisionService.Timeline:input_type -> consent.v1.TimelineRequest
+	9,  // 31: consent.v1.DecisionService.Check:output_type -> consent.v1.CheckResponse
+	11, // 32: consent.v1.DecisionService.CheckBatch:output_type -> consent.v1.CheckBatchResponse
+	13, // 33: consent.v1.DecisionService.Scrub:output_type -> consent.v1.ScrubResponse
+	16, // 34: consent.v1.DecisionService.Timeline:output_type -> consent.v1.TimelineResponse
+	31, // [31:35] is the sub-list for method output_type
+	27, // [27:31] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_decision_proto_init() }
@@ -1499,13 +1697,14 @@ func file_consent_v1_decision_proto_init() {
 		return
 	}
 	file_consent_v1_words_proto_init()
+	file_consent_v1_decision_proto_msgTypes[1].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_decision_proto_rawDesc), len(file_consent_v1_decision_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,14 +26,12 @@ const (
 // dates, moves its personal fields to sealed parts and stores the rest in clear.
 // Field numbers are for ever: stored facts are read as long as the ledger lives.
 //
-// Numbers planned for kinds still to come: 40 party_number, 41 subscriber_class,
-// 51 wording_published, 52 rule_pack_published, 53 emergency_declared,
-// 60 attempts_anchored, 62 legal_hold_placed, 63 legal_hold_lifted,
+// Numbers planned for kinds still to come: 51 wording_published,
+// 62 legal_hold_placed, 63 legal_hold_lifted,
 // 64 request_opened, 65 request_closed, 67 evidence_opened, 68 access_granted,
 // 69 access_revoked, 70 training_attested, 71 breach_opened, 72 breach_closed,
 // 74 ledger_restored, 75 directory_committed, 76 epoch_rolled, 77 parts_erased,
-// 78 token_key_rotated, 80 time_consent; and for the envelope: 14 party (a keyed
-// id that ties several numbers of one person), 15 attachments.
+// 78 token_key_rotated; and for the envelope: 15 attachments.
 type Fact struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The phone number: declared in any form a person writes, kept as E.164.
@@ -65,6 +63,12 @@ type Fact struct {
 	Unassigned bool `protobuf:"varint,12,opt,name=unassigned,proto3" json:"unassigned,omitempty"`
 	// The wording shown to the person, by its published id.
 	Wording string `protobuf:"bytes,13,opt,name=wording,proto3" json:"wording,omitempty"`
+	// Who the person is in the company's own words (a customer number), the same
+	// for all numbers of one person and for all sources.
+	Party string `protobuf:"bytes,14,opt,name=party,proto3" json:"party,omitempty"`
+	// Set by the writer: 16 bytes of a keyed hash of `party`, which tie several
+	// numbers of one person together without saying who it is.
+	PartyKey []byte `protobuf:"bytes,16,opt,name=party_key,json=partyKey,proto3" json:"party_key,omitempty"`
 	// What happened. The kind's name is this field's name.
 	//
 	// Types that are valid to be assigned to Kind:
@@ -88,17 +92,23 @@ type Fact struct {
 	//	*Fact_LineTypeChecked
 	//	*Fact_WrongPartyReported
 	//	*Fact_LocationRecorded
+	//	*Fact_PartyNumber
+	//	*Fact_SubscriberClass
 	//	*Fact_RegistryLoaded
+	//	*Fact_RulePackPublished
+	//	*Fact_EmergencyDeclared
 	//	*Fact_SellerRegistered
 	//	*Fact_CampaignRegistered
 	//	*Fact_SourceRegistered
 	//	*Fact_SourceDistrusted
 	//	*Fact_ContactPaused
 	//	*Fact_ContactResumed
+	//	*Fact_AttemptsAnchored
 	//	*Fact_PersonErased
 	//	*Fact_ExportProduced
 	//	*Fact_WriterStarted
 	//	*Fact_InboxItemClosed
+	//	*Fact_TimeConsent
 	//	*Fact_ProgrammeRegistered
 	Kind          isFact_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
@@ -224,6 +234,20 @@ func (x *Fact) GetWording() string {
 		return x.Wording
 	}
 	return ""
+}
+
+func (x *Fact) GetParty() string {
+	if x != nil {
+		return x.Party
+	}
+	return ""
+}
+
+func (x *Fact) GetPartyKey() []byte {
+	if x != nil {
+		return x.PartyKey
+	}
+	return nil
 }
 
 func (x *Fact) GetKind() isFact_Kind {
@@ -404,10 +428,46 @@ func (x *Fact) GetLocationRecorded() *LocationRecorded {
 	return nil
 }
 
+func (x *Fact) GetPartyNumber() *PartyNumber {
+	if x != nil {
+		if x, ok := x.Kind.(*Fact_PartyNumber); ok {
+			return x.PartyNumber
+		}
+	}
+	return nil
+}
+
+func (x *Fact) GetSubscriberClass() *SubscriberClass {
+	if x != nil {
+		if x, ok := x.Kind.(*Fact_SubscriberClass); ok {
+			return x.SubscriberClass
+		}
+	}
+	return nil
+}
+
 func (x *Fact) GetRegistryLoaded() *RegistryLoaded {
 	if x != nil {
 		if x, ok := x.Kind.(*Fact_RegistryLoaded); ok {
 			return x.RegistryLoaded
+		}
+	}
+	return nil
+}
+
+func (x *Fact) GetRulePackPublished() *RulePackPublished {
+	if x != nil {
+		if x, ok := x.Kind.(*Fact_RulePackPublished); ok {
+			return x.RulePackPublished
+		}
+	}
+	return nil
+}
+
+func (x *Fact) GetEmergencyDeclared() *EmergencyDeclared {
+	if x != nil {
+		if x, ok := x.Kind.(*Fact_EmergencyDeclared); ok {
+			return x.EmergencyDeclared
 		}
 	}
 	return nil
@@ -467,6 +527,15 @@ func (x *Fact) GetContactResumed() *ContactResumed {
 	return nil
 }
 
+func (x *Fact) GetAttemptsAnchored() *AttemptsAnchored {
+	if x != nil {
+		if x, ok := x.Kind.(*Fact_AttemptsAnchored); ok {
+			return x.AttemptsAnchored
+		}
+	}
+	return nil
+}
+
 func (x *Fact) GetPersonErased() *PersonErased {
 	if x != nil {
 		if x, ok := x.Kind.(*Fact_PersonErased); ok {
@@ -498,6 +567,15 @@ func (x *Fact) GetInboxItemClosed() *InboxItemClosed {
 	if x != nil {
 		if x, ok := x.Kind.(*Fact_InboxItemClosed); ok {
 			return x.InboxItemClosed
+		}
+	}
+	return nil
+}
+
+func (x *Fact) GetTimeConsent() *TimeConsent {
+	if x != nil {
+		if x, ok := x.Kind.(*Fact_TimeConsent); ok {
+			return x.TimeConsent
 		}
 	}
 	return nil
@@ -611,9 +689,29 @@ type Fact_LocationRecorded struct {
 	LocationRecorded *LocationRecorded `protobuf:"bytes,38,opt,name=location_recorded,json=locationRecorded,proto3,oneof"`
 }
 
+type Fact_PartyNumber struct {
+	// The number is one of a person's several numbers.
+	PartyNumber *PartyNumber `protobuf:"bytes,40,opt,name=party_number,json=partyNumber,proto3,oneof"`
+}
+
+type Fact_SubscriberClass struct {
+	// Whether the subscriber is a person or a company.
+	SubscriberClass *SubscriberClass `protobuf:"bytes,41,opt,name=subscriber_class,json=subscriberClass,proto3,oneof"`
+}
+
 type Fact_RegistryLoaded struct {
 	// A list of a registry was loaded.
 	RegistryLoaded *RegistryLoaded `protobuf:"bytes,50,opt,name=registry_loaded,json=registryLoaded,proto3,oneof"`
+}
+
+type Fact_RulePackPublished struct {
+	// A rule pack holds from now on.
+	RulePackPublished *RulePackPublished `protobuf:"bytes,52,opt,name=rule_pack_published,json=rulePackPublished,proto3,oneof"`
+}
+
+type Fact_EmergencyDeclared struct {
+	// An authority declared an emergency.
+	EmergencyDeclared *EmergencyDeclared `protobuf:"bytes,53,opt,name=emergency_declared,json=emergencyDeclared,proto3,oneof"`
 }
 
 type Fact_SellerRegistered struct {
@@ -646,6 +744,11 @@ type Fact_ContactResumed struct {
 	ContactResumed *ContactResumed `protobuf:"bytes,59,opt,name=contact_resumed,json=contactResumed,proto3,oneof"`
 }
 
+type Fact_AttemptsAnchored struct {
+	// Contact attempts up to here are fixed.
+	AttemptsAnchored *AttemptsAnchored `protobuf:"bytes,60,opt,name=attempts_anchored,json=attemptsAnchored,proto3,oneof"`
+}
+
 type Fact_PersonErased struct {
 	// A person was erased.
 	PersonErased *PersonErased `protobuf:"bytes,61,opt,name=person_erased,json=personErased,proto3,oneof"`
@@ -664,6 +767,11 @@ type Fact_WriterStarted struct {
 type Fact_InboxItemClosed struct {
 	// A person decided about a message that could not be understood.
 	InboxItemClosed *InboxItemClosed `protobuf:"bytes,79,opt,name=inbox_item_closed,json=inboxItemClosed,proto3,oneof"`
+}
+
+type Fact_TimeConsent struct {
+	// The person agreed to be called at certain times.
+	TimeConsent *TimeConsent `protobuf:"bytes,80,opt,name=time_consent,json=timeConsent,proto3,oneof"`
 }
 
 type Fact_ProgrammeRegistered struct {
@@ -709,7 +817,15 @@ func (*Fact_WrongPartyReported) isFact_Kind() {}
 
 func (*Fact_LocationRecorded) isFact_Kind() {}
 
+func (*Fact_PartyNumber) isFact_Kind() {}
+
+func (*Fact_SubscriberClass) isFact_Kind() {}
+
 func (*Fact_RegistryLoaded) isFact_Kind() {}
+
+func (*Fact_RulePackPublished) isFact_Kind() {}
+
+func (*Fact_EmergencyDeclared) isFact_Kind() {}
 
 func (*Fact_SellerRegistered) isFact_Kind() {}
 
@@ -723,6 +839,8 @@ func (*Fact_ContactPaused) isFact_Kind() {}
 
 func (*Fact_ContactResumed) isFact_Kind() {}
 
+func (*Fact_AttemptsAnchored) isFact_Kind() {}
+
 func (*Fact_PersonErased) isFact_Kind() {}
 
 func (*Fact_ExportProduced) isFact_Kind() {}
@@ -730,6 +848,8 @@ func (*Fact_ExportProduced) isFact_Kind() {}
 func (*Fact_WriterStarted) isFact_Kind() {}
 
 func (*Fact_InboxItemClosed) isFact_Kind() {}
+
+func (*Fact_TimeConsent) isFact_Kind() {}
 
 func (*Fact_ProgrammeRegistered) isFact_Kind() {}
 
@@ -1650,17 +1770,31 @@ func (x *DncRemoved) GetReason() string {
 }
 
 // PreferenceSet: the person limits contacts. Each dimension that is set
-// replaces the earlier one.
+// replaces the earlier one. With `registry` it is a subscriber's preference kept
+// by that registry, a dimension of its own for each registry, channels and
+// purposes; frequency and language then mean nothing.
 type PreferenceSet struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Allowed local times of day; empty: this dimension is not set.
+	// Allowed local times of day; empty: this dimension is not set. Of a registry's
+	// preference: the times that are blocked, or, unless `blocked`, allowed alone.
 	Windows []*TimeWindow `protobuf:"bytes,1,rep,name=windows,proto3" json:"windows,omitempty"`
 	// At most this many contacts in frequency_days; 0: not set.
 	FrequencyMax uint32 `protobuf:"varint,2,opt,name=frequency_max,json=frequencyMax,proto3" json:"frequency_max,omitempty"`
 	// The days over which frequency_max counts.
 	FrequencyDays uint32 `protobuf:"varint,3,opt,name=frequency_days,json=frequencyDays,proto3" json:"frequency_days,omitempty"`
 	// Preferred language, BCP 47; empty: not set.
-	Language      string `protobuf:"bytes,4,opt,name=language,proto3" json:"language,omitempty"`
+	Language string `protobuf:"bytes,4,opt,name=language,proto3" json:"language,omitempty"`
+	// The registry that keeps the preference (in_ncpr); empty: the person told us.
+	Registry string `protobuf:"bytes,5,opt,name=registry,proto3" json:"registry,omitempty"`
+	// Channels a registry's preference is about; empty: all.
+	Channels []Channel `protobuf:"varint,6,rep,packed,name=channels,proto3,enum=consent.v1.Channel" json:"channels,omitempty"`
+	// Purposes a registry's preference is about; empty: all.
+	Purposes []Purpose `protobuf:"varint,7,rep,packed,name=purposes,proto3,enum=consent.v1.Purpose" json:"purposes,omitempty"`
+	// A registry's preference blocks, at all times or at the times named. Without
+	// it only the times named are allowed, or, if none are, an earlier block ends.
+	Blocked bool `protobuf:"varint,8,opt,name=blocked,proto3" json:"blocked,omitempty"`
+	// ISO weekdays 1 (Monday) to 7 a registry's preference is about; empty: every day.
+	Weekdays      []uint32 `protobuf:"varint,9,rep,packed,name=weekdays,proto3" json:"weekdays,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1721,6 +1855,41 @@ func (x *PreferenceSet) GetLanguage() string {
 		return x.Language
 	}
 	return ""
+}
+
+func (x *PreferenceSet) GetRegistry() string {
+	if x != nil {
+		return x.Registry
+	}
+	return ""
+}
+
+func (x *PreferenceSet) GetChannels() []Channel {
+	if x != nil {
+		return x.Channels
+	}
+	return nil
+}
+
+func (x *PreferenceSet) GetPurposes() []Purpose {
+	if x != nil {
+		return x.Purposes
+	}
+	return nil
+}
+
+func (x *PreferenceSet) GetBlocked() bool {
+	if x != nil {
+		return x.Blocked
+	}
+	return false
+}
+
+func (x *PreferenceSet) GetWeekdays() []uint32 {
+	if x != nil {
+		return x.Weekdays
+	}
+	return nil
 }
 
 // TimeWindow is a span of local time of day on some weekdays.
@@ -1797,7 +1966,17 @@ type RelationshipRecorded struct {
 	// Reference of the deal in the source.
 	Reference string `protobuf:"bytes,3,opt,name=reference,proto3" json:"reference,omitempty"`
 	// The offer made now is about this relationship.
-	OfferRelated  *bool `protobuf:"varint,4,opt,name=offer_related,json=offerRelated,proto3,oneof" json:"offer_related,omitempty"`
+	OfferRelated *bool `protobuf:"varint,4,opt,name=offer_related,json=offerRelated,proto3,oneof" json:"offer_related,omitempty"`
+	// What is offered is similar to what the person bought.
+	SimilarProducts *bool `protobuf:"varint,5,opt,name=similar_products,json=similarProducts,proto3,oneof" json:"similar_products,omitempty"`
+	// The number was collected in the course of the sale.
+	DetailsCollectedInSale *bool `protobuf:"varint,6,opt,name=details_collected_in_sale,json=detailsCollectedInSale,proto3,oneof" json:"details_collected_in_sale,omitempty"`
+	// A simple way to refuse was offered when the number was collected.
+	OptOutOffered *bool `protobuf:"varint,7,opt,name=opt_out_offered,json=optOutOffered,proto3,oneof" json:"opt_out_offered,omitempty"`
+	// Every message since has offered a simple way to refuse.
+	OptOutInEveryMessage *bool `protobuf:"varint,8,opt,name=opt_out_in_every_message,json=optOutInEveryMessage,proto3,oneof" json:"opt_out_in_every_message,omitempty"`
+	// The person is or was a customer (or donor) of the seller.
+	Customer      *bool `protobuf:"varint,9,opt,name=customer,proto3,oneof" json:"customer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1856,6 +2035,41 @@ func (x *RelationshipRecorded) GetReference() string {
 func (x *RelationshipRecorded) GetOfferRelated() bool {
 	if x != nil && x.OfferRelated != nil {
 		return *x.OfferRelated
+	}
+	return false
+}
+
+func (x *RelationshipRecorded) GetSimilarProducts() bool {
+	if x != nil && x.SimilarProducts != nil {
+		return *x.SimilarProducts
+	}
+	return false
+}
+
+func (x *RelationshipRecorded) GetDetailsCollectedInSale() bool {
+	if x != nil && x.DetailsCollectedInSale != nil {
+		return *x.DetailsCollectedInSale
+	}
+	return false
+}
+
+func (x *RelationshipRecorded) GetOptOutOffered() bool {
+	if x != nil && x.OptOutOffered != nil {
+		return *x.OptOutOffered
+	}
+	return false
+}
+
+func (x *RelationshipRecorded) GetOptOutInEveryMessage() bool {
+	if x != nil && x.OptOutInEveryMessage != nil {
+		return *x.OptOutInEveryMessage
+	}
+	return false
+}
+
+func (x *RelationshipRecorded) GetCustomer() bool {
+	if x != nil && x.Customer != nil {
+		return *x.Customer
 	}
 	return false
 }
@@ -2314,14 +2528,17 @@ func (x *WrongPartyReported) GetMethod() string {
 // they decide calling hours; an address does not.
 type LocationRecorded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// ISO 3166-1 or 3166-2 code: US, US-FL.
+	// ISO 3166-1 or 3166-2 code: US, US-FL. A third part (US-NY-061) is an area.
 	Region string `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
 	// IANA time zone.
 	TimeZone string `protobuf:"bytes,2,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
 	// Who says so: person, address, prefix.
 	Basis string `protobuf:"bytes,3,opt,name=basis,proto3" json:"basis,omitempty"`
 	// Postal address.
-	Address       string `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	Address string `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`
+	// An area finer than a state, its code behind the state's: US-NY-061 is New
+	// York County. It stays in clear because emergencies are declared by area.
+	Area          string `protobuf:"bytes,5,opt,name=area,proto3" json:"area,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2384,6 +2601,354 @@ func (x *LocationRecorded) GetAddress() string {
 	return ""
 }
 
+func (x *LocationRecorded) GetArea() string {
+	if x != nil {
+		return x.Area
+	}
+	return ""
+}
+
+// PartyNumber: the number in the envelope belongs to the party in the envelope.
+type PartyNumber struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who says so: crm, person …
+	Basis         string `protobuf:"bytes,1,opt,name=basis,proto3" json:"basis,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartyNumber) Reset() {
+	*x = PartyNumber{}
+	mi := &file_consent_v1_fact_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartyNumber) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartyNumber) ProtoMessage() {}
+
+func (x *PartyNumber) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_fact_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartyNumber.ProtoReflect.Descriptor instead.
+func (*PartyNumber) Descriptor() ([]byte, []int) {
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *PartyNumber) GetBasis() string {
+	if x != nil {
+		return x.Basis
+	}
+	return ""
+}
+
+// SubscriberClass: whether the subscriber is a person or a company.
+type SubscriberClass struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the subscriber is.
+	Subscriber SubscriberKind `protobuf:"varint,1,opt,name=subscriber,proto3,enum=consent.v1.SubscriberKind" json:"subscriber,omitempty"`
+	// Who says so: contract, company_register …
+	Basis         string `protobuf:"bytes,2,opt,name=basis,proto3" json:"basis,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscriberClass) Reset() {
+	*x = SubscriberClass{}
+	mi := &file_consent_v1_fact_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscriberClass) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscriberClass) ProtoMessage() {}
+
+func (x *SubscriberClass) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_fact_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscriberClass.ProtoReflect.Descriptor instead.
+func (*SubscriberClass) Descriptor() ([]byte, []int) {
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SubscriberClass) GetSubscriber() SubscriberKind {
+	if x != nil {
+		return x.Subscriber
+	}
+	return SubscriberKind_SUBSCRIBER_KIND_UNSPECIFIED
+}
+
+func (x *SubscriberClass) GetBasis() string {
+	if x != nil {
+		return x.Basis
+	}
+	return ""
+}
+
+// TimeConsent: the person agreed to be called at times when calls are not
+// otherwise permitted. The newest one counts.
+type TimeConsent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ISO weekdays 1 (Monday) to 7, at any time of these days.
+	Weekdays []uint32 `protobuf:"varint,1,rep,packed,name=weekdays,proto3" json:"weekdays,omitempty"`
+	// Local times of day.
+	Windows []*TimeWindow `protobuf:"bytes,2,rep,name=windows,proto3" json:"windows,omitempty"`
+	// On public holidays too.
+	Holidays      bool `protobuf:"varint,3,opt,name=holidays,proto3" json:"holidays,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimeConsent) Reset() {
+	*x = TimeConsent{}
+	mi := &file_consent_v1_fact_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimeConsent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimeConsent) ProtoMessage() {}
+
+func (x *TimeConsent) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_fact_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimeConsent.ProtoReflect.Descriptor instead.
+func (*TimeConsent) Descriptor() ([]byte, []int) {
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *TimeConsent) GetWeekdays() []uint32 {
+	if x != nil {
+		return x.Weekdays
+	}
+	return nil
+}
+
+func (x *TimeConsent) GetWindows() []*TimeWindow {
+	if x != nil {
+		return x.Windows
+	}
+	return nil
+}
+
+func (x *TimeConsent) GetHolidays() bool {
+	if x != nil {
+		return x.Holidays
+	}
+	return false
+}
+
+// RulePackPublished: a rule pack holds from here on; what was decided before
+// was decided by the packs known then.
+type RulePackPublished struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the pack: us-federal. Of a seller's pack: as in the file.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Version, as in the file.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// country, state, sector, carrier or seller.
+	Layer string `protobuf:"bytes,3,opt,name=layer,proto3" json:"layer,omitempty"`
+	// The seller whose pack it is; empty: it binds all sellers.
+	Seller string `protobuf:"bytes,4,opt,name=seller,proto3" json:"seller,omitempty"`
+	// SHA-256 of the file, which lies in `consent-files` under that name.
+	Sha256 []byte `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Why it was published.
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RulePackPublished) Reset() {
+	*x = RulePackPublished{}
+	mi := &file_consent_v1_fact_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RulePackPublished) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RulePackPublished) ProtoMessage() {}
+
+func (x *RulePackPublished) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_fact_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RulePackPublished.ProtoReflect.Descriptor instead.
+func (*RulePackPublished) Descriptor() ([]byte, []int) {
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *RulePackPublished) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RulePackPublished) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *RulePackPublished) GetLayer() string {
+	if x != nil {
+		return x.Layer
+	}
+	return ""
+}
+
+func (x *RulePackPublished) GetSeller() string {
+	if x != nil {
+		return x.Seller
+	}
+	return ""
+}
+
+func (x *RulePackPublished) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *RulePackPublished) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// EmergencyDeclared: an authority declared an emergency, in which some laws
+// forbid sales calls.
+type EmergencyDeclared struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ISO 3166 code, with a county behind the state's if it is one: US-LA, US-NY-061.
+	Area string `protobuf:"bytes,1,opt,name=area,proto3" json:"area,omitempty"`
+	// When it begins.
+	From *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	// When it ends; absent: until it is declared again with an end.
+	Until *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	// The authority asks for reports, the condition of a suspension in some states.
+	Reporting bool `protobuf:"varint,4,opt,name=reporting,proto3" json:"reporting,omitempty"`
+	// The declaration, by name or address.
+	Reference     string `protobuf:"bytes,5,opt,name=reference,proto3" json:"reference,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmergencyDeclared) Reset() {
+	*x = EmergencyDeclared{}
+	mi := &file_consent_v1_fact_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmergencyDeclared) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmergencyDeclared) ProtoMessage() {}
+
+func (x *EmergencyDeclared) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_fact_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmergencyDeclared.ProtoReflect.Descriptor instead.
+func (*EmergencyDeclared) Descriptor() ([]byte, []int) {
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *EmergencyDeclared) GetArea() string {
+	if x != nil {
+		return x.Area
+	}
+	return ""
+}
+
+func (x *EmergencyDeclared) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *EmergencyDeclared) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *EmergencyDeclared) GetReporting() bool {
+	if x != nil {
+		return x.Reporting
+	}
+	return false
+}
+
+func (x *EmergencyDeclared) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
 // RegistryLoaded: one version of a list is in the object store, whole.
 type RegistryLoaded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2429,7 +2994,7 @@ type RegistryLoaded struct {
 
 func (x *RegistryLoaded) Reset() {
 	*x = RegistryLoaded{}
-	mi := &file_consent_v1_fact_proto_msgTypes[24]
+	mi := &file_consent_v1_fact_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2441,7 +3006,7 @@ func (x *RegistryLoaded) String() string {
 func (*RegistryLoaded) ProtoMessage() {}
 
 func (x *RegistryLoaded) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[24]
+	mi := &file_consent_v1_fact_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2454,7 +3019,7 @@ func (x *RegistryLoaded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryLoaded.ProtoReflect.Descriptor instead.
 func (*RegistryLoaded) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{24}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RegistryLoaded) GetRegistry() string {
@@ -2596,7 +3161,7 @@ type SellerRegistered struct {
 
 func (x *SellerRegistered) Reset() {
 	*x = SellerRegistered{}
-	mi := &file_consent_v1_fact_proto_msgTypes[25]
+	mi := &file_consent_v1_fact_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2608,7 +3173,7 @@ func (x *SellerRegistered) String() string {
 func (*SellerRegistered) ProtoMessage() {}
 
 func (x *SellerRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[25]
+	mi := &file_consent_v1_fact_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2621,7 +3186,7 @@ func (x *SellerRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SellerRegistered.ProtoReflect.Descriptor instead.
 func (*SellerRegistered) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{25}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SellerRegistered) GetId() string {
@@ -2653,7 +3218,7 @@ type ProgrammeRegistered struct {
 
 func (x *ProgrammeRegistered) Reset() {
 	*x = ProgrammeRegistered{}
-	mi := &file_consent_v1_fact_proto_msgTypes[26]
+	mi := &file_consent_v1_fact_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2665,7 +3230,7 @@ func (x *ProgrammeRegistered) String() string {
 func (*ProgrammeRegistered) ProtoMessage() {}
 
 func (x *ProgrammeRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[26]
+	mi := &file_consent_v1_fact_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2678,7 +3243,7 @@ func (x *ProgrammeRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgrammeRegistered.ProtoReflect.Descriptor instead.
 func (*ProgrammeRegistered) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{26}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ProgrammeRegistered) GetId() string {
@@ -2716,14 +3281,16 @@ type CampaignRegistered struct {
 	// Its programme; empty: none.
 	Programme string `protobuf:"bytes,5,opt,name=programme,proto3" json:"programme,omitempty"`
 	// Its subject, for caps that count by subject; empty: none.
-	Subject       string `protobuf:"bytes,6,opt,name=subject,proto3" json:"subject,omitempty"`
+	Subject string `protobuf:"bytes,6,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Its sector, for rules of one trade (claims_management); empty: none.
+	Sector        string `protobuf:"bytes,7,opt,name=sector,proto3" json:"sector,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CampaignRegistered) Reset() {
 	*x = CampaignRegistered{}
-	mi := &file_consent_v1_fact_proto_msgTypes[27]
+	mi := &file_consent_v1_fact_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2735,7 +3302,7 @@ func (x *CampaignRegistered) String() string {
 func (*CampaignRegistered) ProtoMessage() {}
 
 func (x *CampaignRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[27]
+	mi := &file_consent_v1_fact_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2748,7 +3315,7 @@ func (x *CampaignRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CampaignRegistered.ProtoReflect.Descriptor instead.
 func (*CampaignRegistered) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{27}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CampaignRegistered) GetId() string {
@@ -2793,6 +3360,13 @@ func (x *CampaignRegistered) GetSubject() string {
 	return ""
 }
 
+func (x *CampaignRegistered) GetSector() string {
+	if x != nil {
+		return x.Sector
+	}
+	return ""
+}
+
 // SourceRegistered: a reporting system is known.
 type SourceRegistered struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2806,7 +3380,7 @@ type SourceRegistered struct {
 
 func (x *SourceRegistered) Reset() {
 	*x = SourceRegistered{}
-	mi := &file_consent_v1_fact_proto_msgTypes[28]
+	mi := &file_consent_v1_fact_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2818,7 +3392,7 @@ func (x *SourceRegistered) String() string {
 func (*SourceRegistered) ProtoMessage() {}
 
 func (x *SourceRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[28]
+	mi := &file_consent_v1_fact_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2831,7 +3405,7 @@ func (x *SourceRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceRegistered.ProtoReflect.Descriptor instead.
 func (*SourceRegistered) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{28}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SourceRegistered) GetId() string {
@@ -2861,7 +3435,7 @@ type SourceDistrusted struct {
 
 func (x *SourceDistrusted) Reset() {
 	*x = SourceDistrusted{}
-	mi := &file_consent_v1_fact_proto_msgTypes[29]
+	mi := &file_consent_v1_fact_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2873,7 +3447,7 @@ func (x *SourceDistrusted) String() string {
 func (*SourceDistrusted) ProtoMessage() {}
 
 func (x *SourceDistrusted) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[29]
+	mi := &file_consent_v1_fact_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2886,7 +3460,7 @@ func (x *SourceDistrusted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceDistrusted.ProtoReflect.Descriptor instead.
 func (*SourceDistrusted) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{29}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SourceDistrusted) GetId() string {
@@ -2914,7 +3488,7 @@ type ContactPaused struct {
 
 func (x *ContactPaused) Reset() {
 	*x = ContactPaused{}
-	mi := &file_consent_v1_fact_proto_msgTypes[30]
+	mi := &file_consent_v1_fact_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2926,7 +3500,7 @@ func (x *ContactPaused) String() string {
 func (*ContactPaused) ProtoMessage() {}
 
 func (x *ContactPaused) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[30]
+	mi := &file_consent_v1_fact_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2939,7 +3513,7 @@ func (x *ContactPaused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContactPaused.ProtoReflect.Descriptor instead.
 func (*ContactPaused) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{30}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ContactPaused) GetReason() string {
@@ -2960,7 +3534,7 @@ type ContactResumed struct {
 
 func (x *ContactResumed) Reset() {
 	*x = ContactResumed{}
-	mi := &file_consent_v1_fact_proto_msgTypes[31]
+	mi := &file_consent_v1_fact_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2972,7 +3546,7 @@ func (x *ContactResumed) String() string {
 func (*ContactResumed) ProtoMessage() {}
 
 func (x *ContactResumed) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[31]
+	mi := &file_consent_v1_fact_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2985,7 +3559,7 @@ func (x *ContactResumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContactResumed.ProtoReflect.Descriptor instead.
 func (*ContactResumed) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{31}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ContactResumed) GetReason() string {
@@ -2993,6 +3567,81 @@ func (x *ContactResumed) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+// AttemptsAnchored: nobody can change, drop or add contact attempts in these
+// messages of CONSENT_ATTEMPTS any more without this entry showing it.
+type AttemptsAnchored struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first message: the one after those of the anchor before.
+	FirstSequence uint64 `protobuf:"varint,1,opt,name=first_sequence,json=firstSequence,proto3" json:"first_sequence,omitempty"`
+	// The last message.
+	LastSequence uint64 `protobuf:"varint,2,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
+	// Records in them.
+	Records uint64 `protobuf:"varint,3,opt,name=records,proto3" json:"records,omitempty"`
+	// Root of the Merkle tree (RFC 9162 section 2.1) whose leaves are the messages'
+	// bytes, in order.
+	Root          []byte `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttemptsAnchored) Reset() {
+	*x = AttemptsAnchored{}
+	mi := &file_consent_v1_fact_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttemptsAnchored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttemptsAnchored) ProtoMessage() {}
+
+func (x *AttemptsAnchored) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_fact_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttemptsAnchored.ProtoReflect.Descriptor instead.
+func (*AttemptsAnchored) Descriptor() ([]byte, []int) {
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *AttemptsAnchored) GetFirstSequence() uint64 {
+	if x != nil {
+		return x.FirstSequence
+	}
+	return 0
+}
+
+func (x *AttemptsAnchored) GetLastSequence() uint64 {
+	if x != nil {
+		return x.LastSequence
+	}
+	return 0
+}
+
+func (x *AttemptsAnchored) GetRecords() uint64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *AttemptsAnchored) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
 }
 
 // PersonErased: content of these persons can no longer be opened. It is a
@@ -3009,7 +3658,7 @@ type PersonErased struct {
 
 func (x *PersonErased) Reset() {
 	*x = PersonErased{}
-	mi := &file_consent_v1_fact_proto_msgTypes[32]
+	mi := &file_consent_v1_fact_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3021,7 +3670,7 @@ func (x *PersonErased) String() string {
 func (*PersonErased) ProtoMessage() {}
 
 func (x *PersonErased) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[32]
+	mi := &file_consent_v1_fact_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3034,7 +3683,7 @@ func (x *PersonErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonErased.ProtoReflect.Descriptor instead.
 func (*PersonErased) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{32}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PersonErased) GetPersons() [][]byte {
@@ -3070,7 +3719,7 @@ type ExportProduced struct {
 
 func (x *ExportProduced) Reset() {
 	*x = ExportProduced{}
-	mi := &file_consent_v1_fact_proto_msgTypes[33]
+	mi := &file_consent_v1_fact_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3082,7 +3731,7 @@ func (x *ExportProduced) String() string {
 func (*ExportProduced) ProtoMessage() {}
 
 func (x *ExportProduced) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[33]
+	mi := &file_consent_v1_fact_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3095,7 +3744,7 @@ func (x *ExportProduced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportProduced.ProtoReflect.Descriptor instead.
 func (*ExportProduced) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{33}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ExportProduced) GetSubject() string {
@@ -3146,7 +3795,7 @@ type WriterStarted struct {
 
 func (x *WriterStarted) Reset() {
 	*x = WriterStarted{}
-	mi := &file_consent_v1_fact_proto_msgTypes[34]
+	mi := &file_consent_v1_fact_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3158,7 +3807,7 @@ func (x *WriterStarted) String() string {
 func (*WriterStarted) ProtoMessage() {}
 
 func (x *WriterStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[34]
+	mi := &file_consent_v1_fact_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3171,7 +3820,7 @@ func (x *WriterStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriterStarted.ProtoReflect.Descriptor instead.
 func (*WriterStarted) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{34}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WriterStarted) GetVersion() string {
@@ -3205,7 +3854,7 @@ type InboxItemClosed struct {
 
 func (x *InboxItemClosed) Reset() {
 	*x = InboxItemClosed{}
-	mi := &file_consent_v1_fact_proto_msgTypes[35]
+	mi := &file_consent_v1_fact_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3217,7 +3866,7 @@ func (x *InboxItemClosed) String() string {
 func (*InboxItemClosed) ProtoMessage() {}
 
 func (x *InboxItemClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[35]
+	mi := &file_consent_v1_fact_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3230,7 +3879,7 @@ func (x *InboxItemClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItemClosed.ProtoReflect.Descriptor instead.
 func (*InboxItemClosed) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{35}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *InboxItemClosed) GetItem() string {
@@ -3266,7 +3915,7 @@ var File_consent_v1_fact_proto protoreflect.FileDescriptor
 const file_consent_v1_fact_proto_rawDesc = "" +
 	"\n" +
 	"\x15consent/v1/fact.proto\x12\n" +
-	"consent.v1\x1a\x19consent/v1/personal.proto\x1a\x16consent/v1/words.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd2\x15\n" +
+	"consent.v1\x1a\x19consent/v1/personal.proto\x1a\x16consent/v1/words.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x19\n" +
 	"\x04Fact\x12\x1c\n" +
 	"\x06number\x18\x01 \x01(\tB\x04\xa8\xcf\x18\x01R\x06number\x12\x18\n" +
 	"\asellers\x18\x02 \x03(\tR\asellers\x12\x16\n" +
@@ -3287,7 +3936,9 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\n" +
 	"unassigned\x18\f \x01(\bR\n" +
 	"unassigned\x12\x18\n" +
-	"\awording\x18\r \x01(\tR\awording\x12K\n" +
+	"\awording\x18\r \x01(\tR\awording\x12\x1a\n" +
+	"\x05party\x18\x0e \x01(\tB\x04\xa8\xcf\x18\x02R\x05party\x12\x1b\n" +
+	"\tparty_key\x18\x10 \x01(\fR\bpartyKey\x12K\n" +
 	"\x11consent_requested\x18\x14 \x01(\v2\x1c.consent.v1.ConsentRequestedH\x00R\x10consentRequested\x12E\n" +
 	"\x0fconsent_granted\x18\x15 \x01(\v2\x1a.consent.v1.ConsentGrantedH\x00R\x0econsentGranted\x12K\n" +
 	"\x11consent_confirmed\x18\x16 \x01(\v2\x1c.consent.v1.ConsentConfirmedH\x00R\x10consentConfirmed\x12E\n" +
@@ -3307,18 +3958,24 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\x06ported\x18# \x01(\v2\x12.consent.v1.PortedH\x00R\x06ported\x12I\n" +
 	"\x11line_type_checked\x18$ \x01(\v2\x1b.consent.v1.LineTypeCheckedH\x00R\x0flineTypeChecked\x12R\n" +
 	"\x14wrong_party_reported\x18% \x01(\v2\x1e.consent.v1.WrongPartyReportedH\x00R\x12wrongPartyReported\x12K\n" +
-	"\x11location_recorded\x18& \x01(\v2\x1c.consent.v1.LocationRecordedH\x00R\x10locationRecorded\x12E\n" +
-	"\x0fregistry_loaded\x182 \x01(\v2\x1a.consent.v1.RegistryLoadedH\x00R\x0eregistryLoaded\x12K\n" +
+	"\x11location_recorded\x18& \x01(\v2\x1c.consent.v1.LocationRecordedH\x00R\x10locationRecorded\x12<\n" +
+	"\fparty_number\x18( \x01(\v2\x17.consent.v1.PartyNumberH\x00R\vpartyNumber\x12H\n" +
+	"\x10subscriber_class\x18) \x01(\v2\x1b.consent.v1.SubscriberClassH\x00R\x0fsubscriberClass\x12E\n" +
+	"\x0fregistry_loaded\x182 \x01(\v2\x1a.consent.v1.RegistryLoadedH\x00R\x0eregistryLoaded\x12O\n" +
+	"\x13rule_pack_published\x184 \x01(\v2\x1d.consent.v1.RulePackPublishedH\x00R\x11rulePackPublished\x12N\n" +
+	"\x12emergency_declared\x185 \x01(\v2\x1d.consent.v1.EmergencyDeclaredH\x00R\x11emergencyDeclared\x12K\n" +
 	"\x11seller_registered\x186 \x01(\v2\x1c.consent.v1.SellerRegisteredH\x00R\x10sellerRegistered\x12Q\n" +
 	"\x13campaign_registered\x187 \x01(\v2\x1e.consent.v1.CampaignRegisteredH\x00R\x12campaignRegistered\x12K\n" +
 	"\x11source_registered\x188 \x01(\v2\x1c.consent.v1.SourceRegisteredH\x00R\x10sourceRegistered\x12K\n" +
 	"\x11source_distrusted\x189 \x01(\v2\x1c.consent.v1.SourceDistrustedH\x00R\x10sourceDistrusted\x12B\n" +
 	"\x0econtact_paused\x18: \x01(\v2\x19.consent.v1.ContactPausedH\x00R\rcontactPaused\x12E\n" +
-	"\x0fcontact_resumed\x18; \x01(\v2\x1a.consent.v1.ContactResumedH\x00R\x0econtactResumed\x12?\n" +
+	"\x0fcontact_resumed\x18; \x01(\v2\x1a.consent.v1.ContactResumedH\x00R\x0econtactResumed\x12K\n" +
+	"\x11attempts_anchored\x18< \x01(\v2\x1c.consent.v1.AttemptsAnchoredH\x00R\x10attemptsAnchored\x12?\n" +
 	"\rperson_erased\x18= \x01(\v2\x18.consent.v1.PersonErasedH\x00R\fpersonErased\x12E\n" +
 	"\x0fexport_produced\x18B \x01(\v2\x1a.consent.v1.ExportProducedH\x00R\x0eexportProduced\x12B\n" +
 	"\x0ewriter_started\x18I \x01(\v2\x19.consent.v1.WriterStartedH\x00R\rwriterStarted\x12I\n" +
-	"\x11inbox_item_closed\x18O \x01(\v2\x1b.consent.v1.InboxItemClosedH\x00R\x0finboxItemClosed\x12T\n" +
+	"\x11inbox_item_closed\x18O \x01(\v2\x1b.consent.v1.InboxItemClosedH\x00R\x0finboxItemClosed\x12<\n" +
+	"\ftime_consent\x18P \x01(\v2\x17.consent.v1.TimeConsentH\x00R\vtimeConsent\x12T\n" +
 	"\x14programme_registered\x18Q \x01(\v2\x1f.consent.v1.ProgrammeRegisteredH\x00R\x13programmeRegisteredB\x06\n" +
 	"\x04kind\"+\n" +
 	"\x05Actor\x12\x0e\n" +
@@ -3402,24 +4059,39 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\n" +
 	"DncRemoved\x12'\n" +
 	"\x05scope\x18\x01 \x01(\v2\x11.consent.v1.ScopeR\x05scope\x12\x1c\n" +
-	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xcf\x18\x04R\x06reason\"\xa9\x01\n" +
+	"\x06reason\x18\x02 \x01(\tB\x04\xa8\xcf\x18\x04R\x06reason\"\xdd\x02\n" +
 	"\rPreferenceSet\x120\n" +
 	"\awindows\x18\x01 \x03(\v2\x16.consent.v1.TimeWindowR\awindows\x12#\n" +
 	"\rfrequency_max\x18\x02 \x01(\rR\ffrequencyMax\x12%\n" +
 	"\x0efrequency_days\x18\x03 \x01(\rR\rfrequencyDays\x12\x1a\n" +
-	"\blanguage\x18\x04 \x01(\tR\blanguage\"f\n" +
+	"\blanguage\x18\x04 \x01(\tR\blanguage\x12\x1a\n" +
+	"\bregistry\x18\x05 \x01(\tR\bregistry\x12/\n" +
+	"\bchannels\x18\x06 \x03(\x0e2\x13.consent.v1.ChannelR\bchannels\x12/\n" +
+	"\bpurposes\x18\a \x03(\x0e2\x13.consent.v1.PurposeR\bpurposes\x12\x18\n" +
+	"\ablocked\x18\b \x01(\bR\ablocked\x12\x1a\n" +
+	"\bweekdays\x18\t \x03(\rR\bweekdays\"f\n" +
 	"\n" +
 	"TimeWindow\x12\x1a\n" +
 	"\bweekdays\x18\x01 \x03(\rR\bweekdays\x12\x1f\n" +
 	"\vfrom_minute\x18\x02 \x01(\rR\n" +
 	"fromMinute\x12\x1b\n" +
-	"\tto_minute\x18\x03 \x01(\rR\btoMinute\"\xed\x01\n" +
+	"\tto_minute\x18\x03 \x01(\rR\btoMinute\"\xd9\x04\n" +
 	"\x14RelationshipRecorded\x12@\n" +
 	"\frelationship\x18\x01 \x01(\x0e2\x1c.consent.v1.RelationshipKindR\frelationship\x123\n" +
 	"\x05phase\x18\x02 \x01(\x0e2\x1d.consent.v1.RelationshipPhaseR\x05phase\x12\"\n" +
 	"\treference\x18\x03 \x01(\tB\x04\xa8\xcf\x18\x02R\treference\x12(\n" +
-	"\roffer_related\x18\x04 \x01(\bH\x00R\fofferRelated\x88\x01\x01B\x10\n" +
-	"\x0e_offer_related\"\xce\x01\n" +
+	"\roffer_related\x18\x04 \x01(\bH\x00R\fofferRelated\x88\x01\x01\x12.\n" +
+	"\x10similar_products\x18\x05 \x01(\bH\x01R\x0fsimilarProducts\x88\x01\x01\x12>\n" +
+	"\x19details_collected_in_sale\x18\x06 \x01(\bH\x02R\x16detailsCollectedInSale\x88\x01\x01\x12+\n" +
+	"\x0fopt_out_offered\x18\a \x01(\bH\x03R\roptOutOffered\x88\x01\x01\x12;\n" +
+	"\x18opt_out_in_every_message\x18\b \x01(\bH\x04R\x14optOutInEveryMessage\x88\x01\x01\x12\x1f\n" +
+	"\bcustomer\x18\t \x01(\bH\x05R\bcustomer\x88\x01\x01B\x10\n" +
+	"\x0e_offer_relatedB\x13\n" +
+	"\x11_similar_productsB\x1c\n" +
+	"\x1a_details_collected_in_saleB\x12\n" +
+	"\x10_opt_out_offeredB\x1b\n" +
+	"\x19_opt_out_in_every_messageB\v\n" +
+	"\t_customer\"\xce\x01\n" +
 	"\x0eInboundMessage\x12\x18\n" +
 	"\x04body\x18\x01 \x01(\tB\x04\xa8\xcf\x18\x04R\x04body\x12@\n" +
 	"\x0eclassification\x18\x02 \x01(\x0e2\x18.consent.v1.MessageClassR\x0eclassification\x121\n" +
@@ -3444,12 +4116,37 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\x04line\x18\x01 \x01(\tR\x04line\x12\x14\n" +
 	"\x05basis\x18\x02 \x01(\tR\x05basis\",\n" +
 	"\x12WrongPartyReported\x12\x16\n" +
-	"\x06method\x18\x01 \x01(\tR\x06method\"}\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\"\x91\x01\n" +
 	"\x10LocationRecorded\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\tR\x06region\x12\x1b\n" +
 	"\ttime_zone\x18\x02 \x01(\tR\btimeZone\x12\x14\n" +
 	"\x05basis\x18\x03 \x01(\tR\x05basis\x12\x1e\n" +
-	"\aaddress\x18\x04 \x01(\tB\x04\xa8\xcf\x18\x02R\aaddress\"\xdc\x04\n" +
+	"\aaddress\x18\x04 \x01(\tB\x04\xa8\xcf\x18\x02R\aaddress\x12\x12\n" +
+	"\x04area\x18\x05 \x01(\tR\x04area\"#\n" +
+	"\vPartyNumber\x12\x14\n" +
+	"\x05basis\x18\x01 \x01(\tR\x05basis\"c\n" +
+	"\x0fSubscriberClass\x12:\n" +
+	"\n" +
+	"subscriber\x18\x01 \x01(\x0e2\x1a.consent.v1.SubscriberKindR\n" +
+	"subscriber\x12\x14\n" +
+	"\x05basis\x18\x02 \x01(\tR\x05basis\"w\n" +
+	"\vTimeConsent\x12\x1a\n" +
+	"\bweekdays\x18\x01 \x03(\rR\bweekdays\x120\n" +
+	"\awindows\x18\x02 \x03(\v2\x16.consent.v1.TimeWindowR\awindows\x12\x1a\n" +
+	"\bholidays\x18\x03 \x01(\bR\bholidays\"\x9b\x01\n" +
+	"\x11RulePackPublished\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
+	"\x05layer\x18\x03 \x01(\tR\x05layer\x12\x16\n" +
+	"\x06seller\x18\x04 \x01(\tR\x06seller\x12\x16\n" +
+	"\x06sha256\x18\x05 \x01(\fR\x06sha256\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\xc5\x01\n" +
+	"\x11EmergencyDeclared\x12\x12\n" +
+	"\x04area\x18\x01 \x01(\tR\x04area\x12.\n" +
+	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1c\n" +
+	"\treporting\x18\x04 \x01(\bR\treporting\x12\x1c\n" +
+	"\treference\x18\x05 \x01(\tR\treference\"\xdc\x04\n" +
 	"\x0eRegistryLoaded\x12\x1a\n" +
 	"\bregistry\x18\x01 \x01(\tR\bregistry\x12\x1c\n" +
 	"\tpublisher\x18\x02 \x01(\tR\tpublisher\x12\x1c\n" +
@@ -3479,14 +4176,15 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\x13ProgrammeRegistered\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06seller\x18\x02 \x01(\tR\x06seller\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\xd2\x01\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xea\x01\n" +
 	"\x12CampaignRegistered\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06seller\x18\x02 \x01(\tR\x06seller\x12-\n" +
 	"\achannel\x18\x03 \x01(\x0e2\x13.consent.v1.ChannelR\achannel\x12-\n" +
 	"\apurpose\x18\x04 \x01(\x0e2\x13.consent.v1.PurposeR\apurpose\x12\x1c\n" +
 	"\tprogramme\x18\x05 \x01(\tR\tprogramme\x12\x18\n" +
-	"\asubject\x18\x06 \x01(\tR\asubject\"6\n" +
+	"\asubject\x18\x06 \x01(\tR\asubject\x12\x16\n" +
+	"\x06sector\x18\a \x01(\tR\x06sector\"6\n" +
 	"\x10SourceRegistered\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\":\n" +
@@ -3496,7 +4194,12 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\rContactPaused\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"(\n" +
 	"\x0eContactResumed\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"@\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x8c\x01\n" +
+	"\x10AttemptsAnchored\x12%\n" +
+	"\x0efirst_sequence\x18\x01 \x01(\x04R\rfirstSequence\x12#\n" +
+	"\rlast_sequence\x18\x02 \x01(\x04R\flastSequence\x12\x18\n" +
+	"\arecords\x18\x03 \x01(\x04R\arecords\x12\x12\n" +
+	"\x04root\x18\x04 \x01(\fR\x04root\"@\n" +
 	"\fPersonErased\x12\x18\n" +
 	"\apersons\x18\x01 \x03(\fR\apersons\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x9f\x01\n" +
@@ -3527,7 +4230,7 @@ func file_consent_v1_fact_proto_rawDescGZIP() []byte {
 	return file_consent_v1_fact_proto_rawDescData
 }
 
-var file_consent_v1_fact_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_consent_v1_fact_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_consent_v1_fact_proto_goTypes = []any{
 	(*Fact)(nil),                  // 0: consent.v1.Fact
 	(*Actor)(nil),                 // 1: consent.v1.Actor
@@ -3553,30 +4256,37 @@ var file_consent_v1_fact_proto_goTypes = []any{
 	(*LineTypeChecked)(nil),       // 21: consent.v1.LineTypeChecked
 	(*WrongPartyReported)(nil),    // 22: consent.v1.WrongPartyReported
 	(*LocationRecorded)(nil),      // 23: consent.v1.LocationRecorded
-	(*RegistryLoaded)(nil),        // 24: consent.v1.RegistryLoaded
-	(*SellerRegistered)(nil),      // 25: consent.v1.SellerRegistered
-	(*ProgrammeRegistered)(nil),   // 26: consent.v1.ProgrammeRegistered
-	(*CampaignRegistered)(nil),    // 27: consent.v1.CampaignRegistered
-	(*SourceRegistered)(nil),      // 28: consent.v1.SourceRegistered
-	(*SourceDistrusted)(nil),      // 29: consent.v1.SourceDistrusted
-	(*ContactPaused)(nil),         // 30: consent.v1.ContactPaused
-	(*ContactResumed)(nil),        // 31: consent.v1.ContactResumed
-	(*PersonErased)(nil),          // 32: consent.v1.PersonErased
-	(*ExportProduced)(nil),        // 33: consent.v1.ExportProduced
-	(*WriterStarted)(nil),         // 34: consent.v1.WriterStarted
-	(*InboxItemClosed)(nil),       // 35: consent.v1.InboxItemClosed
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
-	(Channel)(0),                  // 37: consent.v1.Channel
-	(Purpose)(0),                  // 38: consent.v1.Purpose
-	(RelationshipKind)(0),         // 39: consent.v1.RelationshipKind
-	(RelationshipPhase)(0),        // 40: consent.v1.RelationshipPhase
-	(MessageClass)(0),             // 41: consent.v1.MessageClass
-	(QueryResult)(0),              // 42: consent.v1.QueryResult
+	(*PartyNumber)(nil),           // 24: consent.v1.PartyNumber
+	(*SubscriberClass)(nil),       // 25: consent.v1.SubscriberClass
+	(*TimeConsent)(nil),           // 26: consent.v1.TimeConsent
+	(*RulePackPublished)(nil),     // 27: consent.v1.RulePackPublished
+	(*EmergencyDeclared)(nil),     // 28: consent.v1.EmergencyDeclared
+	(*RegistryLoaded)(nil),        // 29: consent.v1.RegistryLoaded
+	(*SellerRegistered)(nil),      // 30: consent.v1.SellerRegistered
+	(*ProgrammeRegistered)(nil),   // 31: consent.v1.ProgrammeRegistered
+	(*CampaignRegistered)(nil),    // 32: consent.v1.CampaignRegistered
+	(*SourceRegistered)(nil),      // 33: consent.v1.SourceRegistered
+	(*SourceDistrusted)(nil),      // 34: consent.v1.SourceDistrusted
+	(*ContactPaused)(nil),         // 35: consent.v1.ContactPaused
+	(*ContactResumed)(nil),        // 36: consent.v1.ContactResumed
+	(*AttemptsAnchored)(nil),      // 37: consent.v1.AttemptsAnchored
+	(*PersonErased)(nil),          // 38: consent.v1.PersonErased
+	(*ExportProduced)(nil),        // 39: consent.v1.ExportProduced
+	(*WriterStarted)(nil),         // 40: consent.v1.WriterStarted
+	(*InboxItemClosed)(nil),       // 41: consent.v1.InboxItemClosed
+	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
+	(Channel)(0),                  // 43: consent.v1.Channel
+	(Purpose)(0),                  // 44: consent.v1.Purpose
+	(RelationshipKind)(0),         // 45: consent.v1.RelationshipKind
+	(RelationshipPhase)(0),        // 46: consent.v1.RelationshipPhase
+	(MessageClass)(0),             // 47: consent.v1.MessageClass
+	(QueryResult)(0),              // 48: consent.v1.QueryResult
+	(SubscriberKind)(0),           // 49: consent.v1.SubscriberKind
 }
 var file_consent_v1_fact_proto_depIdxs = []int32{
-	36, // 0: consent.v1.Fact.occurred_at:type_name -> google.protobuf.Timestamp
-	36, // 1: consent.v1.Fact.earliest:type_name -> google.protobuf.Timestamp
-	36, // 2: consent.v1.Fact.latest:type_name -> google.protobuf.Timestamp
+	42, // 0: consent.v1.Fact.occurred_at:type_name -> google.protobuf.Timestamp
+	42, // 1: consent.v1.Fact.earliest:type_name -> google.protobuf.Timestamp
+	42, // 2: consent.v1.Fact.latest:type_name -> google.protobuf.Timestamp
 	1,  // 3: consent.v1.Fact.actor:type_name -> consent.v1.Actor
 	4,  // 4: consent.v1.Fact.consent_requested:type_name -> consent.v1.ConsentRequested
 	5,  // 5: consent.v1.Fact.consent_granted:type_name -> consent.v1.ConsentGranted
@@ -3597,48 +4307,60 @@ var file_consent_v1_fact_proto_depIdxs = []int32{
 	21, // 20: consent.v1.Fact.line_type_checked:type_name -> consent.v1.LineTypeChecked
 	22, // 21: consent.v1.Fact.wrong_party_reported:type_name -> consent.v1.WrongPartyReported
 	23, // 22: consent.v1.Fact.location_recorded:type_name -> consent.v1.LocationRecorded
-	24, // 23: consent.v1.Fact.registry_loaded:type_name -> consent.v1.RegistryLoaded
-	25, // 24: consent.v1.Fact.seller_registered:type_name -> consent.v1.SellerRegistered
-	27, // 25: consent.v1.Fact.campaign_registered:type_name -> consent.v1.CampaignRegistered
-	28, // 26: consent.v1.Fact.source_registered:type_name -> consent.v1.SourceRegistered
-	29, // 27: consent.v1.Fact.source_distrusted:type_name -> consent.v1.SourceDistrusted
-	30, // 28: consent.v1.Fact.contact_paused:type_name -> consent.v1.ContactPaused
-	31, // 29: consent.v1.Fact.contact_resumed:type_name -> consent.v1.ContactResumed
-	32, // 30: consent.v1.Fact.person_erased:type_name -> consent.v1.PersonErased
-	33, // 31: consent.v1.Fact.export_produced:type_name -> consent.v1.ExportProduced
-	34, // 32: consent.v1.Fact.writer_started:type_name -> consent.v1.WriterStarted
-	35, // 33: consent.v1.Fact.inbox_item_closed:type_name -> consent.v1.InboxItemClosed
-	26, // 34: consent.v1.Fact.programme_registered:type_name -> consent.v1.ProgrammeRegistered
-	37, // 35: consent.v1.Scope.channels:type_name -> consent.v1.Channel
-	38, // 36: consent.v1.Scope.purposes:type_name -> consent.v1.Purpose
-	2,  // 37: consent.v1.ConsentRequested.scope:type_name -> consent.v1.Scope
-	2,  // 38: consent.v1.ConsentGranted.scope:type_name -> consent.v1.Scope
-	36, // 39: consent.v1.ConsentGranted.expires_at:type_name -> google.protobuf.Timestamp
-	3,  // 40: consent.v1.ConsentGranted.evidence:type_name -> consent.v1.Evidence
-	2,  // 41: consent.v1.ConsentConfirmed.scope:type_name -> consent.v1.Scope
-	36, // 42: consent.v1.ConsentConfirmed.expires_at:type_name -> google.protobuf.Timestamp
-	3,  // 43: consent.v1.ConsentConfirmed.evidence:type_name -> consent.v1.Evidence
-	2,  // 44: consent.v1.ConsentRefused.scope:type_name -> consent.v1.Scope
-	2,  // 45: consent.v1.ConsentRevoked.scope:type_name -> consent.v1.Scope
-	2,  // 46: consent.v1.ConsentInvalidated.scope:type_name -> consent.v1.Scope
-	2,  // 47: consent.v1.DncAdded.scope:type_name -> consent.v1.Scope
-	2,  // 48: consent.v1.DncRemoved.scope:type_name -> consent.v1.Scope
-	13, // 49: consent.v1.PreferenceSet.windows:type_name -> consent.v1.TimeWindow
-	39, // 50: consent.v1.RelationshipRecorded.relationship:type_name -> consent.v1.RelationshipKind
-	40, // 51: consent.v1.RelationshipRecorded.phase:type_name -> consent.v1.RelationshipPhase
-	41, // 52: consent.v1.InboundMessage.classification:type_name -> consent.v1.MessageClass
-	37, // 53: consent.v1.InboundMessage.channel:type_name -> consent.v1.Channel
-	36, // 54: consent.v1.ClarificationAnswered.answered_latest:type_name -> google.protobuf.Timestamp
-	42, // 55: consent.v1.NumberReassigned.result:type_name -> consent.v1.QueryResult
-	36, // 56: consent.v1.NumberReassigned.as_of:type_name -> google.protobuf.Timestamp
-	36, // 57: consent.v1.RegistryLoaded.fetched_at:type_name -> google.protobuf.Timestamp
-	37, // 58: consent.v1.CampaignRegistered.channel:type_name -> consent.v1.Channel
-	38, // 59: consent.v1.CampaignRegistered.purpose:type_name -> consent.v1.Purpose
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	24, // 23: consent.v1.Fact.party_number:type_name -> consent.v1.PartyNumber
+	25, // 24: consent.v1.Fact.subscriber_class:type_name -> consent.v1.SubscriberClass
+	29, // 25: consent.v1.Fact.registry_loaded:type_name -> consent.v1.RegistryLoaded
+	27, // 26: consent.v1.Fact.rule_pack_published:type_name -> consent.v1.RulePackPublished
+	28, // 27: consent.v1.Fact.emergency_declared:type_name -> consent.v1.EmergencyDeclared
+	30, // 28: consent.v1.Fact.seller_registered:type_name -> consent.v1.SellerRegistered
+	32, // 29: consent.v1.Fact.campaign_registered:type_name -> consent.v1.CampaignRegistered
+	33, // 30: consent.v1.Fact.source_registered:type_name -> consent.v1.SourceRegistered
+	34, // 31: consent.v1.Fact.source_distrusted:type_name -> consent.v1.SourceDistrusted
+	35, // 32: consent.v1.Fact.contact_paused:type_name -> consent.v1.ContactPaused
+	36, // 33: consent.v1.Fact.contact_resumed:type_name -> consent.v1.ContactResumed
+	37, // 34: consent.v1.Fact.attempts_anchored:type_name -> consent.v1.AttemptsAnchored
+	38, // 35: consent.v1.Fact.person_erased:type_name -> consent.v1.PersonErased
+	39, // 36: consent.v1.Fact.export_produced:type_name -> consent.v1.ExportProduced
+	40, // 37: consent.v1.Fact.writer_started:type_name -> consent.v1.WriterStarted
+	41, // 38: consent.v1.Fact.inbox_item_closed:type_name -> consent.v1.InboxItemClosed
+	26, // 39: consent.v1.Fact.time_consent:type_name -> consent.v1.TimeConsent
+	31, // 40: consent.v1.Fact.programme_registered:type_name -> consent.v1.ProgrammeRegistered
+	43, // 41: consent.v1.Scope.channels:type_name -> consent.v1.Channel
+	44, // 42: consent.v1.Scope.purposes:type_name -> consent.v1.Purpose
+	2,  // 43: consent.v1.ConsentRequested.scope:type_name -> consent.v1.Scope
+	2,  // 44: consent.v1.ConsentGranted.scope:type_name -> consent.v1.Scope
+	42, // 45: consent.v1.ConsentGranted.expires_at:type_name -> google.protobuf.Timestamp
+	3,  // 46: consent.v1.ConsentGranted.evidence:type_name -> consent.v1.Evidence
+	2,  // 47: consent.v1.ConsentConfirmed.scope:type_name -> consent.v1.Scope
+	42, // 48: consent.v1.ConsentConfirmed.expires_at:type_name -> google.protobuf.Timestamp
+	3,  // 49: consent.v1.ConsentConfirmed.evidence:type_name -> consent.v1.Evidence
+	2,  // 50: consent.v1.ConsentRefused.scope:type_name -> consent.v1.Scope
+	2,  // 51: consent.v1.ConsentRevoked.scope:type_name -> consent.v1.Scope
+	2,  // 52: consent.v1.ConsentInvalidated.scope:type_name -> consent.v1.Scope
+	2,  // 53: consent.v1.DncAdded.scope:type_name -> consent.v1.Scope
+	2,  // 54: consent.v1.DncRemoved.scope:type_name -> consent.v1.Scope
+	13, // 55: consent.v1.PreferenceSet.windows:type_name -> consent.v1.TimeWindow
+	43, // 56: consent.v1.PreferenceSet.channels:type_name -> consent.v1.Channel
+	44, // 57: consent.v1.PreferenceSet.purposes:type_name -> consent.v1.Purpose
+	45, // 58: consent.v1.RelationshipRecorded.relationship:type_name -> consent.v1.RelationshipKind
+	46, // 59: consent.v1.RelationshipRecorded.phase:type_name -> consent.v1.RelationshipPhase
+	47, // 60: consent.v1.InboundMessage.classification:type_name -> consent.v1.MessageClass
+	43, // 61: consent.v1.InboundMessage.channel:type_name -> consent.v1.Channel
+	42, // 62: consent.v1.ClarificationAnswered.answered_latest:type_name -> google.protobuf.Timestamp
+	48, // 63: consent.v1.NumberReassigned.result:type_name -> consent.v1.QueryResult
+	42, // 64: consent.v1.NumberReassigned.as_of:type_name -> google.protobuf.Timestamp
+	49, // 65: consent.v1.SubscriberClass.subscriber:type_name -> consent.v1.SubscriberKind
+	13, // 66: consent.v1.TimeConsent.windows:type_name -> consent.v1.TimeWindow
+	42, // 67: consent.v1.EmergencyDeclared.from:type_name -> google.protobuf.Timestamp
+	42, // 68: consent.v1.EmergencyDeclared.until:type_name -> google.protobuf.Timestamp
+	42, // 69: consent.v1.RegistryLoaded.fetched_at:type_name -> google.protobuf.Timestamp
+	43, // 70: consent.v1.CampaignRegistered.channel:type_name -> consent.v1.Channel
+	44, // 71: consent.v1.CampaignRegistered.purpose:type_name -> consent.v1.Purpose
+	72, // [72:72] is the sub-list for method output_type
+	72, // [72:72] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_fact_proto_init() }
@@ -3668,17 +4390,23 @@ func file_consent_v1_fact_proto_init() {
 		(*Fact_LineTypeChecked)(nil),
 		(*Fact_WrongPartyReported)(nil),
 		(*Fact_LocationRecorded)(nil),
+		(*Fact_PartyNumber)(nil),
+		(*Fact_SubscriberClass)(nil),
 		(*Fact_RegistryLoaded)(nil),
+		(*Fact_RulePackPublished)(nil),
+		(*Fact_EmergencyDeclared)(nil),
 		(*Fact_SellerRegistered)(nil),
 		(*Fact_CampaignRegistered)(nil),
 		(*Fact_SourceRegistered)(nil),
 		(*Fact_SourceDistrusted)(nil),
 		(*Fact_ContactPaused)(nil),
 		(*Fact_ContactResumed)(nil),
+		(*Fact_AttemptsAnchored)(nil),
 		(*Fact_PersonErased)(nil),
 		(*Fact_ExportProduced)(nil),
 		(*Fact_WriterStarted)(nil),
 		(*Fact_InboxItemClosed)(nil),
+		(*Fact_TimeConsent)(nil),
 		(*Fact_ProgrammeRegistered)(nil),
 	}
 	file_consent_v1_fact_proto_msgTypes[3].OneofWrappers = []any{}
@@ -3689,7 +4417,7 @@ func file_consent_v1_fact_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_fact_proto_rawDesc), len(file_consent_v1_fact_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1636,6 +1636,161 @@ func (x *RegistryVersion) GetProblem() string {
 	return ""
 }
 
+// PublishPackRequest is one rule pack of a seller.
+type PublishPackRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The file's name, which is the pack's id and `.yaml`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The file, at most 1 MiB.
+	File []byte `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	// The seller whose pack it is; registered, and the one the file names.
+	Seller string `protobuf:"bytes,3,opt,name=seller,proto3" json:"seller,omitempty"`
+	// Why it is published.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who publishes it.
+	Actor         *Actor `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishPackRequest) Reset() {
+	*x = PublishPackRequest{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishPackRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishPackRequest) ProtoMessage() {}
+
+func (x *PublishPackRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishPackRequest.ProtoReflect.Descriptor instead.
+func (*PublishPackRequest) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *PublishPackRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PublishPackRequest) GetFile() []byte {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *PublishPackRequest) GetSeller() string {
+	if x != nil {
+		return x.Seller
+	}
+	return ""
+}
+
+func (x *PublishPackRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PublishPackRequest) GetActor() *Actor {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+// PublishPackResponse says what was published.
+type PublishPackResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Receipt of the RulePackPublished fact.
+	Receipt *Receipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// The pack's id.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Its version.
+	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	// SHA-256 of the file, hex.
+	Sha256        string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishPackResponse) Reset() {
+	*x = PublishPackResponse{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishPackResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishPackResponse) ProtoMessage() {}
+
+func (x *PublishPackResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishPackResponse.ProtoReflect.Descriptor instead.
+func (*PublishPackResponse) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *PublishPackResponse) GetReceipt() *Receipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+func (x *PublishPackResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PublishPackResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *PublishPackResponse) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
 // ListInboxRequest asks for the open items.
 type ListInboxRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1647,7 +1802,7 @@ type ListInboxRequest struct {
 
 func (x *ListInboxRequest) Reset() {
 	*x = ListInboxRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +1814,7 @@ func (x *ListInboxRequest) String() string {
 func (*ListInboxRequest) ProtoMessage() {}
 
 func (x *ListInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +1827,7 @@ func (x *ListInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInboxRequest.ProtoReflect.Descriptor instead.
 func (*ListInboxRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{20}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListInboxRequest) GetReveal() bool {
@@ -1693,7 +1848,7 @@ type ListInboxResponse struct {
 
 func (x *ListInboxResponse) Reset() {
 	*x = ListInboxResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +1860,7 @@ func (x *ListInboxResponse) String() string {
 func (*ListInboxResponse) ProtoMessage() {}
 
 func (x *ListInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1718,7 +1873,7 @@ func (x *ListInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInboxResponse.ProtoReflect.Descriptor instead.
 func (*ListInboxResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{21}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListInboxResponse) GetItems() []*InboxItem {
@@ -1751,7 +1906,7 @@ type InboxItem struct {
 
 func (x *InboxItem) Reset() {
 	*x = InboxItem{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +1918,7 @@ func (x *InboxItem) String() string {
 func (*InboxItem) ProtoMessage() {}
 
 func (x *InboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +1931,7 @@ func (x *InboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItem.ProtoReflect.Descriptor instead.
 func (*InboxItem) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{22}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *InboxItem) GetId() string {
@@ -1859,7 +2014,7 @@ type StoredInboxItem struct {
 
 func (x *StoredInboxItem) Reset() {
 	*x = StoredInboxItem{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1871,7 +2026,7 @@ func (x *StoredInboxItem) String() string {
 func (*StoredInboxItem) ProtoMessage() {}
 
 func (x *StoredInboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1884,7 +2039,7 @@ func (x *StoredInboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredInboxItem.ProtoReflect.Descriptor instead.
 func (*StoredInboxItem) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{23}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StoredInboxItem) GetSource() string {
@@ -1963,7 +2118,7 @@ type CloseInboxRequest struct {
 
 func (x *CloseInboxRequest) Reset() {
 	*x = CloseInboxRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1975,7 +2130,7 @@ func (x *CloseInboxRequest) String() string {
 func (*CloseInboxRequest) ProtoMessage() {}
 
 func (x *CloseInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2143,7 @@ func (x *CloseInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseInboxRequest.ProtoReflect.Descriptor instead.
 func (*CloseInboxRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{24}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CloseInboxRequest) GetId() string {
@@ -2016,7 +2171,7 @@ type CloseInboxResponse struct {
 
 func (x *CloseInboxResponse) Reset() {
 	*x = CloseInboxResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2028,7 +2183,7 @@ func (x *CloseInboxResponse) String() string {
 func (*CloseInboxResponse) ProtoMessage() {}
 
 func (x *CloseInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2041,7 +2196,7 @@ func (x *CloseInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseInboxResponse.ProtoReflect.Descriptor instead.
 func (*CloseInboxResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{25}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CloseInboxResponse) GetReceipt() *Receipt {
@@ -2064,7 +2219,7 @@ type DoctorRequest struct {
 
 func (x *DoctorRequest) Reset() {
 	*x = DoctorRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2076,7 +2231,7 @@ func (x *DoctorRequest) String() string {
 func (*DoctorRequest) ProtoMessage() {}
 
 func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2089,7 +2244,7 @@ func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
 func (*DoctorRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{26}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DoctorRequest) GetStateHash() bool {
@@ -2131,7 +2286,7 @@ type DoctorResponse struct {
 
 func (x *DoctorResponse) Reset() {
 	*x = DoctorResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[27]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2143,7 +2298,7 @@ func (x *DoctorResponse) String() string {
 func (*DoctorResponse) ProtoMessage() {}
 
 func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[27]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2156,7 +2311,7 @@ func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorResponse.ProtoReflect.Descriptor instead.
 func (*DoctorResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{27}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DoctorResponse) GetPosition() uint64 {
@@ -2224,7 +2379,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[28]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2236,7 +2391,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[28]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2249,7 +2404,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{28}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{30}
 }
 
 // RebuildResponse is progress, and at the end the result.
@@ -2267,7 +2422,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[29]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2279,7 +2434,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[29]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2292,7 +2447,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{29}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RebuildResponse) GetPosition() uint64 {
@@ -2328,7 +2483,7 @@ type IntakeBatch struct {
 
 func (x *IntakeBatch) Reset() {
 	*x = IntakeBatch{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[30]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +2495,7 @@ func (x *IntakeBatch) String() string {
 func (*IntakeBatch) ProtoMessage() {}
 
 func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[30]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +2508,7 @@ func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntakeBatch.ProtoReflect.Descriptor instead.
 func (*IntakeBatch) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{30}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *IntakeBatch) GetRecords() []*RecordRequest {
@@ -2497,7 +2652,18 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\n" +
 	"fetched_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\tfetchedAt\x12\x14\n" +
 	"\x05whole\x18\x13 \x01(\bR\x05whole\x12\x18\n" +
-	"\aproblem\x18\x14 \x01(\tR\aproblem\"*\n" +
+	"\aproblem\x18\x14 \x01(\tR\aproblem\"\x95\x01\n" +
+	"\x12PublishPackRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04file\x18\x02 \x01(\fR\x04file\x12\x16\n" +
+	"\x06seller\x18\x03 \x01(\tR\x06seller\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12'\n" +
+	"\x05actor\x18\x05 \x01(\v2\x11.consent.v1.ActorR\x05actor\"\x86\x01\n" +
+	"\x13PublishPackResponse\x12-\n" +
+	"\areceipt\x18\x01 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\"*\n" +
 	"\x10ListInboxRequest\x12\x16\n" +
 	"\x06reveal\x18\x01 \x01(\bR\x06reveal\"@\n" +
 	"\x11ListInboxResponse\x12+\n" +
@@ -2559,7 +2725,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n" +
 	"\vIntakeBatch\x123\n" +
-	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords2\xda\x06\n" +
+	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords2\xaa\a\n" +
 	"\rLedgerService\x12?\n" +
 	"\x06Record\x12\x19.consent.v1.RecordRequest\x1a\x1a.consent.v1.RecordResponse\x12U\n" +
 	"\fRecordStream\x12\x1f.consent.v1.RecordStreamRequest\x1a .consent.v1.RecordStreamResponse(\x010\x01\x12K\n" +
@@ -2568,7 +2734,8 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x05Erase\x12\x18.consent.v1.EraseRequest\x1a\x19.consent.v1.EraseResponse\x12S\n" +
 	"\fLoadRegistry\x12\x1f.consent.v1.LoadRegistryRequest\x1a .consent.v1.LoadRegistryResponse(\x01\x12Z\n" +
 	"\x0fGetRegistryLoad\x12\".consent.v1.GetRegistryLoadRequest\x1a#.consent.v1.GetRegistryLoadResponse\x12W\n" +
-	"\x0eListRegistries\x12!.consent.v1.ListRegistriesRequest\x1a\".consent.v1.ListRegistriesResponse\x12H\n" +
+	"\x0eListRegistries\x12!.consent.v1.ListRegistriesRequest\x1a\".consent.v1.ListRegistriesResponse\x12N\n" +
+	"\vPublishPack\x12\x1e.consent.v1.PublishPackRequest\x1a\x1f.consent.v1.PublishPackResponse\x12H\n" +
 	"\tListInbox\x12\x1c.consent.v1.ListInboxRequest\x1a\x1d.consent.v1.ListInboxResponse\x12K\n" +
 	"\n" +
 	"CloseInbox\x12\x1d.consent.v1.CloseInboxRequest\x1a\x1e.consent.v1.CloseInboxResponse\x12?\n" +
@@ -2587,7 +2754,7 @@ func file_consent_v1_ledger_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_ledger_service_proto_rawDescData
 }
 
-var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*RecordRequest)(nil),           // 0: consent.v1.RecordRequest
 	(*RecordResponse)(nil),          // 1: consent.v1.RecordResponse
@@ -2609,77 +2776,84 @@ var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*ListRegistriesRequest)(nil),   // 17: consent.v1.ListRegistriesRequest
 	(*ListRegistriesResponse)(nil),  // 18: consent.v1.ListRegistriesResponse
 	(*RegistryVersion)(nil),         // 19: consent.v1.RegistryVersion
-	(*ListInboxRequest)(nil),        // 20: consent.v1.ListInboxRequest
-	(*ListInboxResponse)(nil),       // 21: consent.v1.ListInboxResponse
-	(*InboxItem)(nil),               // 22: consent.v1.InboxItem
-	(*StoredInboxItem)(nil),         // 23: consent.v1.StoredInboxItem
-	(*CloseInboxRequest)(nil),       // 24: consent.v1.CloseInboxRequest
-	(*CloseInboxResponse)(nil),      // 25: consent.v1.CloseInboxResponse
-	(*DoctorRequest)(nil),           // 26: consent.v1.DoctorRequest
-	(*DoctorResponse)(nil),          // 27: consent.v1.DoctorResponse
-	(*RebuildRequest)(nil),          // 28: consent.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 29: consent.v1.RebuildResponse
-	(*IntakeBatch)(nil),             // 30: consent.v1.IntakeBatch
-	nil,                             // 31: consent.v1.DoctorResponse.StateHashEntry
-	nil,                             // 32: consent.v1.DoctorResponse.AppliedEntry
-	nil,                             // 33: consent.v1.RebuildResponse.StateHashEntry
-	(*Fact)(nil),                    // 34: consent.v1.Fact
-	(*timestamppb.Timestamp)(nil),   // 35: google.protobuf.Timestamp
-	(Durability)(0),                 // 36: consent.v1.Durability
+	(*PublishPackRequest)(nil),      // 20: consent.v1.PublishPackRequest
+	(*PublishPackResponse)(nil),     // 21: consent.v1.PublishPackResponse
+	(*ListInboxRequest)(nil),        // 22: consent.v1.ListInboxRequest
+	(*ListInboxResponse)(nil),       // 23: consent.v1.ListInboxResponse
+	(*InboxItem)(nil),               // 24: consent.v1.InboxItem
+	(*StoredInboxItem)(nil),         // 25: consent.v1.StoredInboxItem
+	(*CloseInboxRequest)(nil),       // 26: consent.v1.CloseInboxRequest
+	(*CloseInboxResponse)(nil),      // 27: consent.v1.CloseInboxResponse
+	(*DoctorRequest)(nil),           // 28: consent.v1.DoctorRequest
+	(*DoctorResponse)(nil),          // 29: consent.v1.DoctorResponse
+	(*RebuildRequest)(nil),          // 30: consent.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 31: consent.v1.RebuildResponse
+	(*IntakeBatch)(nil),             // 32: consent.v1.IntakeBatch
+	nil,                             // 33: consent.v1.DoctorResponse.StateHashEntry
+	nil,                             // 34: consent.v1.DoctorResponse.AppliedEntry
+	nil,                             // 35: consent.v1.RebuildResponse.StateHashEntry
+	(*Fact)(nil),                    // 36: consent.v1.Fact
+	(*timestamppb.Timestamp)(nil),   // 37: google.protobuf.Timestamp
+	(Durability)(0),                 // 38: consent.v1.Durability
+	(*Actor)(nil),                   // 39: consent.v1.Actor
 }
 var file_consent_v1_ledger_service_proto_depIdxs = []int32{
-	34, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
+	36, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
 	2,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
-	35, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
-	36, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
+	37, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
+	38, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
 	2,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
 	4,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
-	34, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
+	36, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
 	3,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
 	2,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
 	2,  // 9: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
 	12, // 10: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
 	13, // 11: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
-	35, // 12: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
+	37, // 12: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
 	2,  // 13: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
 	19, // 14: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
-	35, // 15: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
-	22, // 16: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
-	35, // 17: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
-	35, // 18: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
-	2,  // 19: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
-	31, // 20: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
-	32, // 21: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
-	36, // 22: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
-	33, // 23: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
-	0,  // 24: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
-	0,  // 25: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
-	5,  // 26: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
-	7,  // 27: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
-	9,  // 28: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
-	11, // 29: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
-	15, // 30: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
-	17, // 31: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
-	20, // 32: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
-	24, // 33: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
-	26, // 34: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
-	28, // 35: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
-	1,  // 36: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
-	6,  // 37: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
-	8,  // 38: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
-	10, // 39: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
-	14, // 40: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
-	16, // 41: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
-	18, // 42: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
-	21, // 43: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
-	25, // 44: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
-	27, // 45: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
-	29, // 46: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
-	36, // [36:47] is the sub-list for method output_type
-	25, // [25:36] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	37, // 15: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
+	39, // 16: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
+	2,  // 17: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
+	24, // 18: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
+	37, // 19: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
+	37, // 20: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
+	2,  // 21: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
+	33, // 22: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
+	34, // 23: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
+	38, // 24: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
+	35, // 25: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
+	0,  // 26: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
+	0,  // 27: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
+	5,  // 28: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
+	7,  // 29: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
+	9,  // 30: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
+	11, // 31: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
+	15, // 32: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
+	17, // 33: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
+	20, // 34: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
+	22, // 35: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
+	26, // 36: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
+	28, // 37: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
+	30, // 38: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
+	1,  // 39: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
+	6,  // 40: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
+	8,  // 41: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
+	10, // 42: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
+	14, // 43: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
+	16, // 44: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
+	18, // 45: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
+	21, // 46: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
+	23, // 47: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
+	27, // 48: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
+	29, // 49: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
+	31, // 50: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
+	39, // [39:51] is the sub-list for method output_type
+	27, // [27:39] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_ledger_service_proto_init() }
@@ -2700,7 +2874,7 @@ func file_consent_v1_ledger_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_ledger_service_proto_rawDesc), len(file_consent_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -43,7 +43,7 @@ type SuppressionState struct {
 	// Relationships, starts and ends.
 	Relationships []*MarkRegister `protobuf:"bytes,7,rep,name=relationships,proto3" json:"relationships,omitempty"`
 	// What is known of the number itself: reassigned, wrong_party, disconnected,
-	// ported, line_type, rnd_result, location.
+	// ported, line_type, rnd_result, location, area, subscriber_class.
 	Marks []*MarkRegister `protobuf:"bytes,8,rep,name=marks,proto3" json:"marks,omitempty"`
 	// The person's preferences; equal times keep both, and both bind.
 	Preferences []*PreferenceRegister `protobuf:"bytes,9,rep,name=preferences,proto3" json:"preferences,omitempty"`
@@ -54,7 +54,11 @@ type SuppressionState struct {
 	// The newest resumption. Not used, as above.
 	Resumed *TimeSpan `protobuf:"bytes,12,opt,name=resumed,proto3" json:"resumed,omitempty"`
 	// The erasure, if this number's person was erased; a confirmed grant lifts it.
-	Erased        *TimeSpan `protobuf:"bytes,13,opt,name=erased,proto3" json:"erased,omitempty"`
+	Erased *TimeSpan `protobuf:"bytes,13,opt,name=erased,proto3" json:"erased,omitempty"`
+	// Times at which the person agreed to be called: dimension `times`.
+	TimeConsents []*PreferenceRegister `protobuf:"bytes,14,rep,name=time_consents,json=timeConsents,proto3" json:"time_consents,omitempty"`
+	// Keys of the parties the number belongs to.
+	Parties       [][]byte `protobuf:"bytes,15,rep,name=parties,proto3" json:"parties,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -176,6 +180,20 @@ func (x *SuppressionState) GetResumed() *TimeSpan {
 func (x *SuppressionState) GetErased() *TimeSpan {
 	if x != nil {
 		return x.Erased
+	}
+	return nil
+}
+
+func (x *SuppressionState) GetTimeConsents() []*PreferenceRegister {
+	if x != nil {
+		return x.TimeConsents
+	}
+	return nil
+}
+
+func (x *SuppressionState) GetParties() [][]byte {
+	if x != nil {
+		return x.Parties
 	}
 	return nil
 }
@@ -306,9 +324,11 @@ type GrantRegister struct {
 	// When it ends, Unix nanoseconds; 0: it does not.
 	Expires int64 `protobuf:"varint,10,opt,name=expires,proto3" json:"expires,omitempty"`
 	// Content hash: the last tie-break.
-	Content       []byte `protobuf:"bytes,11,opt,name=content,proto3" json:"content,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Content []byte `protobuf:"bytes,11,opt,name=content,proto3" json:"content,omitempty"`
+	// It was a condition of purchase.
+	ConditionOfPurchase bool `protobuf:"varint,12,opt,name=condition_of_purchase,json=conditionOfPurchase,proto3" json:"condition_of_purchase,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *GrantRegister) Reset() {
@@ -418,6 +438,13 @@ func (x *GrantRegister) GetContent() []byte {
 	return nil
 }
 
+func (x *GrantRegister) GetConditionOfPurchase() bool {
+	if x != nil {
+		return x.ConditionOfPurchase
+	}
+	return false
+}
+
 // ProhibitionRegister is the newest fact that forbids (or lifts) for each of its cells.
 type ProhibitionRegister struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -500,7 +527,8 @@ func (x *ProhibitionRegister) GetTime() *TimeSpan {
 	return nil
 }
 
-// MarkRegister is the newest fact of one kind of evidence; equal times keep both.
+// MarkRegister is the newest fact of one kind and aspect of evidence; equal times
+// keep both. Of relationships the newest ends of a kind are kept.
 type MarkRegister struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The kind.
@@ -511,7 +539,10 @@ type MarkRegister struct {
 	// When.
 	Time *TimeSpan `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
 	// The date it speaks about, for rnd_result; 0: none.
-	AsOf          int64 `protobuf:"varint,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	AsOf int64 `protobuf:"varint,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// What tells registers of one kind apart: the basis of a location, the value of
+	// a line type or subscriber class, what is stated of a relationship.
+	Aspect        string `protobuf:"bytes,5,opt,name=aspect,proto3" json:"aspect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -574,10 +605,18 @@ func (x *MarkRegister) GetAsOf() int64 {
 	return 0
 }
 
+func (x *MarkRegister) GetAspect() string {
+	if x != nil {
+		return x.Aspect
+	}
+	return ""
+}
+
 // PreferenceRegister is the newest wish in one dimension.
 type PreferenceRegister struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// windows, frequency or language.
+	// windows, frequency, language, times; or of a registry's preference, whether
+	// it blocks or allows, the registry, its channels and purposes.
 	Dimension string `protobuf:"bytes,1,opt,name=dimension,proto3" json:"dimension,omitempty"`
 	// Canonical bytes of the wish.
 	Value []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
@@ -725,7 +764,7 @@ var File_consent_v1_state_proto protoreflect.FileDescriptor
 const file_consent_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"\x16consent/v1/state.proto\x12\n" +
-	"consent.v1\x1a\x16consent/v1/words.proto\"\xe5\x05\n" +
+	"consent.v1\x1a\x16consent/v1/words.proto\"\xc4\x06\n" +
 	"\x10SuppressionState\x121\n" +
 	"\x06grants\x18\x01 \x03(\v2\x19.consent.v1.GrantRegisterR\x06grants\x129\n" +
 	"\arevoked\x18\x02 \x03(\v2\x1f.consent.v1.ProhibitionRegisterR\arevoked\x123\n" +
@@ -741,12 +780,14 @@ const file_consent_v1_state_proto_rawDesc = "" +
 	" \x03(\v2\x1b.consent.v1.UnclearRegisterR\aunclear\x12,\n" +
 	"\x06paused\x18\v \x01(\v2\x14.consent.v1.TimeSpanR\x06paused\x12.\n" +
 	"\aresumed\x18\f \x01(\v2\x14.consent.v1.TimeSpanR\aresumed\x12,\n" +
-	"\x06erased\x18\r \x01(\v2\x14.consent.v1.TimeSpanR\x06erased\">\n" +
+	"\x06erased\x18\r \x01(\v2\x14.consent.v1.TimeSpanR\x06erased\x12C\n" +
+	"\rtime_consents\x18\x0e \x03(\v2\x1e.consent.v1.PreferenceRegisterR\ftimeConsents\x12\x18\n" +
+	"\aparties\x18\x0f \x03(\fR\aparties\">\n" +
 	"\bTimeSpan\x12\x1a\n" +
 	"\bearliest\x18\x01 \x01(\x03R\bearliest\x12\x16\n" +
 	"\x06latest\x18\x02 \x01(\x03R\x06latest\"#\n" +
 	"\x05Cells\x12\x1a\n" +
-	"\bpurposes\x18\x01 \x03(\rR\bpurposes\"\xea\x02\n" +
+	"\bpurposes\x18\x01 \x03(\rR\bpurposes\"\x9e\x03\n" +
 	"\rGrantRegister\x12\x1c\n" +
 	"\tprogramme\x18\x01 \x01(\tR\tprogramme\x12'\n" +
 	"\x05cells\x18\x02 \x01(\v2\x11.consent.v1.CellsR\x05cells\x12\x14\n" +
@@ -761,7 +802,8 @@ const file_consent_v1_state_proto_rawDesc = "" +
 	"\x04time\x18\t \x01(\v2\x14.consent.v1.TimeSpanR\x04time\x12\x18\n" +
 	"\aexpires\x18\n" +
 	" \x01(\x03R\aexpires\x12\x18\n" +
-	"\acontent\x18\v \x01(\fR\acontent\"\xba\x01\n" +
+	"\acontent\x18\v \x01(\fR\acontent\x122\n" +
+	"\x15condition_of_purchase\x18\f \x01(\bR\x13conditionOfPurchase\"\xba\x01\n" +
 	"\x13ProhibitionRegister\x12\x1c\n" +
 	"\tprogramme\x18\x01 \x01(\tR\tprogramme\x12'\n" +
 	"\x05cells\x18\x02 \x01(\v2\x11.consent.v1.CellsR\x05cells\x12\x12\n" +
@@ -769,12 +811,13 @@ const file_consent_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"historical\x18\x04 \x01(\bR\n" +
 	"historical\x12(\n" +
-	"\x04time\x18\x05 \x01(\v2\x14.consent.v1.TimeSpanR\x04time\"w\n" +
+	"\x04time\x18\x05 \x01(\v2\x14.consent.v1.TimeSpanR\x04time\"\x8f\x01\n" +
 	"\fMarkRegister\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\x12(\n" +
 	"\x04time\x18\x03 \x01(\v2\x14.consent.v1.TimeSpanR\x04time\x12\x13\n" +
-	"\x05as_of\x18\x04 \x01(\x03R\x04asOf\"r\n" +
+	"\x05as_of\x18\x04 \x01(\x03R\x04asOf\x12\x16\n" +
+	"\x06aspect\x18\x05 \x01(\tR\x06aspect\"r\n" +
 	"\x12PreferenceRegister\x12\x1c\n" +
 	"\tdimension\x18\x01 \x01(\tR\tdimension\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12(\n" +
@@ -824,19 +867,20 @@ var file_consent_v1_state_proto_depIdxs = []int32{
 	1,  // 10: consent.v1.SuppressionState.paused:type_name -> consent.v1.TimeSpan
 	1,  // 11: consent.v1.SuppressionState.resumed:type_name -> consent.v1.TimeSpan
 	1,  // 12: consent.v1.SuppressionState.erased:type_name -> consent.v1.TimeSpan
-	2,  // 13: consent.v1.GrantRegister.cells:type_name -> consent.v1.Cells
-	1,  // 14: consent.v1.GrantRegister.time:type_name -> consent.v1.TimeSpan
-	2,  // 15: consent.v1.ProhibitionRegister.cells:type_name -> consent.v1.Cells
-	1,  // 16: consent.v1.ProhibitionRegister.time:type_name -> consent.v1.TimeSpan
-	1,  // 17: consent.v1.MarkRegister.time:type_name -> consent.v1.TimeSpan
-	1,  // 18: consent.v1.PreferenceRegister.time:type_name -> consent.v1.TimeSpan
-	1,  // 19: consent.v1.UnclearRegister.time:type_name -> consent.v1.TimeSpan
-	8,  // 20: consent.v1.UnclearRegister.channel:type_name -> consent.v1.Channel
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	6,  // 13: consent.v1.SuppressionState.time_consents:type_name -> consent.v1.PreferenceRegister
+	2,  // 14: consent.v1.GrantRegister.cells:type_name -> consent.v1.Cells
+	1,  // 15: consent.v1.GrantRegister.time:type_name -> consent.v1.TimeSpan
+	2,  // 16: consent.v1.ProhibitionRegister.cells:type_name -> consent.v1.Cells
+	1,  // 17: consent.v1.ProhibitionRegister.time:type_name -> consent.v1.TimeSpan
+	1,  // 18: consent.v1.MarkRegister.time:type_name -> consent.v1.TimeSpan
+	1,  // 19: consent.v1.PreferenceRegister.time:type_name -> consent.v1.TimeSpan
+	1,  // 20: consent.v1.UnclearRegister.time:type_name -> consent.v1.TimeSpan
+	8,  // 21: consent.v1.UnclearRegister.channel:type_name -> consent.v1.Channel
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_state_proto_init() }

@@ -363,6 +363,8 @@ const (
 	RelationshipKind_RELATIONSHIP_KIND_CALLBACK_REQUESTED RelationshipKind = 4
 	// A personal relationship with the caller.
 	RelationshipKind_RELATIONSHIP_KIND_PERSONAL RelationshipKind = 5
+	// The person gave the number for just this kind of contact, such as a fax number.
+	RelationshipKind_RELATIONSHIP_KIND_NUMBER_VOLUNTEERED RelationshipKind = 6
 )
 
 // Enum value maps for RelationshipKind.
@@ -374,6 +376,7 @@ var (
 		3: "RELATIONSHIP_KIND_CONTRACT",
 		4: "RELATIONSHIP_KIND_CALLBACK_REQUESTED",
 		5: "RELATIONSHIP_KIND_PERSONAL",
+		6: "RELATIONSHIP_KIND_NUMBER_VOLUNTEERED",
 	}
 	RelationshipKind_value = map[string]int32{
 		"RELATIONSHIP_KIND_UNSPECIFIED":        0,
@@ -382,6 +385,7 @@ var (
 		"RELATIONSHIP_KIND_CONTRACT":           3,
 		"RELATIONSHIP_KIND_CALLBACK_REQUESTED": 4,
 		"RELATIONSHIP_KIND_PERSONAL":           5,
+		"RELATIONSHIP_KIND_NUMBER_VOLUNTEERED": 6,
 	}
 )
 
@@ -410,6 +414,63 @@ func (x RelationshipKind) Number() protoreflect.EnumNumber {
 // Deprecated: Use RelationshipKind.Descriptor instead.
 func (RelationshipKind) EnumDescriptor() ([]byte, []int) {
 	return file_consent_v1_words_proto_rawDescGZIP(), []int{5}
+}
+
+// SubscriberKind is what a subscriber is.
+type SubscriberKind int32
+
+const (
+	// Not stated; refused.
+	SubscriberKind_SUBSCRIBER_KIND_UNSPECIFIED SubscriberKind = 0
+	// A natural person.
+	SubscriberKind_SUBSCRIBER_KIND_INDIVIDUAL SubscriberKind = 1
+	// A natural person in business, whom many laws protect as a person.
+	SubscriberKind_SUBSCRIBER_KIND_SOLE_TRADER SubscriberKind = 2
+	// A company or other body.
+	SubscriberKind_SUBSCRIBER_KIND_CORPORATE SubscriberKind = 3
+)
+
+// Enum value maps for SubscriberKind.
+var (
+	SubscriberKind_name = map[int32]string{
+		0: "SUBSCRIBER_KIND_UNSPECIFIED",
+		1: "SUBSCRIBER_KIND_INDIVIDUAL",
+		2: "SUBSCRIBER_KIND_SOLE_TRADER",
+		3: "SUBSCRIBER_KIND_CORPORATE",
+	}
+	SubscriberKind_value = map[string]int32{
+		"SUBSCRIBER_KIND_UNSPECIFIED": 0,
+		"SUBSCRIBER_KIND_INDIVIDUAL":  1,
+		"SUBSCRIBER_KIND_SOLE_TRADER": 2,
+		"SUBSCRIBER_KIND_CORPORATE":   3,
+	}
+)
+
+func (x SubscriberKind) Enum() *SubscriberKind {
+	p := new(SubscriberKind)
+	*p = x
+	return p
+}
+
+func (x SubscriberKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SubscriberKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_consent_v1_words_proto_enumTypes[6].Descriptor()
+}
+
+func (SubscriberKind) Type() protoreflect.EnumType {
+	return &file_consent_v1_words_proto_enumTypes[6]
+}
+
+func (x SubscriberKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SubscriberKind.Descriptor instead.
+func (SubscriberKind) EnumDescriptor() ([]byte, []int) {
+	return file_consent_v1_words_proto_rawDescGZIP(), []int{6}
 }
 
 // RelationshipPhase is the start or the end of a relationship.
@@ -449,11 +510,11 @@ func (x RelationshipPhase) String() string {
 }
 
 func (RelationshipPhase) Descriptor() protoreflect.EnumDescriptor {
-	return file_consent_v1_words_proto_enumTypes[6].Descriptor()
+	return file_consent_v1_words_proto_enumTypes[7].Descriptor()
 }
 
 func (RelationshipPhase) Type() protoreflect.EnumType {
-	return &file_consent_v1_words_proto_enumTypes[6]
+	return &file_consent_v1_words_proto_enumTypes[7]
 }
 
 func (x RelationshipPhase) Number() protoreflect.EnumNumber {
@@ -462,7 +523,7 @@ func (x RelationshipPhase) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RelationshipPhase.Descriptor instead.
 func (RelationshipPhase) EnumDescriptor() ([]byte, []int) {
-	return file_consent_v1_words_proto_rawDescGZIP(), []int{6}
+	return file_consent_v1_words_proto_rawDescGZIP(), []int{7}
 }
 
 // QueryResult is an outside database's answer about a number.
@@ -506,11 +567,11 @@ func (x QueryResult) String() string {
 }
 
 func (QueryResult) Descriptor() protoreflect.EnumDescriptor {
-	return file_consent_v1_words_proto_enumTypes[7].Descriptor()
+	return file_consent_v1_words_proto_enumTypes[8].Descriptor()
 }
 
 func (QueryResult) Type() protoreflect.EnumType {
-	return &file_consent_v1_words_proto_enumTypes[7]
+	return &file_consent_v1_words_proto_enumTypes[8]
 }
 
 func (x QueryResult) Number() protoreflect.EnumNumber {
@@ -519,7 +580,7 @@ func (x QueryResult) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use QueryResult.Descriptor instead.
 func (QueryResult) EnumDescriptor() ([]byte, []int) {
-	return file_consent_v1_words_proto_rawDescGZIP(), []int{7}
+	return file_consent_v1_words_proto_rawDescGZIP(), []int{8}
 }
 
 var File_consent_v1_words_proto protoreflect.FileDescriptor
@@ -563,14 +624,20 @@ const file_consent_v1_words_proto_rawDesc = "" +
 	"\x19MESSAGE_CLASS_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12MESSAGE_CLASS_STOP\x10\x01\x12\x1a\n" +
 	"\x16MESSAGE_CLASS_NOT_STOP\x10\x02\x12\x19\n" +
-	"\x15MESSAGE_CLASS_UNCLEAR\x10\x03*\xde\x01\n" +
+	"\x15MESSAGE_CLASS_UNCLEAR\x10\x03*\x88\x02\n" +
 	"\x10RelationshipKind\x12!\n" +
 	"\x1dRELATIONSHIP_KIND_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aRELATIONSHIP_KIND_PURCHASE\x10\x01\x12\x1d\n" +
 	"\x19RELATIONSHIP_KIND_INQUIRY\x10\x02\x12\x1e\n" +
 	"\x1aRELATIONSHIP_KIND_CONTRACT\x10\x03\x12(\n" +
 	"$RELATIONSHIP_KIND_CALLBACK_REQUESTED\x10\x04\x12\x1e\n" +
-	"\x1aRELATIONSHIP_KIND_PERSONAL\x10\x05*q\n" +
+	"\x1aRELATIONSHIP_KIND_PERSONAL\x10\x05\x12(\n" +
+	"$RELATIONSHIP_KIND_NUMBER_VOLUNTEERED\x10\x06*\x91\x01\n" +
+	"\x0eSubscriberKind\x12\x1f\n" +
+	"\x1bSUBSCRIBER_KIND_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aSUBSCRIBER_KIND_INDIVIDUAL\x10\x01\x12\x1f\n" +
+	"\x1bSUBSCRIBER_KIND_SOLE_TRADER\x10\x02\x12\x1d\n" +
+	"\x19SUBSCRIBER_KIND_CORPORATE\x10\x03*q\n" +
 	"\x11RelationshipPhase\x12\"\n" +
 	"\x1eRELATIONSHIP_PHASE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18RELATIONSHIP_PHASE_START\x10\x01\x12\x1a\n" +
@@ -593,7 +660,7 @@ func file_consent_v1_words_proto_rawDescGZIP() []byte {
 	return file_consent_v1_words_proto_rawDescData
 }
 
-var file_consent_v1_words_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_consent_v1_words_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
 var file_consent_v1_words_proto_goTypes = []any{
 	(Channel)(0),           // 0: consent.v1.Channel
 	(Purpose)(0),           // 1: consent.v1.Purpose
@@ -601,8 +668,9 @@ var file_consent_v1_words_proto_goTypes = []any{
 	(Durability)(0),        // 3: consent.v1.Durability
 	(MessageClass)(0),      // 4: consent.v1.MessageClass
 	(RelationshipKind)(0),  // 5: consent.v1.RelationshipKind
-	(RelationshipPhase)(0), // 6: consent.v1.RelationshipPhase
-	(QueryResult)(0),       // 7: consent.v1.QueryResult
+	(SubscriberKind)(0),    // 6: consent.v1.SubscriberKind
+	(RelationshipPhase)(0), // 7: consent.v1.RelationshipPhase
+	(QueryResult)(0),       // 8: consent.v1.QueryResult
 }
 var file_consent_v1_words_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -622,7 +690,7 @@ func file_consent_v1_words_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_words_proto_rawDesc), len(file_consent_v1_words_proto_rawDesc)),
-			NumEnums:      8,
+			NumEnums:      9,
 			NumMessages:   0,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -52,6 +52,9 @@ const (
 	// LedgerServiceListRegistriesProcedure is the fully-qualified name of the LedgerService's
 	// ListRegistries RPC.
 	LedgerServiceListRegistriesProcedure = "/consent.v1.LedgerService/ListRegistries"
+	// LedgerServicePublishPackProcedure is the fully-qualified name of the LedgerService's PublishPack
+	// RPC.
+	LedgerServicePublishPackProcedure = "/consent.v1.LedgerService/PublishPack"
 	// LedgerServiceListInboxProcedure is the fully-qualified name of the LedgerService's ListInbox RPC.
 	LedgerServiceListInboxProcedure = "/consent.v1.LedgerService/ListInbox"
 	// LedgerServiceCloseInboxProcedure is the fully-qualified name of the LedgerService's CloseInbox
@@ -81,6 +84,9 @@ type LedgerServiceClient interface {
 	GetRegistryLoad(context.Context, *connect.Request[v1.GetRegistryLoadRequest]) (*connect.Response[v1.GetRegistryLoadResponse], error)
 	// ListRegistries lists the versions of lists that are in use or awaited.
 	ListRegistries(context.Context, *connect.Request[v1.ListRegistriesRequest]) (*connect.Response[v1.ListRegistriesResponse], error)
+	// PublishPack takes a seller's rule pack, which may only add demands. It holds
+	// from its entry on.
+	PublishPack(context.Context, *connect.Request[v1.PublishPackRequest]) (*connect.Response[v1.PublishPackResponse], error)
 	// ListInbox lists messages that could not be understood.
 	ListInbox(context.Context, *connect.Request[v1.ListInboxRequest]) (*connect.Response[v1.ListInboxResponse], error)
 	// CloseInbox closes one, with what was found.
@@ -144,6 +150,12 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(ledgerServiceMethods.ByName("ListRegistries")),
 			connect.WithClientOptions(opts...),
 		),
+		publishPack: connect.NewClient[v1.PublishPackRequest, v1.PublishPackResponse](
+			httpClient,
+			baseURL+LedgerServicePublishPackProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("PublishPack")),
+			connect.WithClientOptions(opts...),
+		),
 		listInbox: connect.NewClient[v1.ListInboxRequest, v1.ListInboxResponse](
 			httpClient,
 			baseURL+LedgerServiceListInboxProcedure,
@@ -180,6 +192,7 @@ type ledgerServiceClient struct {
 	loadRegistry    *connect.Client[v1.LoadRegistryRequest, v1.LoadRegistryResponse]
 	getRegistryLoad *connect.Client[v1.GetRegistryLoadRequest, v1.GetRegistryLoadResponse]
 	listRegistries  *connect.Client[v1.ListRegistriesRequest, v1.ListRegistriesResponse]
+	publishPack     *connect.Client[v1.PublishPackRequest, v1.PublishPackResponse]
 	listInbox       *connect.Client[v1.ListInboxRequest, v1.ListInboxResponse]
 	closeInbox      *connect.Client[v1.CloseInboxRequest, v1.CloseInboxResponse]
 	doctor          *connect.Client[v1.DoctorRequest, v1.DoctorResponse]
@@ -221,6 +234,11 @@ func (c *ledgerServiceClient) ListRegistries(ctx context.Context, req *connect.R
 	return c.listRegistries.CallUnary(ctx, req)
 }
 
+// PublishPack calls consent.v1.LedgerService.PublishPack.
+func (c *ledgerServiceClient) PublishPack(ctx context.Context, req *connect.Request[v1.PublishPackRequest]) (*connect.Response[v1.PublishPackResponse], error) {
+	return c.publishPack.CallUnary(ctx, req)
+}
+
 // ListInbox calls consent.v1.LedgerService.ListInbox.
 func (c *ledgerServiceClient) ListInbox(ctx context.Context, req *connect.Request[v1.ListInboxRequest]) (*connect.Response[v1.ListInboxResponse], error) {
 	return c.listInbox.CallUnary(ctx, req)
@@ -259,6 +277,9 @@ type LedgerServiceHandler interface {
 	GetRegistryLoad(context.Context, *connect.Request[v1.GetRegistryLoadRequest]) (*connect.Response[v1.GetRegistryLoadResponse], error)
 	// ListRegistries lists the versions of lists that are in use or awaited.
 	ListRegistries(context.Context, *connect.Request[v1.ListRegistriesRequest]) (*connect.Response[v1.ListRegistriesResponse], error)
+	// PublishPack takes a seller's rule pack, which may only add demands. It holds
+	// from its entry on.
+	PublishPack(context.Context, *connect.Request[v1.PublishPackRequest]) (*connect.Response[v1.PublishPackResponse], error)
 	// ListInbox lists messages that could not be understood.
 	ListInbox(context.Context, *connect.Request[v1.ListInboxRequest]) (*connect.Response[v1.ListInboxResponse], error)
 	// CloseInbox closes one, with what was found.
@@ -318,6 +339,12 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(ledgerServiceMethods.ByName("ListRegistries")),
 		connect.WithHandlerOptions(opts...),
 	)
+	ledgerServicePublishPackHandler := connect.NewUnaryHandler(
+		LedgerServicePublishPackProcedure,
+		svc.PublishPack,
+		connect.WithSchema(ledgerServiceMethods.ByName("PublishPack")),
+		connect.WithHandlerOptions(opts...),
+	)
 	ledgerServiceListInboxHandler := connect.NewUnaryHandler(
 		LedgerServiceListInboxProcedure,
 		svc.ListInbox,
@@ -358,6 +385,8 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 			ledgerServiceGetRegistryLoadHandler.ServeHTTP(w, r)
 		case LedgerServiceListRegistriesProcedure:
 			ledgerServiceListRegistriesHandler.ServeHTTP(w, r)
+		case LedgerServicePublishPackProcedure:
+			ledgerServicePublishPackHandler.ServeHTTP(w, r)
 		case LedgerServiceListInboxProcedure:
 			ledgerServiceListInboxHandler.ServeHTTP(w, r)
 		case LedgerServiceCloseInboxProcedure:
@@ -401,6 +430,10 @@ func (UnimplementedLedgerServiceHandler) GetRegistryLoad(context.Context, *conne
 
 func (UnimplementedLedgerServiceHandler) ListRegistries(context.Context, *connect.Request[v1.ListRegistriesRequest]) (*connect.Response[v1.ListRegistriesResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.ListRegistries is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) PublishPack(context.Context, *connect.Request[v1.PublishPackRequest]) (*connect.Response[v1.PublishPackResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.PublishPack is not implemented"))
 }
 
 func (UnimplementedLedgerServiceHandler) ListInbox(context.Context, *connect.Request[v1.ListInboxRequest]) (*connect.Response[v1.ListInboxResponse], error) {

@@ -1,0 +1,191 @@
+package attempts
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
+	"github.com/consent-ledger/consent-ledger/projections/rules"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// Reserve decides on a contact and, where a cap limits it, reserves it: the answer
+// counts everything durable and everything in flight. in is what the decision may
+// know besides attempts and the instant, which are filled in here. An error that
+// is ledger.ErrUncertain: it may be reserved and counts until that is known.
+func (k *Keeper) Reserve(ctx context.Context, c Call, in rules.Input) Outcome {
+	d, err := declared(c, consentv1.AttemptOutcome_ATTEMPT_OUTCOME_RESERVED, k.c.Keys)
+	if err != nil {
+		return Outcome{Err: err}
+	}
+	return k.submit(ctx, []item{{Declared: d, ask: &in}})[0]
+}
+
+// Cancel gives a reservation up. Number, channel and purpose need not be named.
+func (k *Keeper) Cancel(ctx context.Context, c Call) Outcome {
+	d, err := declared(c, consentv1.AttemptOutcome_ATTEMPT_OUTCOME_CANCELLED, k.c.Keys)
+	if err != nil {
+		return Outcome{Err: err}
+	}
+	return k.submit(ctx, []item{{Declared: d}})[0]
+}
+
+// Record makes attempts durable and gives one outcome each, in order.
+func (k *Keeper) Record(ctx context.Context, ds []Declared) []Outcome {
+	items := make([]item, len(ds))
+	for i, d := range ds {
+		items[i] = item{Declared: d}
+	}
+	return k.submit(ctx, items)
+}
+
+// Keep makes decisions durable that reserve nothing, each with what it was about.
+// On an error some of them may not be kept.
+func (k *Keeper) Keep(ctx context.Context, about []Call, ds []*consentv1.Decision) error {
+	items := make([]item, len(ds))
+	for i, d := range ds {
+		s, err := sealed(about[i], k.c.Keys)
+		if err != nil {
+			return err
+		}
+		s.record.Decision = kept(d)
+		items[i] = item{Declared: s}
+	}
+	for _, o := range k.submit(ctx, items) {
+		if o.Err != nil {
+			return o.Err
+		}
+	}
+	return nil
+}
+
+func (k *Keeper) submit(ctx context.Context, items []item) []Outcome {
+	if len(items) == 0 {
+		return nil
+	}
+	now, _ := k.c.Now()
+	for i := range items {
+		if items[i].at.IsZero() {
+			items[i].at, items[i].unsaid = now.Round(0), true
+		}
+	}
+	r := newRequest(items)
+	err := k.enter(ctx, r)
+	if err == nil {
+		select {
+		case <-r.done:
+			return r.outcomes
+		case <-ctx.Done():
+			err = uncertain(context.Cause(ctx))
+		}
+	}
+	out := make([]Outcome, len(items))
+	for i := range out {
+		out[i].Err = err
+	}
+	return out
+}
+
+// enter puts a request in its lane. The read lock is held while it waits for room,
+// so that the end of the keeper sees every request that got in.
+func (k *Keeper) enter(ctx context.Context, r *request) error {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	select {
+	case <-k.ending:
+		return notReady(errors.Join(k.failure, errClosed))
+	default:
+	}
+	select {
+	case k.queue.lane(r) <- r:
+		return nil
+	case <-k.ending:
+		return notReady(errClosed)
+	case <-ctx.Done():
+		return notReady(context.Cause(ctx))
+	}
+}
+
+// ReferenceBytes is how much of a ReferenceKey the database and the rules see.
+const ReferenceBytes = len(store.Reference{})
+
+// Knows tells whether anything is known of a call, by its ReferenceKey.
+func Knows(r store.Reader, key ledger.Hash) (bool, error) {
+	place, err := r.Get(store.AttemptRefKey(store.Reference(key[:ReferenceBytes])))
+	return place != nil, err
+}
+
+// Wholeness is odd while the database holds all attempts this node knows. An
+// answer read between two equal odd values is whole.
+func (k *Keeper) Wholeness() uint64 { return k.whole.Load() }
+
+// Attempts lists what counts for a number and a seller as the rules want it for a
+// contact at an instant: newest first, from the month before it, and if past is
+// set nothing after it. r is a snapshot taken after wholeness was asked for. known
+// is false if something may be missing.
+func (k *Keeper) Attempts(r store.Reader, wholeness uint64, t ledger.Token, seller string, at time.Time, past bool) (out []rules.Attempt, known bool, err error) {
+	from, until := at.Add(-counted), time.Time{}
+	if past {
+		until = at
+	}
+	if wholeness%2 == 0 || from.UnixNano() < k.horizon.Load() {
+		return nil, false, nil
+	}
+	out, err = attemptsOf(r, k.known.Load(), t, seller, from, until, func(*call) bool { return true })
+	return out, err == nil && k.whole.Load() == wholeness, err
+}
+
+// Applied is the last message the database holds.
+func (k *Keeper) Applied() uint64 { return k.applied.Load() }
+
+// StateHash hashes what the database holds, at one moment.
+func (k *Keeper) StateHash(ctx context.Context) (h ledger.Hash, err error) {
+	snap := k.c.DB.Snapshot()
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	var all []byte
+	for _, s := range spaces {
+		lo, hi := store.SpaceRange(s)
+		one, err := snap.Hash(ctx, lo, hi)
+		if err != nil {
+			return ledger.Hash{}, fmt.Errorf("projection %s: %w", Name, err)
+		}
+		all = append(append(all, s), one[:]...)
+	}
+	return sha256.Sum256(all), nil
+}
+
+// Rebuild deletes the projection and folds the stream anew; meanwhile whatever a
+// cap limits is blocked.
+func (k *Keeper) Rebuild(ctx context.Context) error {
+	done := make(chan error, 1)
+	again := func(ctx context.Context) error {
+		k.setWhole(false)
+		k.c.Logger.Info("attempts are deleted and folded anew", "sequence", k.at.seq)
+		err := k.wipe()
+		if err == nil {
+			err = k.catchUp(ctx)
+		}
+		if err == nil {
+			k.setWhole(true)
+		}
+		done <- err
+		return err
+	}
+	select {
+	case k.do <- again:
+	case <-k.ending:
+		return k.refusal()
+	case <-ctx.Done():
+		return fmt.Errorf("attempts: rebuild not begun: %w", context.Cause(ctx))
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("attempts: rebuild goes on alone: %w", context.Cause(ctx))
+	}
+}

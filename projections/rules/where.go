@@ -1,0 +1,28 @@
+package rules
+
+import (
+	"time"
+
+	"github.com/consent-ledger/consent-ledger/projections/rules/places"
+	"github.com/consent-ledger/consent-ledger/projections/suppression"
+)
+
+// Located says where the person behind a number may be, by what is on record and
+// else by the number; and in which areas finer than a state. The places are shared:
+// do not change them.
+func Located(v suppression.View, e164 string) (at []places.Place, areas []string) {
+	if v.Seller == nil && v.All == nil {
+		return places.OfNumber(e164).Places, nil
+	}
+	var told []places.Location
+	for _, m := range v.Locations() {
+		region, zone := m.Place()
+		told = append(told, places.Location{Region: region, Zone: zone, Basis: places.Basis(m.Basis), At: latest(m.Time)})
+	}
+	for _, m := range v.Areas() {
+		areas = append(areas, m.Value)
+	}
+	return places.Candidates(e164, told).Places, areas
+}
+
+func latest(s suppression.Span) time.Time { return s.Latest }
