@@ -17,6 +17,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -276,6 +278,10 @@ func (d *Decider) one(ctx context.Context, v runner.View, known resident, r *res
 	}
 	if !ok {
 		return rules.Blocked(rules.CodeStateStale, r.at, v.Position), nil
+	}
+	if in := &r.in; in.Sector != "" && !slices.Contains(packs.Sectors(), in.Sector) {
+		return nil, &ledger.InvalidError{Field: "sector", Problem: "is no word that a rule pack knows, so the rules of that trade would be silent",
+			Fix: "use one of: " + strings.Join(packs.Sectors(), ", ") + "; or none"}
 	}
 	r.call.Exchange = x
 	in, token, listed := r.in, d.Keys.Token(x), known.listed

@@ -77,6 +77,9 @@ func (e *evaluation) run() {
 	in := e.in
 	e.q = suppression.Question{Programme: in.Programme, Channel: in.Channel, Purpose: in.Purpose, At: in.At}
 	e.here, e.oks, e.blocks = e.hereBuf[:0], e.okBuf[:0], e.blockBuf[:0]
+	if len(in.Places) > len(e.hereBuf) {
+		e.here = make([]here, 0, len(in.Places))
+	}
 	for i := range in.Places {
 		e.here = append(e.here, newHere(&in.Places[i], in.At))
 	}
@@ -84,8 +87,12 @@ func (e *evaluation) run() {
 	if in.Paused {
 		e.paused()
 	}
+	e.at = e.atBuf[:0]
+	if len(e.here) > len(e.atBuf) {
+		e.at = make([]*here, 0, len(e.here))
+	}
 	for _, p := range e.packs.packs {
-		e.at = e.atBuf[:0]
+		e.at = e.at[:0]
 		if e.applies(p) {
 			e.pack(p)
 		}
@@ -133,6 +140,12 @@ func (e *evaluation) applies(p *Pack) bool {
 	}
 	for i := range e.here {
 		h := &e.here[i]
+		if p.state != "" { // the same, for the many packs that are for one state
+			if r := h.place.Region; r == p.state || len(r) == 2 && r == p.state[:2] || len(r) > len(p.state) && inside(r, p.state) {
+				e.at = append(e.at, h)
+			}
+			continue
+		}
 		if p.Applies.WithoutPack && !e.packs.hasCountry(h.place.Region) || !p.Applies.WithoutPack && maybe(p.Applies.Regions, h.place.Region) {
 			e.at = append(e.at, h)
 		}
@@ -157,6 +170,9 @@ func maybe(regions []string, place string) bool {
 		return true
 	}
 	for _, r := range regions {
+		if len(r) == len(place) && r != place { // neither holds the other
+			continue
+		}
 		if inside(place, r) || inside(r, place) {
 			return true
 		}

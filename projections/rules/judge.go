@@ -7,8 +7,8 @@ import (
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
-// revocation judges requests to stop, which only newer consent that can be shown
-// lifts (promise 10), and whether a stop in reply to one programme's message counts
+// revocation judges requests to stop, which only newer consent that was given and
+// can be shown lifts (promise 10), and whether a stop in reply to one programme's message counts
 // for the others.
 func (e *evaluation) revocation(c *cell) {
 	e.replied = false
@@ -18,7 +18,7 @@ func (e *evaluation) revocation(c *cell) {
 		}
 		e.stoppable = true
 		e.replied = e.replied || r.replied
-		need := suppression.Need{Distrusted: e.in.Distrusted, CountReplied: r.replied, EvidenceRequired: true}
+		need := suppression.Need{Distrusted: e.in.Distrusted, CountReplied: r.replied, EvidenceRequired: true, Sufficient: given}
 		if stop, stands := e.in.View.Revocation(e.q, need); stands {
 			e.deadline(&r.head, r.honour, stop)
 			if !e.blockedBy(CodeConsentRevoked) {
@@ -27,6 +27,10 @@ func (e *evaluation) revocation(c *cell) {
 		}
 	}
 }
+
+// given tells whether a level is consent that a person gave, and not what somebody
+// inferred: who asked to be left alone has answered that.
+func given(level string) bool { return level != "implied" }
 
 // consent judges rules that ask for consent.
 func (e *evaluation) consent(c *cell) (spoken bool) {

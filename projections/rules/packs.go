@@ -18,6 +18,7 @@ type Packs struct {
 	packs     []*Pack // widest layer first, then by id
 	countries []string
 	relaxed   map[string][]relaxed // by rule, pack/rule
+	sectors   []string             // every word for one that a rule names, sorted
 }
 
 // relaxed is one seller's relaxation of a registry rule.
@@ -99,8 +100,20 @@ func New(packs ...*Pack) (*Packs, error) {
 			}
 		}
 	}
+	for _, p := range s.packs {
+		for _, r := range p.rules() {
+			s.sectors = append(append(s.sectors, r.Sectors...), r.ExceptSectors...)
+		}
+	}
+	slices.Sort(s.sectors)
+	s.sectors = slices.Compact(s.sectors)
 	return s, nil
 }
+
+// Sectors lists the words for sectors that some rule names, sorted. A contact that
+// declares any other is a spelling mistake: the rule it was meant for would be
+// silent. Do not change it.
+func (s *Packs) Sectors() []string { return s.sectors }
 
 // relax takes over one relaxation. Only that a list of a state must be at hand can
 // be relaxed: it is the seller's choice to buy it, and a listing binds all the same.

@@ -437,18 +437,39 @@ func TestForbiddingNeverAllows(t *testing.T) {
 	})
 }
 
+// BenchmarkDecide judges the law of the United States and of a state, with lists,
+// hours, holidays and caps, for a number of which much, little or nothing is known.
 func BenchmarkDecide(b *testing.B) {
 	packs := baseline(b)
+	florida := func(in rules.Input) rules.Input {
+		in.Places, in.AttemptsKnown, in.Tzdata = at("US-FL", "America/New_York", "America/Chicago"), true, zones.Version()
+		in.Registries = append(in.Registries, rules.RegistryAnswer{Registry: "us_fl", Loaded: true, VersionDate: "2026-11-10"})
+		return in
+	}
 	written := grant(now.Add(-24*time.Hour), "express_written", smsATDS, marketing)
-	listed := ask(live, marketing, stop(now), dnc(now))
+	listed := florida(ask(live, marketing, stop(now), dnc(now)))
 	listed.Registries[0].Listed = true
+	night := florida(ask(live, marketing))
+	night.At = now.Add(10 * time.Hour)
+	holiday := ask(live, marketing)
+	holiday.Places = at("US-LA", "America/Chicago")
+	texas := ask(live, marketing)
+	texas.Places = at("US-TX", "America/Chicago", "America/Denver")
+	texas.Registries = append(texas.Registries, rules.RegistryAnswer{Registry: "us_tx_no_call", Loaded: true, VersionDate: "2026-10-01"})
+	anywhere := ask(live, marketing)
+	anywhere.At = now.Add(2 * time.Hour) // noon in California
+	anywhere.Places = places.OfNumber("+18005550123").Places
 	for _, bc := range []struct {
 		name string
 		in   rules.Input
 	}{
-		{"unknown-number", ask(live, marketing)},
-		{"written-consent", ask(smsATDS, marketing, written)},
+		{"unknown-number", florida(ask(live, marketing))},
+		{"state-list", texas},
+		{"state-holidays", holiday},
+		{"written-consent", florida(ask(smsATDS, marketing, written))},
 		{"every-reason", listed},
+		{"at-night", night},
+		{"toll-free", anywhere},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -20,7 +20,7 @@ var (
 	// 555-0100 to 0199, and the numbers for drama of Ofcom, of the
 	// Bundesnetzagentur (Berlin 23125), of the ARCEP (06 39 98) and of the ACMA
 	// (0491 570 006 and a few more).
-	fiction = regexp.MustCompile(`^\+(1[2-9]\d\d55501\d\d|447700900\d{3}|441632960\d{3}|442079460\d{3}|493023125\d{3}|3363998\d{4}|61491570(006|156|157|158|159|110))$`)
+	fiction = regexp.MustCompile(`^\+(1[2-9]\d\d55501\d\d|447700900\d{3}|441632960\d{3}|442079460\d{3}|3363998\d{4}|493023125\d{3}|61491570(006|110|156|157|158|159))$`)
 )
 
 // notNumbers are digits that could be dialled and are something else, with the reason.

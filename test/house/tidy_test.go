@@ -16,9 +16,8 @@ const linesMax = 800
 
 // sleepers may call time.Sleep in a test: by file, with the reason.
 var sleepers = map[string]string{
-	"projections/publication/publication_test.go": "inside a synctest bubble: its clock moves at once, and the test is about instants",
-	"projections/registry/projection_test.go":     "inside a synctest bubble: its clock moves at once, and the test is about instants",
-	"consumers/crm/import_test.go":                "inside a synctest bubble: a slow server, without waiting for it",
+	"projections/registry/projection_test.go": "inside a synctest bubble: its clock moves at once, and the test is about instants",
+	"consumers/crm/import_test.go":            "inside a synctest bubble: a slow server, without waiting for it",
 }
 
 // TestLines bounds the length of what people write; data and sums are as long as they are.

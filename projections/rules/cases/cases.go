@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/phone"
 	"github.com/consent-ledger/consent-ledger/ledger/zones"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
@@ -114,7 +115,8 @@ func (c *Case) Input() (rules.Input, error) {
 	view := suppression.Fold(slices.Values(f.inputs)).View(seller)
 	var party *suppression.State
 	for _, in := range f.party {
-		if slices.ContainsFunc(view.Parties(), func(key []byte) bool { return bytes.Equal(key, in.Fact.GetPartyKey()) }) {
+		ours := slices.ContainsFunc(in.Fact.GetSellers(), func(of string) bool { return of == seller || of == ledger.All })
+		if ours && slices.ContainsFunc(view.Parties(), func(key []byte) bool { return bytes.Equal(key, in.Fact.GetPartyKey()) }) {
 			party = suppression.Join(party, suppression.PartyState(in))
 		}
 	}
