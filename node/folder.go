@@ -21,6 +21,8 @@ const (
 	jetstreamDir   = "jetstream"   // the truth
 	indexDir       = "index"       // rebuilt from the streams
 	projectionsDir = "projections" // may be deleted at any time
+	listsDir       = "lists"       // the same: copies of lists, sealed
+	spoolDir       = "spool"       // the same: files being loaded, sealed
 )
 
 // folderFormat is what the marker file says. A later format is refused.

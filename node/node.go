@@ -112,6 +112,7 @@ type Node struct {
 	runner     *runner.Runner
 	listing    *listing.Projection
 	registry   *registry.Projection
+	lists      lists
 	packs      *publication.Projection
 	feed       *feed.Publisher
 	feedStream *feed.JetStream
@@ -281,7 +282,11 @@ func (n *Node) openProjections(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n.listing, n.registry, n.packs = listing.New(), registry.New(), publication.New(embedded.All()...)
+	if err := n.openLists(); err != nil {
+		return err
+	}
+	n.lists.law = embedded
+	n.listing, n.registry, n.packs = listing.New(), registry.New(n.lists.shelf), publication.New(embedded.All()...)
 	ps := []projections.Projection{suppression.Projection{}, timeline.Projection{}, parties.Projection{}, n.listing, n.registry, n.packs, attempts.Anchors{}}
 	n.runner, err = runner.Open(n.stateDB, n.reader, ps, runner.Options{Logger: n.cfg.Logger, Metrics: runner.Metrics{
 		Applied: n.fresh.applied(n.metrics),

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 
@@ -23,7 +24,21 @@ type packFiles struct{ objects }
 
 // Get implements publication.Files.
 func (f packFiles) Get(ctx context.Context, file ledger.Hash) ([]byte, error) {
-	return f.read(ctx, file)
+	r, err := f.objects.Get(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	plain, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", rulePack, err)
+	}
+	return plain, nil
+}
+
+// Put stores a pack under its SHA-256.
+func (f packFiles) Put(ctx context.Context, file ledger.Hash, plain []byte) error {
+	return f.objects.Put(ctx, file, func(w io.Writer) error { _, err := w.Write(plain); return err })
 }
 
 func (n *Node) packFiles() packFiles { return packFiles{objects{n.files, n.keys, rulePack}} }

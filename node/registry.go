@@ -1,171 +1,299 @@
 package node
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"connectrpc.com/connect"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	ledgerrpc "github.com/consent-ledger/consent-ledger/ledger/rpc"
-	"github.com/consent-ledger/consent-ledger/ledger/seal"
-	"github.com/consent-ledger/consent-ledger/ledger/stream"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
 	"github.com/consent-ledger/consent-ledger/projections/registry"
+	"github.com/consent-ledger/consent-ledger/projections/registry/listfile"
+	"github.com/consent-ledger/consent-ledger/projections/rules"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
-// uploadBytesMax bounds the files of one list: they are held in memory, so that
-// no plain number touches the disk.
-const uploadBytesMax = 1 << 30
+// uploadBytesMax bounds the files of one list. They wait on disk, sealed: no plain
+// number touches it.
+const uploadBytesMax = 32 << 30
 
-// objects keeps the numbers of lists, and rule packs, in the file store, encrypted.
-type objects struct {
-	files *stream.Files
-	keys  *seal.Keyring
-	kind  string // what they are: objects of one kind are never read as another
+// lists is what a node has for loading lists.
+type lists struct {
+	db    *store.DB
+	shelf *registry.Shelf
+	spool *spool
+	law   *rules.Packs // says how old a list may be
+
+	mu    sync.Mutex
+	loads map[string]*listLoad // by registry
 }
 
-// Kinds of objects.
-const (
-	registryObject = "registry-object"
-	rulePack       = "rule-pack"
-)
-
-func (o objects) context(name ledger.Hash) string {
-	return "consent.v1/" + o.kind + "/" + name.String()
+// listLoad is a load that is going on.
+type listLoad struct {
+	step  atomic.Pointer[string]
+	total atomic.Int64
+	done  atomic.Int64                 // bytes of files read to their end
+	read  atomic.Pointer[atomic.Int64] // of the file being read
+	begun time.Time
 }
 
-// Put stores an object under the SHA-256 of its plaintext.
-func (o objects) Put(ctx context.Context, name ledger.Hash, plain []byte) error {
-	return o.files.Put(ctx, name, bytes.NewReader(o.keys.SealBlob(o.context(name), plain)))
+func (l *listLoad) at(step string) { l.step.Store(&step) }
+
+// openLists opens the copy of the lists on this server's disk. Large values read
+// from end to end gain nothing from a cache.
+func (n *Node) openLists() (err error) {
+	n.lists.loads = map[string]*listLoad{}
+	if n.lists.spool, err = openSpool(n.folder.path(spoolDir), n.keys, n.cfg.Clock.Wall()); err != nil {
+		return err
+	}
+	if n.lists.db, err = store.Open(n.folder.path(listsDir), store.Options{Logger: n.cfg.Logger, CacheBytes: 8 << 20, BlockBytes: 64 << 10, NoLog: true}); err != nil {
+		return err
+	}
+	n.onClose(n.lists.db.Close)
+	n.lists.shelf, err = registry.OpenShelf(n.lists.db, n.keys)
+	return err
 }
 
-// Get implements registry.Objects.
-func (o objects) Get(ctx context.Context, name ledger.Hash) (io.ReadCloser, error) {
-	plain, err := o.read(ctx, name)
-	if err != nil {
-		return nil, err
+// begin lets one load of a list go on at a time: the second would be built on
+// what the first is about to replace.
+func (s *lists) begin(registry string, now time.Time) (*listLoad, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.loads[registry]; l != nil {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("registry: another load of this list is going on since %s; wait until it has ended, then load again",
+			l.begun.UTC().Format(time.RFC3339)))
 	}
-	return io.NopCloser(bytes.NewReader(plain)), nil
+	l := &listLoad{begun: now}
+	l.at("receiving")
+	s.loads[registry] = l
+	return l, nil
 }
 
-func (o objects) read(ctx context.Context, name ledger.Hash) ([]byte, error) {
-	r, err := o.files.Get(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	sealed, err := io.ReadAll(r)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.kind, err)
-	}
-	plain, err := o.keys.OpenBlob(o.context(name), sealed)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.kind, err)
-	}
-	return plain, nil
+func (s *lists) end(registry string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.loads, registry)
 }
 
 // runRegistry fetches the numbers of announced lists until ctx is done.
 func (n *Node) runRegistry(ctx context.Context) error {
 	l := &registry.Loader{Projection: n.registry, Objects: objects{n.files, n.keys, registryObject}, Failed: func(object ledger.Hash, err error) {
-		n.cfg.Logger.Warn("registry: list not fetched, what depends on it blocks", "object", object.String()[:8], "error", err)
+		n.cfg.Logger.Warn("registry: list not fetched or not kept, what depends on it blocks", "object", object.String()[:8], "error", err)
 	}}
 	return l.Run(ctx)
 }
 
 // LoadRegistry takes a list's files, stores its numbers and records the list.
+//
+// What a crash leaves: while files arrive, parts of them in the spool, from which
+// the next try goes on; after the object is stored, an object nobody names; after
+// the fact is recorded, the list.
 func (o *operations) LoadRegistry(ctx context.Context, st *connect.ClientStream[consentv1.LoadRegistryRequest]) (*consentv1.LoadRegistryResponse, error) {
-	u, err := receiveFiles(st)
-	if err != nil {
-		return nil, err
+	u := &upload{n: o.n}
+	defer u.close()
+	if err := u.receive(st); err != nil {
+		return nil, badList(err)
 	}
-	built, object, err := u.build()
-	if err == nil {
+	built, err := u.build()
+	if err == nil && built.Before == 0 {
 		err = registry.CheckVersionDate(built.Loaded.GetVersionDate(), o.n.cfg.Clock.Wall())
 	}
 	if err != nil {
 		return nil, badList(err)
 	}
-	n, loaded := o.n, built.Loaded
-	name := ledger.Hash(loaded.GetObjectSha256())
-	if err := (objects{n.files, n.keys, registryObject}).Put(ctx, name, object); err != nil {
+	u.load.at("storing")
+	receipt, err := o.n.recordList(ctx, built)
+	if err != nil {
 		return nil, err
 	}
-	defer n.registry.Prime(name, built.Set)()
-	loaded.Licensees = u.files[0].about.GetLicensees()
-	// The same numbers for the same sellers are the same event: loading them again adds nothing.
-	event := sha256.Sum256(fmt.Appendf(nil, "%x %s %s %q", name, loaded.GetRegistry(), loaded.GetVersionDate(), loaded.GetLicensees()))
-	receipt, err := n.recorder.System(ctx, &consentv1.Fact{Source: "consent-ledger", EventId: "registry-" + hex.EncodeToString(event[:16]),
-		Kind: &consentv1.Fact_RegistryLoaded{RegistryLoaded: loaded}})
+	u.loaded = true
+	m := built.Loaded
+	return &consentv1.LoadRegistryResponse{Receipt: receipt, VersionDate: m.GetVersionDate(), Rows: m.GetRows(), Malformed: built.Lines.Malformed,
+		MalformedLines: built.Lines.MalformedLines, Added: m.GetAdded(), Removed: m.GetRemoved(), WithoutEffect: built.WithoutEffect, ReplacesPosition: uint64(built.Replaces)}, nil
+}
+
+// badList says why nothing of a list was loaded.
+func badList(err error) error {
+	for _, known := range []struct {
+		err        error
+		field, fix string
+	}{
+		{registry.ErrVersionDate, "version_date", ""},
+		{registry.ErrBase, "base_date", ""},
+		{registry.ErrPlan, "registry", ""},
+		{listfile.ErrColumn, "file", ""},
+	} {
+		if errors.Is(err, known.err) {
+			return &ledger.InvalidError{Field: known.field, Problem: afterSentinel(err, known.err), Fix: known.fix}
+		}
+	}
+	var invalid *ledger.InvalidError
+	var wire *connect.Error
+	if errors.As(err, &invalid) || errors.As(err, &wire) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &ledger.InvalidError{Field: "file", Problem: err.Error(), Fix: "give the registry's own file, unchanged"}
+}
+
+// afterSentinel is what an error says beside the sentinel it begins with.
+func afterSentinel(err, sentinel error) string {
+	text, begin := err.Error(), sentinel.Error()+": "
+	if len(text) > len(begin) && text[:len(begin)] == begin {
+		return text[len(begin):]
+	}
+	return text
+}
+
+// upload is the files of one list.
+type upload struct {
+	n      *Node
+	first  *consentv1.RegistryFile
+	load   *listLoad
+	files  []*uploaded
+	loaded bool
+	broken bool // the connection ended before the files did
+}
+
+type uploaded struct {
+	about *consentv1.RegistryFile
+	*spooled
+}
+
+// receive takes the files over. It ends with their connection; what arrived of
+// announced files stays.
+func (u *upload) receive(st *connect.ClientStream[consentv1.LoadRegistryRequest]) error {
+	for st.Receive() {
+		if f := st.Msg().GetFile(); f != nil {
+			if err := u.open(f); err != nil {
+				return err
+			}
+		}
+		if len(u.files) == 0 {
+			break
+		}
+		file := u.files[len(u.files)-1]
+		if _, err := file.Write(st.Msg().GetChunk()); err != nil {
+			return err
+		}
+		if u.load.total.Add(int64(len(st.Msg().GetChunk()))) > uploadBytesMax {
+			return &ledger.InvalidError{Field: "file", Problem: fmt.Sprintf("has more than %d bytes", int64(uploadBytesMax)), Fix: "load the list's area codes one by one"}
+		}
+	}
+	if err := st.Err(); err != nil {
+		u.broken = true
+		return err
+	}
+	if len(u.files) == 0 {
+		return &ledger.InvalidError{Field: "file", Problem: "is not described in the first message", Fix: "name the registry and the file"}
+	}
+	return u.endLast()
+}
+
+func (u *upload) endLast() error {
+	if len(u.files) == 0 {
+		return nil
+	}
+	last := u.files[len(u.files)-1]
+	return last.end(last.about.GetSha256())
+}
+
+func (u *upload) open(f *consentv1.RegistryFile) (err error) {
+	if err := u.endLast(); err != nil {
+		return err
+	}
+	if u.first == nil {
+		if u.load, err = u.n.lists.begin(f.GetRegistry(), u.n.cfg.Clock.Wall()); err != nil {
+			return err
+		}
+		u.first = f
+		if _, err := registry.NewBuilder(planOf(f)); err != nil {
+			return err // before anybody sends three gigabytes
+		}
+	}
+	if n := len(f.GetSha256()); n != 0 && n != len(ledger.Hash{}) {
+		return &ledger.InvalidError{Field: "sha256", Problem: "is no SHA-256", Fix: "leave it out, or give that of the whole file"}
+	}
+	s, err := u.n.lists.spool.create(f.GetSha256(), int64(f.GetOffset()))
+	if err != nil {
+		return err
+	}
+	u.load.total.Add(s.size)
+	u.files = append(u.files, &uploaded{f, s})
+	return nil
+}
+
+// build reads all files into one list.
+func (u *upload) build() (registry.Built, error) {
+	u.load.at("reading")
+	b, err := registry.NewBuilder(planOf(u.first))
+	if err != nil {
+		return registry.Built{}, err
+	}
+	for _, f := range u.files {
+		u.load.read.Store(f.read)
+		if err := b.AddFile(registry.File{Name: f.about.GetName(), Content: f, Size: f.size, Sum: ledger.Hash(f.sum.Sum(nil)), Submitted: f.about.GetSubmitted()}); err != nil {
+			return registry.Built{}, err
+		}
+		u.load.read.Store(nil)
+		u.load.done.Add(f.size)
+	}
+	return b.Finish(u.n.registry.Snapshot())
+}
+
+// close lets the load end. Parts of files stay only for those who were cut off.
+func (u *upload) close() {
+	for _, f := range u.files {
+		if err := f.close(u.broken); err != nil {
+			u.n.cfg.Logger.Warn("registry: spool", "error", err)
+		}
+	}
+	if u.load != nil {
+		u.n.lists.end(u.first.GetRegistry())
+	}
+}
+
+// planOf reads how a list's files are to be read.
+func planOf(f *consentv1.RegistryFile) registry.Plan {
+	p := f.GetPlan()
+	out := registry.Plan{Registry: f.GetRegistry(), VersionDate: f.GetVersionDate(), Licensees: f.GetLicensees(), BaseDate: p.GetBaseDate(), Wash: registry.Wash(p.GetWash()),
+		Publisher: p.GetPublisher(), Subscription: p.GetSubscription(), Format: p.GetFormat(), Column: p.GetColumn(), ChangeColumn: p.GetChangeColumn(),
+		Region: p.GetRegion(), AreaCodes: p.GetAreaCodes(), WholeCountry: p.GetWholeCountry(), ExpectRows: p.GetExpectRows(), AcceptShrunk: p.GetAcceptShrunk()}
+	if p.GetFetchedAt() != nil {
+		out.FetchedAt = p.GetFetchedAt().AsTime()
+	}
+	if d := p.GetDelimiter(); d != "" {
+		out.Comma = d[0]
+	}
+	if p != nil {
+		out.BadShareMax = p.BadShareMax
+	}
+	return out
+}
+
+// recordList stores a list's object and records the list. The numbers answer from
+// the very commit that holds the fact.
+func (n *Node) recordList(ctx context.Context, built registry.Built) (*consentv1.Receipt, error) {
+	if built.Before == 0 {
+		name := ledger.Hash(built.Loaded.GetObjectSha256())
+		err := objects{n.files, n.keys, registryObject}.Put(ctx, name, func(w io.Writer) error { _, err := built.Object.Encode(w); return err })
+		if err != nil {
+			return nil, err
+		}
+		defer n.registry.Prime(built)()
+	}
+	receipt, err := n.recorder.System(ctx, listFact(built.Loaded))
 	if err != nil {
 		return nil, err
 	}
 	if err := n.runner.WaitApplied(ctx, receipt.Position); err != nil {
 		return nil, err
 	}
-	return &consentv1.LoadRegistryResponse{Receipt: ledgerrpc.Receipt(receipt), VersionDate: loaded.GetVersionDate(), Rows: loaded.GetRows(),
-		Malformed: built.Lines.Malformed, MalformedLines: built.Lines.MalformedLines}, nil
-}
-
-// badList says why nothing of a list was loaded.
-func badList(err error) error {
-	if errors.Is(err, registry.ErrVersionDate) {
-		return &ledger.InvalidError{Field: "version_date", Problem: strings.TrimPrefix(err.Error(), registry.ErrVersionDate.Error()+": ")}
-	}
-	return &ledger.InvalidError{Field: "file", Problem: strings.TrimPrefix(err.Error(), "registry: "), Fix: "give the registry's own file, unchanged"}
-}
-
-// upload is the files of one list.
-type upload struct{ files []*uploaded }
-
-type uploaded struct {
-	about *consentv1.RegistryFile
-	data  bytes.Buffer
-}
-
-func receiveFiles(st *connect.ClientStream[consentv1.LoadRegistryRequest]) (*upload, error) {
-	u, size := &upload{}, 0
-	for st.Receive() {
-		if f := st.Msg().GetFile(); f != nil {
-			u.files = append(u.files, &uploaded{about: f})
-		}
-		if len(u.files) == 0 {
-			return nil, &ledger.InvalidError{Field: "file", Problem: "is not described in the first message", Fix: "name the registry and the file"}
-		}
-		if size += len(st.Msg().GetChunk()); size > uploadBytesMax {
-			return nil, &ledger.InvalidError{Field: "file", Problem: fmt.Sprintf("has more than %d bytes", uploadBytesMax), Fix: "load the list's area codes one by one"}
-		}
-		u.files[len(u.files)-1].data.Write(st.Msg().GetChunk())
-	}
-	if err := st.Err(); err != nil {
-		return nil, err
-	}
-	if len(u.files) == 0 {
-		return nil, &ledger.InvalidError{Field: "file", Problem: "is missing", Fix: "name the registry and the file"}
-	}
-	return u, nil
-}
-
-// build reads all files into one list.
-func (u *upload) build() (registry.Built, []byte, error) {
-	first := u.files[0].about
-	b, err := registry.NewBuilder(first.GetRegistry(), first.GetVersionDate())
-	if err != nil {
-		return registry.Built{}, nil, err
-	}
-	for _, f := range u.files {
-		if err := b.AddFile(f.about.GetName(), bytes.NewReader(f.data.Bytes()), int64(f.data.Len())); err != nil {
-			return registry.Built{}, nil, err
-		}
-	}
-	var object bytes.Buffer
-	built, err := b.Finish(&object)
-	return built, object.Bytes(), err
+	return ledgerrpc.Receipt(receipt), nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/projections/attempts"
 	"github.com/consent-ledger/consent-ledger/projections/feed"
+	"github.com/consent-ledger/consent-ledger/projections/registry"
 	"github.com/consent-ledger/consent-ledger/projections/rpc"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 	"github.com/consent-ledger/consent-ledger/proto/gen/consent/v1/consentv1connect"
@@ -117,6 +118,12 @@ func (n *Node) Recorder() *recorder.Recorder { return n.recorder }
 
 // Decider answers in process: benchmarks use it beside the API.
 func (n *Node) Decider() *rpc.Decider { return n.decider() }
+
+// Lists is what the lists say now: benchmarks look into it beside the API.
+func (n *Node) Lists() *registry.Snapshot { return n.registry.Snapshot() }
+
+// ListsKept waits until everything about the lists is on this server's disk.
+func (n *Node) ListsKept(ctx context.Context) error { return n.registry.WaitKept(ctx) }
 
 // WaitApplied waits until the projections hold everything acknowledged.
 func (n *Node) WaitApplied(ctx context.Context) error {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +16,7 @@ import (
 
 func importCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "import", Short: "Import facts of a customer system, or a registry's list"}
-	c.AddCommand(importFactsCommand(g), importRegistryCommand(g))
+	c.AddCommand(importFactsCommand(g), importRegistryCommand(g), importRNDCommand(g), importCarrierCommand(g))
 	return c
 }
 
@@ -26,6 +24,8 @@ func importCommand(g *globals) *cobra.Command {
 type importFlags struct {
 	mapFile, rejects   string
 	historical, dryRun bool
+	// table is the map of a kind of file the program knows; mapFile goes before it.
+	table string
 }
 
 func importFactsCommand(g *globals) *cobra.Command {
@@ -94,13 +94,17 @@ func (g *globals) importFacts(ctx context.Context, c *cobra.Command, cl *client.
 
 func openFacts(g *globals, path string, f importFlags) (*crm.Reader, error) {
 	o := crm.Options{DefaultRegion: g.region, Historical: f.historical}
+	text := []byte(f.table)
 	if f.mapFile != "" {
-		text, err := os.ReadFile(f.mapFile)
-		if err != nil {
+		var err error
+		if text, err = os.ReadFile(f.mapFile); err != nil {
 			return nil, err
 		}
+	}
+	if len(text) > 0 {
+		var err error
 		if o.Map, err = crm.ParseMap(text, zones.Load); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.mapFile, err)
+			return nil, fmt.Errorf("%s: %w", firstOf(f.mapFile, "map"), err)
 		}
 	}
 	return crm.Open(path, o)
@@ -148,96 +152,4 @@ func (s factSender) Send(ctx context.Context, facts []*consentv1.Fact) ([]*conse
 		}
 	}
 	return out, err
-}
-
-const registryChunk = 1 << 20
-
-func importRegistryCommand(g *globals) *cobra.Command {
-	var file consentv1.RegistryFile
-	c := &cobra.Command{
-		Use:   "registry --registry R FILE…",
-		Short: "Import a registry's list",
-		Long: `Import a registry's list, such as the national Do-Not-Call list. All files together
-are one version of the list. The day of the list counts, not that of the import: an
-over-age list blocks. Without --licensee it serves all sellers.`,
-		Example: "  consent import registry --registry us_national_dnc --version-date 2026-03-01 202.txt 415.txt",
-		Args:    cobra.MinimumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			return g.with(c, func(ctx context.Context, cl *client.Client) error {
-				return g.importRegistry(ctx, c, cl, &file, args)
-			})
-		},
-	}
-	c.Flags().StringVar(&file.Registry, "registry", "", "the list: us_national_dnc …")
-	c.Flags().StringVar(&file.VersionDate, "version-date", "", "the day of the list, YYYY-MM-DD; default: from the file's name")
-	c.Flags().StringSliceVar(&file.Licensees, "licensee", nil, "sellers licensed for it; default all")
-	return needs(c, "registry")
-}
-
-func (g *globals) importRegistry(ctx context.Context, c *cobra.Command, cl *client.Client, about *consentv1.RegistryFile, paths []string) error {
-	var total, sent int64
-	for _, path := range paths {
-		info, err := os.Stat(path)
-		if err != nil {
-			return err
-		}
-		total += info.Size()
-	}
-	p := newProgress(c.ErrOrStderr(), "sent", total)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream := cl.Ledger.LoadRegistry(ctx)
-	for _, path := range paths {
-		first := &consentv1.RegistryFile{Registry: about.GetRegistry(), VersionDate: about.GetVersionDate(), Licensees: about.GetLicensees(), Name: filepath.Base(path)}
-		err := sendFile(path, first, func(req *consentv1.LoadRegistryRequest) error {
-			sent += int64(len(req.GetChunk()))
-			p.to(sent, 0)
-			return stream.Send(req)
-		})
-		if errors.Is(err, io.EOF) {
-			break // the answer says why
-		}
-		if err != nil {
-			return err
-		}
-	}
-	res, err := stream.CloseAndReceive()
-	p.finish()
-	if err != nil {
-		return err
-	}
-	if !g.human() {
-		return g.document(c.OutOrStdout(), messageJSON(res.Msg))
-	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%s of %s: %d numbers, %d lines that could not be read; recorded at position %d\n",
-		about.GetRegistry(), res.Msg.GetVersionDate(), res.Msg.GetRows(), res.Msg.GetMalformed(), res.Msg.GetReceipt().GetPosition())
-	if lines := res.Msg.GetMalformedLines(); len(lines) > 0 {
-		fmt.Fprintf(c.ErrOrStderr(), "consent: unreadable lines: %d\n", lines)
-	}
-	return err
-}
-
-// sendFile sends a file in chunks; an empty one still sends its description.
-func sendFile(path string, about *consentv1.RegistryFile, send func(*consentv1.LoadRegistryRequest) error) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	buf := make([]byte, registryChunk)
-	for {
-		n, err := io.ReadFull(f, buf)
-		if n > 0 || about != nil {
-			if serr := send(&consentv1.LoadRegistryRequest{File: about, Chunk: buf[:n]}); serr != nil {
-				return serr
-			}
-			about = nil
-		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", filepath.Base(path), err)
-		}
-	}
 }

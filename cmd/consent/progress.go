@@ -47,6 +47,9 @@ func (p *progress) to(bytes int64, rows int) {
 	p.said = now
 	took := now.Sub(p.begun)
 	line := fmt.Sprintf("consent: %s %d rows, %.0f/s", p.what, rows, float64(rows)/took.Seconds())
+	if rows == 0 {
+		line = fmt.Sprintf("consent: %s %d MB, %.0f MB/s", p.what, bytes/1e6, float64(bytes)/1e6/took.Seconds())
+	}
 	if p.total > 0 && bytes > 0 && bytes <= p.total {
 		left := time.Duration(float64(took) * float64(p.total-bytes) / float64(bytes))
 		line += fmt.Sprintf(", %d%%, about %s left", 100*bytes/p.total, left.Round(time.Second))

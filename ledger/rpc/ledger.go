@@ -37,6 +37,8 @@ const (
 // ledger; the node that has built it provides them.
 type Operations interface {
 	LoadRegistry(ctx context.Context, s *connect.ClientStream[consentv1.LoadRegistryRequest]) (*consentv1.LoadRegistryResponse, error)
+	GetRegistryLoad(ctx context.Context, req *consentv1.GetRegistryLoadRequest) (*consentv1.GetRegistryLoadResponse, error)
+	ListRegistries(ctx context.Context, req *consentv1.ListRegistriesRequest) (*consentv1.ListRegistriesResponse, error)
 	PublishPack(ctx context.Context, req *consentv1.PublishPackRequest) (*consentv1.PublishPackResponse, error)
 	Doctor(ctx context.Context, req *consentv1.DoctorRequest) (*consentv1.DoctorResponse, error)
 	Rebuild(ctx context.Context, progress func(*consentv1.RebuildResponse) error) error
@@ -224,6 +226,14 @@ func (s *service) PublishPack(ctx context.Context, req *connect.Request[consentv
 
 func (s *service) LoadRegistry(ctx context.Context, st *connect.ClientStream[consentv1.LoadRegistryRequest]) (*connect.Response[consentv1.LoadRegistryResponse], error) {
 	return respond(s.Operations.LoadRegistry(ctx, st))
+}
+
+func (s *service) GetRegistryLoad(ctx context.Context, req *connect.Request[consentv1.GetRegistryLoadRequest]) (*connect.Response[consentv1.GetRegistryLoadResponse], error) {
+	return respond(s.Operations.GetRegistryLoad(ctx, req.Msg))
+}
+
+func (s *service) ListRegistries(ctx context.Context, req *connect.Request[consentv1.ListRegistriesRequest]) (*connect.Response[consentv1.ListRegistriesResponse], error) {
+	return respond(s.Operations.ListRegistries(ctx, req.Msg))
 }
 
 func (s *service) Doctor(ctx context.Context, req *connect.Request[consentv1.DoctorRequest]) (*connect.Response[consentv1.DoctorResponse], error) {

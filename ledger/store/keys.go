@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 )
@@ -32,7 +31,6 @@ import (
 //	state        token, seller                     SuppressionState; seller `all` is everybody's
 //	timeline     token, position (8)               entry's clear summary
 //	listing      kind (1), id                      sellers, campaigns, sources, pauses
-//	registry     registry id, 0x00, version date, 0x00, number >> 12 (8)   sealed block
 //	registrymeta registry id, 0x00, position (8)   one announced version
 //	party        party key (16), seller            SuppressionState: what the person asked, whatever the number
 //	partynumber  party key (16), token             empty: the party's numbers
@@ -43,6 +41,11 @@ import (
 //	attemptref   reference (16)                    token (17), seller, of its call
 //	attemptage   instant in ns (8), reference (16) empty: calls by age, for dropping them
 //	anchor       -                                 the last AttemptsAnchored
+//
+// Database `lists` (disposable):
+//
+//	shelfpage    book (32), number >> 21 (8)       sealed page of a set of numbers
+//	shelfbook    book (32)                         the book is whole
 const (
 	SpaceMeta byte = 0x01
 
@@ -57,7 +60,6 @@ const (
 	SpaceState        byte = 0x20
 	SpaceTimeline     byte = 0x21
 	SpaceListing      byte = 0x22
-	SpaceRegistry     byte = 0x23
 	SpaceRegistryMeta byte = 0x24
 	SpaceAttempt      byte = 0x25
 	SpaceAttemptRef   byte = 0x26
@@ -69,6 +71,9 @@ const (
 	SpaceNumberParty byte = 0x32
 	SpacePartyFact   byte = 0x33
 	SpacePack        byte = 0x34
+
+	SpaceShelfPage byte = 0x40
+	SpaceShelfBook byte = 0x41
 )
 
 // ErrBadKey: the bytes are no key of the space they were read as. The database
@@ -275,29 +280,32 @@ func parseKindID(space byte, k []byte) (kind byte, id string, err error) {
 	return b[0], string(b[1:]), nil
 }
 
-// RegistryKey is the key of one block of 4,096 numbers of a list's version:
-// block is number >> 12. Neither registry nor version may hold a zero byte.
-func RegistryKey(registry, version string, block uint64) []byte {
-	return key(SpaceRegistry, []byte(registry), []byte{0}, []byte(version), []byte{0}, u64(block))
-}
+// Book names a set of numbers on the shelf.
+type Book = [32]byte
 
-// ParseRegistryKey undoes RegistryKey.
-func ParseRegistryKey(k []byte) (registry, version string, block uint64, err error) {
-	b, err := body(SpaceRegistry, k, -10)
+// ShelfPageKey is the key of one page of a book; page is number >> 21.
+func ShelfPageKey(b Book, page uint64) []byte { return key(SpaceShelfPage, b[:], u64(page)) }
+
+// ParseShelfPageKey undoes ShelfPageKey.
+func ParseShelfPageKey(k []byte) (b Book, page uint64, err error) {
+	raw, err := body(SpaceShelfPage, k, len(b)+8)
 	if err != nil {
-		return "", "", 0, err
+		return b, 0, err
 	}
-	names, at := b[:len(b)-8], b[len(b)-8:]
-	cut := slices.Index(names, 0)
-	if cut < 0 || cut == len(names)-1 || slices.Index(names[cut+1:], 0) != len(names)-cut-2 {
-		return "", "", 0, fmt.Errorf("space 0x%02x, %d bytes: %w", SpaceRegistry, len(k), ErrBadKey)
-	}
-	return string(names[:cut]), string(names[cut+1 : len(names)-1]), binary.BigEndian.Uint64(at), nil
+	return Book(raw[:len(b)]), binary.BigEndian.Uint64(raw[len(b):]), nil
 }
 
-// RegistryRange is the range of all blocks of a list's version.
-func RegistryRange(registry, version string) (lo, hi []byte) {
-	return PrefixRange(key(SpaceRegistry, []byte(registry), []byte{0}, []byte(version), []byte{0}))
+// ShelfPageRange is the range of all pages of a book.
+func ShelfPageRange(b Book) (lo, hi []byte) { return PrefixRange(key(SpaceShelfPage, b[:])) }
+
+// ShelfBookKey is the key that says a book is whole.
+func ShelfBookKey(b Book) []byte { return key(SpaceShelfBook, b[:]) }
+
+// ParseShelfBookKey undoes ShelfBookKey.
+func ParseShelfBookKey(k []byte) (b Book, err error) {
+	raw, err := body(SpaceShelfBook, k, len(b))
+	copy(b[:], raw)
+	return b, err
 }
 
 // RegistryMetaKey is the key of what is known of a registry's versions.

@@ -44,6 +44,7 @@ func pebbleOptions(o Options) *pebble.Options {
 		// writers watch CompactionDebtBytes instead.
 		L0StopWritesThreshold:      1000,
 		LBaseMaxBytes:              256 << 20,
+		DisableWAL:                 o.NoLog,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
 		Logger:                     newLogger(o.Logger),
 	}

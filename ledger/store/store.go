@@ -41,14 +41,19 @@ type Options struct {
 	// BlockBytes is the size of a data block before compression. 0: 8 KiB, right
 	// for small values read at random; lists want 16 KiB.
 	BlockBytes int
+	// NoLog leaves out the write-ahead log, for what can be made again and is written
+	// in large pieces: half the writes, and what is not flushed is lost with the
+	// process. What is left is still a prefix of the commits.
+	NoLog bool
 }
 
 // DB is one open database. All methods are safe for concurrent use; Close must
 // come after the last of them, all iterators ended and all snapshots closed.
 type DB struct {
 	reader
-	p    *pebble.DB
-	lock *pebble.Lock
+	p     *pebble.DB
+	lock  *pebble.Lock
+	noLog bool
 	// failed is set for good by the first scan that broke off.
 	failed atomic.Pointer[error]
 }
@@ -69,7 +74,7 @@ func Open(dir string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: open %s: %w", dir, err), lock.Close())
 	}
-	db := &DB{p: p, lock: lock}
+	db := &DB{p: p, lock: lock, noLog: o.NoLog}
 	db.reader = reader{r: p, fail: db.fail}
 	return db, nil
 }
@@ -99,6 +104,10 @@ func (db *DB) Err() error {
 	}
 	return nil
 }
+
+// Flush puts everything committed into tables on disk. A database without a log
+// keeps only that.
+func (db *DB) Flush() error { return wrap("flush", db.p.Flush()) }
 
 func (db *DB) fail(err error) { db.failed.CompareAndSwap(nil, &err) }
 
@@ -154,13 +163,14 @@ func (b *Batch) Bytes() int { return b.b.Len() }
 // Commit makes the writes visible together and ends the batch. Without sync
 // they survive the end of the process but perhaps not of the machine, and what
 // survives is a prefix of all commits (see the package). With sync this batch
-// and all before it are on disk. On an error none of them is visible.
+// and all before it are on disk. A database without a log keeps only what was
+// flushed. On an error none of them is visible.
 func (b *Batch) Commit(sync bool) error {
 	if err := b.db.Err(); err != nil {
 		return errors.Join(err, b.Close())
 	}
 	o := pebble.NoSync
-	if sync {
+	if sync && !b.db.noLog {
 		o = pebble.Sync
 	}
 	if err := b.b.Commit(o); err != nil {

@@ -357,3 +357,30 @@ func BenchmarkCommit(b *testing.B) {
 	}
 	b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "keys/s")
 }
+
+// TestNoLog: without a log what was flushed stays, and with it all before it.
+func TestNoLog(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "db")
+	db, err := Open(dir, Options{NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []string{"\x30a", "\x30b"} {
+		b := db.NewBatch()
+		if err := errors.Join(b.Set([]byte(k), []byte("v")), b.Commit(true)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(db.Flush(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if db, err = Open(dir, Options{NoLog: true}); err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, k := range []string{"\x30a", "\x30b"} {
+		if ok, err := db.Has([]byte(k)); err != nil || !ok {
+			t.Errorf("%q is gone: %v", k, err)
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/projections/registry"
@@ -86,7 +87,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	return &world{t: t, p: registry.New(), db: memory{map[string][]byte{}}, files: &objects{m: map[ledger.Hash][]byte{}}}
+	return &world{t: t, p: registry.New(nil), db: memory{map[string][]byte{}}, files: &objects{m: map[ledger.Hash][]byte{}}}
 }
 
 func (w *world) loader() *registry.Loader { return &registry.Loader{Projection: w.p, Objects: w.files} }
@@ -94,7 +95,7 @@ func (w *world) loader() *registry.Loader { return &registry.Loader{Projection: 
 // version builds a list and, if asked to, stores its object.
 func (w *world) version(date, text string, stored bool, licensees ...string) *consentv1.RegistryLoaded {
 	w.t.Helper()
-	built, object, err := build(date, file{"list.txt", text})
+	built, object, err := build(date, file{name: "list.txt", text: text})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -234,7 +235,7 @@ func TestLoadIsWhatWasFolded(t *testing.T) {
 	w := newWorld(t)
 	w.record(w.version("2026-11-01", "818,5550101\n", true, "beta", "acme"))
 	w.record(w.version("2026-11-10", "205,5550101\n", true))
-	again := &world{t: t, p: registry.New(), db: w.db, files: w.files, at: w.at}
+	again := &world{t: t, p: registry.New(nil), db: w.db, files: w.files, at: w.at}
 	if err := again.p.Load(w.db, w.at); err != nil {
 		t.Fatal(err)
 	}
@@ -258,11 +259,11 @@ func TestLoadIsWhatWasFolded(t *testing.T) {
 
 func TestPrimedNumbersAnswerFromTheirCommit(t *testing.T) {
 	w := newWorld(t)
-	built, _, err := build("2026-11-01", file{"list.txt", "818,5550101\n"})
+	built, _, err := build("2026-11-01", file{name: "list.txt", text: "818,5550101\n"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	release := w.p.Prime(ledger.Hash(built.Loaded.GetObjectSha256()), built.Set)
+	release := w.p.Prime(built)
 	w.record(w.version("2026-11-02", "205,5550101\n", true)) // something else in between
 	w.record(built.Loaded)
 	release()
@@ -274,7 +275,10 @@ func TestPrimedNumbersAnswerFromTheirCommit(t *testing.T) {
 	}
 
 	// Numbers that were never announced are let go.
-	nobody := w.p.Prime(ledger.Hash{1}, built.Set)
+	other := built
+	other.Loaded = proto.CloneOf(built.Loaded)
+	other.Loaded.ObjectSha256 = append([]byte{1}, make([]byte, 31)...)
+	nobody := w.p.Prime(other)
 	nobody()
 	m := w.version("2026-11-20", "818,5550101\n", false)
 	m.ObjectSha256 = append([]byte{1}, make([]byte, 31)...)
@@ -378,11 +382,11 @@ func TestReadersSeeWholeVersions(t *testing.T) {
 		if day%2 == 0 {
 			text = "818,5550102\n"
 		}
-		built, _, err := build(time.Date(2026, 11, day, 0, 0, 0, 0, time.UTC).Format(time.DateOnly), file{"list.txt", text})
+		built, _, err := build(time.Date(2026, 11, day, 0, 0, 0, 0, time.UTC).Format(time.DateOnly), file{name: "list.txt", text: text})
 		if err != nil {
 			t.Fatal(err)
 		}
-		release := w.p.Prime(ledger.Hash(built.Loaded.GetObjectSha256()), built.Set)
+		release := w.p.Prime(built)
 		w.record(built.Loaded)
 		release()
 	}
@@ -451,12 +455,12 @@ func BenchmarkAnswer(b *testing.B) {
 			text.WriteString(formatNumber(n))
 		}
 	}
-	built, _, err := build("2026-11-01", file{"list.txt", text.String()})
+	built, _, err := build("2026-11-01", file{name: "list.txt", text: text.String()})
 	if err != nil {
 		b.Fatal(err)
 	}
-	p := registry.New()
-	p.Prime(ledger.Hash(built.Loaded.GetObjectSha256()), built.Set)
+	p := registry.New(nil)
+	p.Prime(built)
 	e := &ledger.Entry{Position: 1, RecordedAt: recorded, Msg: &consentv1.Entry{Fact: &consentv1.Fact{Kind: &consentv1.Fact_RegistryLoaded{RegistryLoaded: built.Loaded}}}}
 	if err := p.Apply(memory{map[string][]byte{}}, e); err != nil {
 		b.Fatal(err)

@@ -9,15 +9,25 @@
 // numbers over first (Prime), so that there the list is never missing between two
 // versions.
 //
-// All numbers of the versions in use are in memory, as roaring bitmaps: some two
-// bytes a number.
+//	registry.go  the projection
+//	version.go   what a fact announces, and what each version follows
+//	snapshot.go  answers, about now and about the past
+//	set.go       the numbers in memory; algebra.go what is done with whole sets
+//	object.go    the numbers in the file store
+//	shelf.go     the numbers on this server's disk, sealed
+//	dates.go     since when a number is listed
+//	loader.go    fetching, and keeping the shelf
+//	build.go     a version from a registry's files
+//	listfile/    the forms of those files
 package registry
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,20 +59,28 @@ type Projection struct {
 	// mu guards the rest, and is held while a new Snapshot is put together, so
 	// that a version announced and a set fetched at once both end up in it. It is
 	// never held across I/O.
-	mu       sync.Mutex
-	position ledger.Position
-	known    []*listVersion       // committed, in order of position
-	primed   map[ledger.Hash]int  // not to be let go
-	sets     map[ledger.Hash]*Set // whole, by the name of their object
-	changed  chan struct{}        // closed and replaced when the snapshot changes
+	mu        sync.Mutex
+	position  ledger.Position
+	known     []*listVersion                 // committed, in order of position
+	primed    map[ledger.Hash]int            // not to be let go
+	sets      map[ledger.Hash]*numbers       // whole, by the name of their object
+	dates     map[ledger.Position]*firstSeen // of versions in use
+	fresh     map[pair]*changes              // handed over and not on the shelf yet
+	changed   chan struct{}                  // closed and replaced when the snapshot changes, or is kept
+	published uint64                         // counts publish
+	kept      uint64                         // everything about this one is on the shelf
+	waiting   int                            // callers of WaitKept
+
+	shelf *Shelf
 }
 
 var _ projections.Resident = (*Projection)(nil)
 
-// New makes a registry that knows no list yet.
-func New() *Projection {
-	p := &Projection{sets: map[ledger.Hash]*Set{}, primed: map[ledger.Hash]int{}, changed: make(chan struct{})}
-	p.current.Store(&Snapshot{})
+// New makes a registry that knows no list yet and keeps numbers on a shelf.
+func New(shelf *Shelf) *Projection {
+	p := &Projection{shelf: shelf, sets: map[ledger.Hash]*numbers{}, primed: map[ledger.Hash]int{}, dates: map[ledger.Position]*firstSeen{},
+		fresh: map[pair]*changes{}, changed: make(chan struct{})}
+	p.current.Store(&Snapshot{history: shelf})
 	return p
 }
 
@@ -118,6 +136,7 @@ func (p *Projection) Load(r projections.Reader, at ledger.Position) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known = known
+	clear(p.dates)
 	p.publish(at)
 	return nil
 }
@@ -142,18 +161,26 @@ func (p *Projection) Committed(at ledger.Position) {
 // each batch of answers.
 func (p *Projection) Snapshot() *Snapshot { return p.current.Load() }
 
-// Prime hands over numbers before the fact that announces them is recorded, so
-// that the list answers from the very commit that holds it. It is what a server
-// does that has just built them. Call release once the fact is applied, or will
-// never be.
-func (p *Projection) Prime(object ledger.Hash, s *Set) (release func()) {
+// Prime hands over what was built before the fact that announces it is recorded,
+// so that the list answers from the very commit that holds it. Call release once
+// the fact is applied, or will never be.
+func (p *Projection) Prime(b Built) (release func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sets[object] = s
+	object := ledger.Hash(b.Loaded.GetObjectSha256())
+	p.sets[object] = b.numbers
 	p.primed[object]++
+	key := pair{object, b.follows}
+	if b.changes != nil {
+		p.fresh[key] = b.changes
+	}
 	return sync.OnceFunc(func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		announced := slices.ContainsFunc(p.known, func(v *listVersion) bool { return v.object == object })
+		if p.shelf == nil || !announced {
+			delete(p.fresh, key)
+		}
 		if p.primed[object]--; p.primed[object] == 0 {
 			delete(p.primed, object)
 			p.publish(p.position)
@@ -162,20 +189,49 @@ func (p *Projection) Prime(object ledger.Hash, s *Set) (release func()) {
 }
 
 // arrived takes over numbers that were fetched.
-func (p *Projection) arrived(object ledger.Hash, s *Set) {
+func (p *Projection) arrived(object ledger.Hash, n *numbers) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sets[object] = s
+	p.sets[object] = n
 	p.publish(p.position)
+}
+
+// dated takes over since when the numbers of a version are listed.
+func (p *Projection) dated(at ledger.Position, f *firstSeen) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dates[at] = f
+	p.publish(p.position)
+}
+
+// takeFresh gives what was handed over with a version, nil if nothing was.
+func (p *Projection) takeFresh(key pair) *changes {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fresh[key]
+}
+
+// shelved forgets what was handed over: it is on the shelf.
+func (p *Projection) shelved(key pair) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.fresh, key)
 }
 
 // publish puts together what readers see. The caller holds mu.
 func (p *Projection) publish(at ledger.Position) {
 	p.position = at
-	next := newSnapshot(at, p.known, p.sets)
+	next := newSnapshot(at, p.known, p.sets, p.dates, p.shelf)
+	p.published++
+	next.published = p.published
 	for object := range p.sets {
 		if p.primed[object] == 0 && !next.uses(object) {
 			delete(p.sets, object)
+		}
+	}
+	for _, v := range p.known {
+		if p.dates[v.position] != nil && !next.uses(v.object) {
+			delete(p.dates, v.position)
 		}
 	}
 	p.current.Store(next)
@@ -190,16 +246,52 @@ func (p *Projection) watch() <-chan struct{} {
 	return p.changed
 }
 
+// allKept notes that everything about a snapshot is on the shelf.
+func (p *Projection) allKept(s *Snapshot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kept = s.published
+	if p.waiting > 0 {
+		close(p.changed)
+		p.changed = make(chan struct{})
+	}
+}
+
+// WaitKept waits until everything about the lists is on the shelf.
+func (p *Projection) WaitKept(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting++
+	defer func() { p.waiting-- }()
+	for p.kept != p.published {
+		changed := p.changed
+		p.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		}
+		p.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Problems says in a sentence each which announced versions do not answer, and why.
 func (p *Projection) Problems() []string {
 	var out []string
+	say := func(v *linked, what string) {
+		out = append(out, fmt.Sprintf("registry %s, version %s (position %d): %s", v.registry, v.date, v.position, what))
+	}
 	for _, v := range p.current.Load().versions() {
 		switch {
 		case v.problem != "":
-			out = append(out, fmt.Sprintf("registry %s, version %s (position %d): %s", v.registry, v.date, v.position, v.problem))
-		case v.set == nil:
-			out = append(out, fmt.Sprintf("registry %s, version %s (position %d): its numbers (object %s) are not here yet; until they are, the list counts as missing for whom it is for, which blocks",
-				v.registry, v.date, v.position, hashName(v.object)))
+			say(v, v.problem)
+		case v.broken != "":
+			say(v, v.broken)
+		case v.numbers == nil:
+			say(v, "its numbers (object "+hashName(v.object)+") are not here yet; until they are, the list counts as missing for whom it is for, which blocks")
 		}
 	}
 	return out

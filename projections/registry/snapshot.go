@@ -1,106 +1,20 @@
 package registry
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/projections/registry/listfile"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
-	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
-// listVersion is one announced version of a list. It never changes.
-type listVersion struct {
-	registry  string
-	date      string // YYYY-MM-DD
-	day       time.Time
-	object    ledger.Hash
-	licensees []string    // sorted; empty: all sellers
-	codes     *[1000]bool // area codes covered; nil: all
-	position  ledger.Position
-	problem   string // why it answers nothing; empty: it may
-}
-
-func newListVersion(at ledger.Position, recorded time.Time, m *consentv1.RegistryLoaded) *listVersion {
-	v := &listVersion{
-		registry: m.GetRegistry(), date: m.GetVersionDate(), position: at,
-		licensees: slices.Sorted(slices.Values(m.GetLicensees())),
-	}
-	if slices.Contains(v.licensees, ledger.All) {
-		v.licensees = nil
-	}
-	if len(m.GetAreaCodes()) > 0 {
-		v.codes = new([1000]bool)
-		for _, c := range m.GetAreaCodes() {
-			if isAreaCode(c) {
-				n, _ := digits([]byte(c))
-				v.codes[n] = true
-			}
-		}
-	}
-	var err error
-	switch v.day, err = time.Parse(time.DateOnly, v.date); {
-	case err != nil:
-		v.problem = "its version date is no day, so its age is unknown"
-	case CheckVersionDate(v.date, recorded) != nil:
-		v.problem = "its version date was in the future when it was recorded, so its age is unknown"
-	case len(m.GetObjectSha256()) != len(v.object):
-		v.problem = "its object has no name"
-	case m.GetBaseVersionDate() != "":
-		v.problem = "it is a change list, which this version cannot apply; load the full list"
-	}
-	copy(v.object[:], m.GetObjectSha256())
-	return v
-}
-
-func (v *listVersion) licensed(seller string) bool {
-	if len(v.licensees) == 0 {
-		return true
-	}
-	_, ok := slices.BinarySearch(v.licensees, seller)
-	return ok
-}
-
-// covers tells whether the list's silence about a number means anything.
-func (v *listVersion) covers(number uint64) bool {
-	return v.codes == nil || number/1e10 == 1 && v.codes[areaCode(number)]
-}
-
-// supersedes tells whether nobody can need w beside v, which is newer: v serves
-// every seller and covers every number that w does.
-func (v *listVersion) supersedes(w *listVersion) bool {
-	if v.registry != w.registry {
-		return false
-	}
-	if len(v.licensees) > 0 && (len(w.licensees) == 0 || slices.ContainsFunc(w.licensees, func(s string) bool { return !v.licensed(s) })) {
-		return false
-	}
-	if v.codes == nil {
-		return true
-	}
-	if w.codes == nil {
-		return false
-	}
-	for c, covered := range w.codes {
-		if covered && !v.codes[c] {
-			return false
-		}
-	}
-	return true
-}
-
-// held is a version and its numbers, nil while they are not here.
-type held struct {
-	*listVersion
-	set *Set
-}
-
-// list is the versions of one registry that are in use or awaited, newest first.
+// list is one registry. Versions are newest first.
 type list struct {
 	registry string
-	versions []held
+	all      []*linked // every version ever announced
+	inUse    []*linked // those that answer something now, or are awaited
 }
 
 // Snapshot is everything known at one position. It never changes.
@@ -108,63 +22,59 @@ type Snapshot struct {
 	// Position is what it is true at.
 	Position ledger.Position
 
-	lists []list // sorted by registry
+	lists     []list // sorted by registry
+	history   history
+	published uint64 // counts up whenever lists change
+}
+
+// history tells what a version changed.
+type history interface {
+	// changed tells what version v changed of a number, against the one it
+	// follows. known is false if that has not been worked out yet.
+	changed(v *linked, number uint64) (added, removed, known bool)
 }
 
 // newSnapshot keeps of all known versions those that answer something, and those
 // whose numbers are awaited. A version is let go only for a newer one that is
-// whole: until then it answers those whom the newer one is not for, and about
-// instants before it.
-func newSnapshot(at ledger.Position, known []*listVersion, sets map[ledger.Hash]*Set) *Snapshot {
-	byRegistry := map[string][]held{}
+// whole: until then it answers those whom the newer one is not for.
+func newSnapshot(at ledger.Position, known []*listVersion, sets map[ledger.Hash]*numbers, dates map[ledger.Position]*firstSeen, h history) *Snapshot {
+	byRegistry := map[string][]*listVersion{}
 	for _, v := range known {
-		h := held{listVersion: v}
-		if v.problem == "" {
-			h.set = sets[v.object]
-		}
-		byRegistry[v.registry] = append(byRegistry[v.registry], h)
+		byRegistry[v.registry] = append(byRegistry[v.registry], v)
 	}
-	s := &Snapshot{Position: at}
+	s := &Snapshot{Position: at, history: h}
 	for _, id := range slices.Sorted(maps.Keys(byRegistry)) {
-		s.lists = append(s.lists, list{id, inUse(byRegistry[id])})
+		all := link(byRegistry[id], sets, dates)
+		s.lists = append(s.lists, list{id, all, inUse(all)})
 	}
 	return s
 }
 
-func inUse(versions []held) []held {
-	slices.SortFunc(versions, func(a, b held) int {
-		return cmp.Or(b.day.Compare(a.day), cmp.Compare(b.position, a.position))
-	})
-	var out []held
-	for _, v := range versions {
-		if !slices.ContainsFunc(out, func(newer held) bool { return newer.set != nil && newer.supersedes(v.listVersion) }) {
+func inUse(all []*linked) (out []*linked) {
+	for _, v := range all {
+		if !slices.ContainsFunc(out, func(newer *linked) bool { return newer.supersedes(v) }) {
 			out = append(out, v)
 		}
 	}
 	return out
 }
 
-func (s *Snapshot) versions() []held {
-	var out []held
+// versions in use, by registry, newest first.
+func (s *Snapshot) versions() []*linked {
+	var out []*linked
 	for _, l := range s.lists {
-		out = append(out, l.versions...)
+		out = append(out, l.inUse...)
 	}
 	return out
 }
 
 func (s *Snapshot) uses(object ledger.Hash) bool {
-	return slices.ContainsFunc(s.versions(), func(v held) bool { return v.set != nil && v.object == object })
+	return slices.ContainsFunc(s.versions(), func(v *linked) bool { return v.numbers != nil && v.object == object })
 }
 
-// missing are the objects that are announced and not here.
-func (s *Snapshot) missing() []ledger.Hash {
-	var out []ledger.Hash
-	for _, v := range s.versions() {
-		if v.problem == "" && v.set == nil && !slices.Contains(out, v.object) {
-			out = append(out, v.object)
-		}
-	}
-	return out
+// missing are the versions in use whose numbers are not here, newest first.
+func (s *Snapshot) missing() []*linked {
+	return slices.DeleteFunc(s.versions(), func(v *linked) bool { return !v.usable() || v.numbers != nil })
 }
 
 // AppendAnswers appends what each registry says about a number, given as E.164
@@ -175,45 +85,156 @@ func (s *Snapshot) missing() []ledger.Hash {
 // not here, the registry's answer is that none is loaded: an older version does
 // not know who has joined the list since. Registries that were never announced
 // give no answer, which means the same.
+//
+// About the present it reads memory alone. About an instant before the newest
+// version it reads the shelf: what the versions since have changed is undone.
 func (s *Snapshot) AppendAnswers(dst []rules.RegistryAnswer, number uint64, seller string, at time.Time) []rules.RegistryAnswer {
-	latest := at.Add(24 * time.Hour)
-	for _, l := range s.lists {
-		a := rules.RegistryAnswer{Registry: l.registry}
-		for _, v := range l.versions {
-			if v.problem != "" || !v.licensed(seller) || !v.covers(number) || v.day.After(latest) {
-				continue
-			}
-			if v.set != nil {
-				a.Loaded, a.VersionDate, a.Listed = true, v.date, v.set.Contains(number)
-			}
-			break
-		}
-		dst = append(dst, a)
+	return s.AppendAnswersAsOf(dst, number, seller, at, time.Time{})
+}
+
+// AppendAnswersAsOf is AppendAnswers from what was recorded by asOf; zero: all.
+func (s *Snapshot) AppendAnswersAsOf(dst []rules.RegistryAnswer, number uint64, seller string, at, asOf time.Time) []rules.RegistryAnswer {
+	for i := range s.lists {
+		dst = append(dst, s.lists[i].answer(s.history, number, seller, at, asOf))
 	}
 	return dst
 }
 
-// ListedVersion describes one version in use, for pages and `doctor`.
-type ListedVersion struct {
-	Registry, VersionDate string
-	Position              ledger.Position
-	Licensees             []string // empty: all sellers
-	Numbers               uint64
-	// Whole tells whether the numbers are here.
-	Whole bool
+// answer about the present comes from the versions in use. The first of them that
+// is not for the instant, but for the seller and the number, makes it a question
+// about the past, where versions no longer in use count too.
+func (l *list) answer(h history, number uint64, seller string, at, asOf time.Time) rules.RegistryAnswer {
+	latest := at.Add(24 * time.Hour)
+	for _, v := range l.inUse {
+		if !v.usable() || !v.licensed(seller) || !v.covers(number) {
+			continue
+		}
+		if v.day.After(latest) || !asOf.IsZero() && v.recorded.After(asOf) {
+			return l.past(h, number, seller, latest, asOf)
+		}
+		if v.numbers == nil {
+			break
+		}
+		a := rules.RegistryAnswer{Registry: l.registry, Loaded: true, VersionDate: v.date, Listed: v.numbers.set.Contains(number)}
+		if a.Listed {
+			a.Since = v.first.since(number)
+		}
+		return a
+	}
+	return rules.RegistryAnswer{Registry: l.registry}
 }
 
-// Versions lists the versions in use or awaited, by registry, newest first.
-func (s *Snapshot) Versions() []ListedVersion {
-	var out []ListedVersion
-	for _, v := range s.versions() {
-		d := ListedVersion{Registry: v.registry, VersionDate: v.date, Position: v.position, Licensees: v.licensees}
-		if v.set != nil {
-			d.Whole, d.Numbers = true, v.set.Len()
+// past answers from the newest version that was there: from what a later version
+// in use says, undoing what each version in between has changed.
+func (l *list) past(h history, number uint64, seller string, latest, asOf time.Time) rules.RegistryAnswer {
+	none := rules.RegistryAnswer{Registry: l.registry}
+	for _, v := range l.all {
+		if !v.usable() || !v.licensed(seller) || !v.covers(number) || v.day.After(latest) || !asOf.IsZero() && v.recorded.After(asOf) {
+			continue
 		}
-		out = append(out, d)
+		listed, known := l.undo(h, v, number)
+		if !known {
+			return none
+		}
+		a := rules.RegistryAnswer{Registry: l.registry, Loaded: true, VersionDate: v.date, Listed: listed}
+		if listed {
+			a.Since = sinceBefore(h, v, number)
+		}
+		return a
 	}
-	return out
+	return none
+}
+
+// undo tells whether a number was on version v.
+func (l *list) undo(h history, v *linked, number uint64) (listed, known bool) {
+	for _, u := range l.inUse {
+		if u.numbers == nil || !u.covers(number) || !follows(u, v) {
+			continue
+		}
+		listed = u.numbers.set.Contains(number)
+		for w := u; w != v; w = w.previous {
+			added, removed, known := h.changed(w, number)
+			if !known {
+				return false, false
+			}
+			listed = (listed && !added) || removed
+		}
+		return listed, true
+	}
+	return false, false
+}
+
+// follows tells whether u comes after v in one chain, or is v.
+func follows(u, v *linked) bool {
+	for ; u != nil; u = u.previous {
+		if u == v {
+			return true
+		}
+	}
+	return false
+}
+
+// sinceBefore finds when a number that version v lists came on the list.
+func sinceBefore(h history, v *linked, number uint64) string {
+	for w := v; w.previous != nil; w = w.previous {
+		switch added, _, known := h.changed(w, number); {
+		case !known:
+			return ""
+		case added:
+			return dayAfter(w.previous.day)
+		}
+	}
+	return ""
+}
+
+// dayAfter is the first day on which a listing that a version does not have yet
+// can have been published.
+func dayAfter(day time.Time) string { return day.AddDate(0, 0, 1).Format(time.DateOnly) }
+
+// AppendMany appends, for each number, what AppendAnswers would: the answers about
+// numbers[i] begin at len(dst) + i*n, where n is the number of registries, which
+// it returns too. Look-ups of a version are made many at a time; ascending numbers
+// are the fastest.
+func (s *Snapshot) AppendMany(dst []rules.RegistryAnswer, numbers []uint64, seller string, at time.Time) (answers []rules.RegistryAnswer, registries int) {
+	n, begin := len(s.lists), len(dst)
+	dst = slices.Grow(dst, n*len(numbers))[:begin+n*len(numbers)]
+	var on [batchNumbers]bool
+	for i := range s.lists {
+		l := &s.lists[i]
+		v := l.common(seller, at)
+		for k := 0; k < len(numbers); k += batchNumbers {
+			batch := numbers[k:min(k+batchNumbers, len(numbers))]
+			if v != nil {
+				v.numbers.set.ContainsMany(batch, on[:len(batch)])
+			}
+			for j, number := range batch {
+				out := &dst[begin+(k+j)*n+i]
+				if v == nil || !v.covers(number) {
+					*out = l.answer(s.history, number, seller, at, time.Time{})
+					continue
+				}
+				*out = rules.RegistryAnswer{Registry: l.registry, Loaded: true, VersionDate: v.date, Listed: on[j]}
+				if on[j] {
+					out.Since = v.first.since(number)
+				}
+			}
+		}
+	}
+	return dst, n
+}
+
+// common is the version that answers about every number it covers: the first in
+// use for the seller, if it is whole and of no later day.
+func (l *list) common(seller string, at time.Time) *linked {
+	for _, v := range l.inUse {
+		if v.usable() && v.licensed(seller) {
+			if v.numbers == nil || v.day.After(at.Add(24*time.Hour)) {
+				return nil
+			}
+			return v
+		}
+	}
+	return nil
 }
 
 // ParseNumber reads E.164 with its plus into the digits this package works with.
@@ -221,5 +242,5 @@ func ParseNumber(e164 string) (uint64, bool) {
 	if len(e164) < 2 || len(e164) > 16 || e164[0] != '+' {
 		return 0, false
 	}
-	return digits([]byte(e164[1:]))
+	return listfile.Digits([]byte(e164[1:]))
 }

@@ -310,7 +310,7 @@ func (d *Decider) one(ctx context.Context, v runner.View, known resident, r *res
 	}
 	in.Emergencies = emergencies(listed, r.asOf)
 	if n, ok := registry.ParseNumber(r.number.E164); ok {
-		in.Registries = known.lists.AppendAnswers(nil, n, in.Seller, r.at)
+		in.Registries = known.lists.AppendAnswersAsOf(nil, n, in.Seller, r.at, r.asOf)
 	}
 	if err := d.tried(v, token, r, &in); err != nil {
 		return nil, err

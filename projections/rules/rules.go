@@ -114,8 +114,8 @@ type RegistryAnswer struct {
 	VersionDate string
 	// Listed: the number is on it.
 	Listed bool
-	// Since is the day on which the listing was first published, YYYY-MM-DD; empty:
-	// unknown, so that it binds.
+	// Since is the earliest day on which the listing can have been published,
+	// YYYY-MM-DD; empty: unknown, so that it binds. Only with Listed.
 	Since string
 }
 

@@ -68,6 +68,8 @@ func setup(env *testscript.Env, bin string) error {
 	now := time.Now().UTC()
 	env.Setenv("TODAY", now.Format(time.DateOnly))
 	env.Setenv("FTC_TODAY", now.Format("2006-1-2")) // as the FTC writes days into file names
+	env.Setenv("YESTERDAY", now.AddDate(0, 0, -1).Format(time.DateOnly))
+	env.Setenv("FTC_YESTERDAY", now.AddDate(0, 0, -1).Format("2006-1-2"))
 	// The next time it is noon in New York and nine or ten in California: calls and
 	// texts are allowed then, and the answer is that of now.
 	noon := time.Date(now.Year(), now.Month(), now.Day(), 17, 0, 0, 0, time.UTC)

@@ -2962,9 +2962,9 @@ type RegistryLoaded struct {
 	VersionDate string `protobuf:"bytes,4,opt,name=version_date,json=versionDate,proto3" json:"version_date,omitempty"`
 	// The numbers object in `consent-files`, by SHA-256 of its plaintext.
 	ObjectSha256 []byte `protobuf:"bytes,5,opt,name=object_sha256,json=objectSha256,proto3" json:"object_sha256,omitempty"`
-	// SHA-256 of the file as it came.
+	// SHA-256 of the file as it came; of several, that of their SHA-256 in order.
 	FileSha256 []byte `protobuf:"bytes,6,opt,name=file_sha256,json=fileSha256,proto3" json:"file_sha256,omitempty"`
-	// Numbers in the object.
+	// Numbers on the list; for a change list, once it is applied.
 	Rows uint64 `protobuf:"varint,7,opt,name=rows,proto3" json:"rows,omitempty"`
 	// Lines that could not be read.
 	Malformed uint64 `protobuf:"varint,8,opt,name=malformed,proto3" json:"malformed,omitempty"`
@@ -2974,8 +2974,22 @@ type RegistryLoaded struct {
 	FetchedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=fetched_at,json=fetchedAt,proto3" json:"fetched_at,omitempty"`
 	// Set for a change list: the version_date it must follow.
 	BaseVersionDate string `protobuf:"bytes,11,opt,name=base_version_date,json=baseVersionDate,proto3" json:"base_version_date,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Set for a change list: the object of the version it changes.
+	BaseObjectSha256 []byte `protobuf:"bytes,12,opt,name=base_object_sha256,json=baseObjectSha256,proto3" json:"base_object_sha256,omitempty"`
+	// Numbers that came with this version, against the one it follows.
+	Added uint64 `protobuf:"varint,13,opt,name=added,proto3" json:"added,omitempty"`
+	// Numbers that went with this version, against the one it follows.
+	Removed uint64 `protobuf:"varint,14,opt,name=removed,proto3" json:"removed,omitempty"`
+	// The account under which it was fetched, as the publisher names it.
+	Subscription string `protobuf:"bytes,15,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	// Calling code of the numbers covered; zero: of any country.
+	CallingCode uint32 `protobuf:"varint,16,opt,name=calling_code,json=callingCode,proto3" json:"calling_code,omitempty"`
+	// It is the answer to a submitted list and covers those numbers alone.
+	Washed bool `protobuf:"varint,17,opt,name=washed,proto3" json:"washed,omitempty"`
+	// Lines of the files, blank ones and headers excepted.
+	Lines         uint64 `protobuf:"varint,18,opt,name=lines,proto3" json:"lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RegistryLoaded) Reset() {
@@ -3083,6 +3097,55 @@ func (x *RegistryLoaded) GetBaseVersionDate() string {
 		return x.BaseVersionDate
 	}
 	return ""
+}
+
+func (x *RegistryLoaded) GetBaseObjectSha256() []byte {
+	if x != nil {
+		return x.BaseObjectSha256
+	}
+	return nil
+}
+
+func (x *RegistryLoaded) GetAdded() uint64 {
+	if x != nil {
+		return x.Added
+	}
+	return 0
+}
+
+func (x *RegistryLoaded) GetRemoved() uint64 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
+func (x *RegistryLoaded) GetSubscription() string {
+	if x != nil {
+		return x.Subscription
+	}
+	return ""
+}
+
+func (x *RegistryLoaded) GetCallingCode() uint32 {
+	if x != nil {
+		return x.CallingCode
+	}
+	return 0
+}
+
+func (x *RegistryLoaded) GetWashed() bool {
+	if x != nil {
+		return x.Washed
+	}
+	return false
+}
+
+func (x *RegistryLoaded) GetLines() uint64 {
+	if x != nil {
+		return x.Lines
+	}
+	return 0
 }
 
 // SellerRegistered: a seller exists from here on.
@@ -4083,7 +4146,7 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x120\n" +
 	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1c\n" +
 	"\treporting\x18\x04 \x01(\bR\treporting\x12\x1c\n" +
-	"\treference\x18\x05 \x01(\tR\treference\"\x89\x03\n" +
+	"\treference\x18\x05 \x01(\tR\treference\"\xdc\x04\n" +
 	"\x0eRegistryLoaded\x12\x1a\n" +
 	"\bregistry\x18\x01 \x01(\tR\bregistry\x12\x1c\n" +
 	"\tpublisher\x18\x02 \x01(\tR\tpublisher\x12\x1c\n" +
@@ -4099,7 +4162,14 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\n" +
 	"fetched_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\tfetchedAt\x12*\n" +
-	"\x11base_version_date\x18\v \x01(\tR\x0fbaseVersionDate\"6\n" +
+	"\x11base_version_date\x18\v \x01(\tR\x0fbaseVersionDate\x12,\n" +
+	"\x12base_object_sha256\x18\f \x01(\fR\x10baseObjectSha256\x12\x14\n" +
+	"\x05added\x18\r \x01(\x04R\x05added\x12\x18\n" +
+	"\aremoved\x18\x0e \x01(\x04R\aremoved\x12\"\n" +
+	"\fsubscription\x18\x0f \x01(\tR\fsubscription\x12!\n" +
+	"\fcalling_code\x18\x10 \x01(\rR\vcallingCode\x12\x16\n" +
+	"\x06washed\x18\x11 \x01(\bR\x06washed\x12\x14\n" +
+	"\x05lines\x18\x12 \x01(\x04R\x05lines\"6\n" +
 	"\x10SellerRegistered\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"Q\n" +

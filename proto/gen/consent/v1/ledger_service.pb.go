@@ -808,7 +808,16 @@ type RegistryFile struct {
 	// The file's name.
 	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	// Sellers licensed for it; empty: all.
-	Licensees     []string `protobuf:"bytes,4,rep,name=licensees,proto3" json:"licensees,omitempty"`
+	Licensees []string `protobuf:"bytes,4,rep,name=licensees,proto3" json:"licensees,omitempty"`
+	// SHA-256 of the whole file; what arrives must have it. Empty: not checked, and
+	// a load that breaks off begins anew.
+	Sha256 []byte `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// The chunks begin at this byte: what lies before it is here already.
+	Offset uint64 `protobuf:"varint,6,opt,name=offset,proto3" json:"offset,omitempty"`
+	// It is not the list, but what was submitted to a washing service.
+	Submitted bool `protobuf:"varint,7,opt,name=submitted,proto3" json:"submitted,omitempty"`
+	// How to read the files; in the first one.
+	Plan          *RegistryPlan `protobuf:"bytes,8,opt,name=plan,proto3" json:"plan,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -871,6 +880,207 @@ func (x *RegistryFile) GetLicensees() []string {
 	return nil
 }
 
+func (x *RegistryFile) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *RegistryFile) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *RegistryFile) GetSubmitted() bool {
+	if x != nil {
+		return x.Submitted
+	}
+	return false
+}
+
+func (x *RegistryFile) GetPlan() *RegistryPlan {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
+// RegistryPlan says how the files of a list are to be read. Empty: as the
+// registry writes them.
+type RegistryPlan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// flat, tps or csv.
+	Format string `protobuf:"bytes,1,opt,name=format,proto3" json:"format,omitempty"`
+	// Makes it a change list: the day of the version it changes, YYYY-MM-DD.
+	BaseDate string `protobuf:"bytes,2,opt,name=base_date,json=baseDate,proto3" json:"base_date,omitempty"`
+	// Makes it the answer of a washing service: listed, unlisted or removed.
+	Wash string `protobuf:"bytes,3,opt,name=wash,proto3" json:"wash,omitempty"`
+	// Who publishes it.
+	Publisher string `protobuf:"bytes,4,opt,name=publisher,proto3" json:"publisher,omitempty"`
+	// The account under which it was fetched.
+	Subscription string `protobuf:"bytes,5,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	// When it was fetched.
+	FetchedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=fetched_at,json=fetchedAt,proto3" json:"fetched_at,omitempty"`
+	// Column of numbers of a CSV file; empty: the only one, or one of a usual name.
+	Column string `protobuf:"bytes,7,opt,name=column,proto3" json:"column,omitempty"`
+	// Column of a CSV change list that says A (added) or D (deleted).
+	ChangeColumn string `protobuf:"bytes,8,opt,name=change_column,json=changeColumn,proto3" json:"change_column,omitempty"`
+	// What separates columns, one character; empty: as the first line has it.
+	Delimiter string `protobuf:"bytes,9,opt,name=delimiter,proto3" json:"delimiter,omitempty"`
+	// ISO country of numbers without a country code; empty: the registry's.
+	Region string `protobuf:"bytes,10,opt,name=region,proto3" json:"region,omitempty"`
+	// Area codes covered beside those that names and numbers show.
+	AreaCodes []string `protobuf:"bytes,11,rep,name=area_codes,json=areaCodes,proto3" json:"area_codes,omitempty"`
+	// It covers all of its country.
+	WholeCountry bool `protobuf:"varint,12,opt,name=whole_country,json=wholeCountry,proto3" json:"whole_country,omitempty"`
+	// Lines, in percent, that may be unreadable; unset: 1.
+	BadShareMax *float64 `protobuf:"fixed64,13,opt,name=bad_share_max,json=badShareMax,proto3,oneof" json:"bad_share_max,omitempty"`
+	// Rows the files hold; zero: not known.
+	ExpectRows uint64 `protobuf:"varint,14,opt,name=expect_rows,json=expectRows,proto3" json:"expect_rows,omitempty"`
+	// The list may have lost more than a tenth of its numbers.
+	AcceptShrunk  bool `protobuf:"varint,15,opt,name=accept_shrunk,json=acceptShrunk,proto3" json:"accept_shrunk,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegistryPlan) Reset() {
+	*x = RegistryPlan{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegistryPlan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegistryPlan) ProtoMessage() {}
+
+func (x *RegistryPlan) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegistryPlan.ProtoReflect.Descriptor instead.
+func (*RegistryPlan) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RegistryPlan) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *RegistryPlan) GetBaseDate() string {
+	if x != nil {
+		return x.BaseDate
+	}
+	return ""
+}
+
+func (x *RegistryPlan) GetWash() string {
+	if x != nil {
+		return x.Wash
+	}
+	return ""
+}
+
+func (x *RegistryPlan) GetPublisher() string {
+	if x != nil {
+		return x.Publisher
+	}
+	return ""
+}
+
+func (x *RegistryPlan) GetSubscription() string {
+	if x != nil {
+		return x.Subscription
+	}
+	return ""
+}
+
+func (x *RegistryPlan) GetFetchedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FetchedAt
+	}
+	return nil
+}
+
+func (x *RegistryPlan) GetColumn() string {
+	if x != nil {
+		return x.Column
+	}
+	return ""
+}
+
+func (x *RegistryPlan) GetChangeColumn() string {
+	if x != nil {
+		return x.ChangeColumn
+	}
+	return ""
+}
+
+func (x *RegistryPlan) GetDelimiter() string {
+	if x != nil {
+		return x.Delimiter
+	}
+	return ""
+}
+
+func (x *RegistryPlan) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *RegistryPlan) GetAreaCodes() []string {
+	if x != nil {
+		return x.AreaCodes
+	}
+	return nil
+}
+
+func (x *RegistryPlan) GetWholeCountry() bool {
+	if x != nil {
+		return x.WholeCountry
+	}
+	return false
+}
+
+func (x *RegistryPlan) GetBadShareMax() float64 {
+	if x != nil && x.BadShareMax != nil {
+		return *x.BadShareMax
+	}
+	return 0
+}
+
+func (x *RegistryPlan) GetExpectRows() uint64 {
+	if x != nil {
+		return x.ExpectRows
+	}
+	return 0
+}
+
+func (x *RegistryPlan) GetAcceptShrunk() bool {
+	if x != nil {
+		return x.AcceptShrunk
+	}
+	return false
+}
+
 // LoadRegistryResponse says what was loaded.
 type LoadRegistryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -878,19 +1088,27 @@ type LoadRegistryResponse struct {
 	Receipt *Receipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	// The day of the list.
 	VersionDate string `protobuf:"bytes,2,opt,name=version_date,json=versionDate,proto3" json:"version_date,omitempty"`
-	// Numbers loaded.
+	// Numbers on the list.
 	Rows uint64 `protobuf:"varint,3,opt,name=rows,proto3" json:"rows,omitempty"`
 	// Lines that could not be read.
 	Malformed uint64 `protobuf:"varint,4,opt,name=malformed,proto3" json:"malformed,omitempty"`
 	// The first such lines' numbers, at most 100.
 	MalformedLines []uint64 `protobuf:"varint,5,rep,packed,name=malformed_lines,json=malformedLines,proto3" json:"malformed_lines,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Numbers that came, against the version it follows.
+	Added uint64 `protobuf:"varint,6,opt,name=added,proto3" json:"added,omitempty"`
+	// Numbers that went.
+	Removed uint64 `protobuf:"varint,7,opt,name=removed,proto3" json:"removed,omitempty"`
+	// Rows of a change list that change nothing.
+	WithoutEffect uint64 `protobuf:"varint,8,opt,name=without_effect,json=withoutEffect,proto3" json:"without_effect,omitempty"`
+	// Another version of the same day, whose place it takes; zero: none.
+	ReplacesPosition uint64 `protobuf:"varint,9,opt,name=replaces_position,json=replacesPosition,proto3" json:"replaces_position,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *LoadRegistryResponse) Reset() {
 	*x = LoadRegistryResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[13]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +1120,7 @@ func (x *LoadRegistryResponse) String() string {
 func (*LoadRegistryResponse) ProtoMessage() {}
 
 func (x *LoadRegistryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[13]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1133,7 @@ func (x *LoadRegistryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadRegistryResponse.ProtoReflect.Descriptor instead.
 func (*LoadRegistryResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{13}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LoadRegistryResponse) GetReceipt() *Receipt {
@@ -953,6 +1171,471 @@ func (x *LoadRegistryResponse) GetMalformedLines() []uint64 {
 	return nil
 }
 
+func (x *LoadRegistryResponse) GetAdded() uint64 {
+	if x != nil {
+		return x.Added
+	}
+	return 0
+}
+
+func (x *LoadRegistryResponse) GetRemoved() uint64 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
+func (x *LoadRegistryResponse) GetWithoutEffect() uint64 {
+	if x != nil {
+		return x.WithoutEffect
+	}
+	return 0
+}
+
+func (x *LoadRegistryResponse) GetReplacesPosition() uint64 {
+	if x != nil {
+		return x.ReplacesPosition
+	}
+	return 0
+}
+
+// GetRegistryLoadRequest asks about a load.
+type GetRegistryLoadRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The list.
+	Registry string `protobuf:"bytes,1,opt,name=registry,proto3" json:"registry,omitempty"`
+	// Files, by SHA-256.
+	Sha256        [][]byte `protobuf:"bytes,2,rep,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRegistryLoadRequest) Reset() {
+	*x = GetRegistryLoadRequest{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRegistryLoadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRegistryLoadRequest) ProtoMessage() {}
+
+func (x *GetRegistryLoadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRegistryLoadRequest.ProtoReflect.Descriptor instead.
+func (*GetRegistryLoadRequest) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetRegistryLoadRequest) GetRegistry() string {
+	if x != nil {
+		return x.Registry
+	}
+	return ""
+}
+
+func (x *GetRegistryLoadRequest) GetSha256() [][]byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+// GetRegistryLoadResponse tells how far a load is.
+type GetRegistryLoadResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bytes of each file asked about that are here already, in order.
+	Staged []uint64 `protobuf:"varint,1,rep,packed,name=staged,proto3" json:"staged,omitempty"`
+	// A load of the list is going on.
+	Loading bool `protobuf:"varint,2,opt,name=loading,proto3" json:"loading,omitempty"`
+	// What it does: receiving, reading, storing.
+	Step string `protobuf:"bytes,3,opt,name=step,proto3" json:"step,omitempty"`
+	// Bytes of its files read so far.
+	BytesRead uint64 `protobuf:"varint,4,opt,name=bytes_read,json=bytesRead,proto3" json:"bytes_read,omitempty"`
+	// Bytes of its files in all.
+	BytesTotal    uint64 `protobuf:"varint,5,opt,name=bytes_total,json=bytesTotal,proto3" json:"bytes_total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRegistryLoadResponse) Reset() {
+	*x = GetRegistryLoadResponse{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRegistryLoadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRegistryLoadResponse) ProtoMessage() {}
+
+func (x *GetRegistryLoadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRegistryLoadResponse.ProtoReflect.Descriptor instead.
+func (*GetRegistryLoadResponse) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetRegistryLoadResponse) GetStaged() []uint64 {
+	if x != nil {
+		return x.Staged
+	}
+	return nil
+}
+
+func (x *GetRegistryLoadResponse) GetLoading() bool {
+	if x != nil {
+		return x.Loading
+	}
+	return false
+}
+
+func (x *GetRegistryLoadResponse) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *GetRegistryLoadResponse) GetBytesRead() uint64 {
+	if x != nil {
+		return x.BytesRead
+	}
+	return 0
+}
+
+func (x *GetRegistryLoadResponse) GetBytesTotal() uint64 {
+	if x != nil {
+		return x.BytesTotal
+	}
+	return 0
+}
+
+// ListRegistriesRequest asks for the lists.
+type ListRegistriesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRegistriesRequest) Reset() {
+	*x = ListRegistriesRequest{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRegistriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRegistriesRequest) ProtoMessage() {}
+
+func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRegistriesRequest.ProtoReflect.Descriptor instead.
+func (*ListRegistriesRequest) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{17}
+}
+
+// ListRegistriesResponse lists versions by registry, newest first.
+type ListRegistriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The versions.
+	Versions      []*RegistryVersion `protobuf:"bytes,1,rep,name=versions,proto3" json:"versions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRegistriesResponse) Reset() {
+	*x = ListRegistriesResponse{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRegistriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRegistriesResponse) ProtoMessage() {}
+
+func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRegistriesResponse.ProtoReflect.Descriptor instead.
+func (*ListRegistriesResponse) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListRegistriesResponse) GetVersions() []*RegistryVersion {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+// RegistryVersion is one version of a list that is in use or awaited.
+type RegistryVersion struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The list.
+	Registry string `protobuf:"bytes,1,opt,name=registry,proto3" json:"registry,omitempty"`
+	// The day of the list, YYYY-MM-DD.
+	VersionDate string `protobuf:"bytes,2,opt,name=version_date,json=versionDate,proto3" json:"version_date,omitempty"`
+	// Days since that day.
+	AgeDays uint32 `protobuf:"varint,3,opt,name=age_days,json=ageDays,proto3" json:"age_days,omitempty"`
+	// The last day on which it may be used, YYYY-MM-DD; empty: its day is none.
+	UsableUntil string `protobuf:"bytes,4,opt,name=usable_until,json=usableUntil,proto3" json:"usable_until,omitempty"`
+	// Days from its own day to that one.
+	MaxAgeDays uint32 `protobuf:"varint,5,opt,name=max_age_days,json=maxAgeDays,proto3" json:"max_age_days,omitempty"`
+	// The rule pack that says so; empty: no pack does, and 31 days are assumed.
+	MaxAgeBy string `protobuf:"bytes,6,opt,name=max_age_by,json=maxAgeBy,proto3" json:"max_age_by,omitempty"`
+	// Where it was recorded.
+	Position uint64 `protobuf:"varint,7,opt,name=position,proto3" json:"position,omitempty"`
+	// Sellers licensed for it; empty: all.
+	Licensees []string `protobuf:"bytes,8,rep,name=licensees,proto3" json:"licensees,omitempty"`
+	// Numbers on it.
+	Numbers uint64 `protobuf:"varint,9,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	// Numbers that came, against the version it follows.
+	Added uint64 `protobuf:"varint,10,opt,name=added,proto3" json:"added,omitempty"`
+	// Numbers that went.
+	Removed uint64 `protobuf:"varint,11,opt,name=removed,proto3" json:"removed,omitempty"`
+	// The day of the version it follows; empty: it follows none.
+	FollowsDate string `protobuf:"bytes,12,opt,name=follows_date,json=followsDate,proto3" json:"follows_date,omitempty"`
+	// Area codes covered; empty: the whole country.
+	AreaCodes []string `protobuf:"bytes,13,rep,name=area_codes,json=areaCodes,proto3" json:"area_codes,omitempty"`
+	// Calling code of the country; zero: any.
+	CallingCode uint32 `protobuf:"varint,14,opt,name=calling_code,json=callingCode,proto3" json:"calling_code,omitempty"`
+	// Numbers a washed list covers, and no others; zero: it is none.
+	Asked uint64 `protobuf:"varint,15,opt,name=asked,proto3" json:"asked,omitempty"`
+	// Who publishes it.
+	Publisher string `protobuf:"bytes,16,opt,name=publisher,proto3" json:"publisher,omitempty"`
+	// The account under which it was fetched.
+	Subscription string `protobuf:"bytes,17,opt,name=subscription,proto3" json:"subscription,omitempty"`
+	// When it was fetched.
+	FetchedAt *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=fetched_at,json=fetchedAt,proto3" json:"fetched_at,omitempty"`
+	// Its numbers are here, and it answers.
+	Whole bool `protobuf:"varint,19,opt,name=whole,proto3" json:"whole,omitempty"`
+	// Why it never will.
+	Problem       string `protobuf:"bytes,20,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegistryVersion) Reset() {
+	*x = RegistryVersion{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegistryVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegistryVersion) ProtoMessage() {}
+
+func (x *RegistryVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegistryVersion.ProtoReflect.Descriptor instead.
+func (*RegistryVersion) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RegistryVersion) GetRegistry() string {
+	if x != nil {
+		return x.Registry
+	}
+	return ""
+}
+
+func (x *RegistryVersion) GetVersionDate() string {
+	if x != nil {
+		return x.VersionDate
+	}
+	return ""
+}
+
+func (x *RegistryVersion) GetAgeDays() uint32 {
+	if x != nil {
+		return x.AgeDays
+	}
+	return 0
+}
+
+func (x *RegistryVersion) GetUsableUntil() string {
+	if x != nil {
+		return x.UsableUntil
+	}
+	return ""
+}
+
+func (x *RegistryVersion) GetMaxAgeDays() uint32 {
+	if x != nil {
+		return x.MaxAgeDays
+	}
+	return 0
+}
+
+func (x *RegistryVersion) GetMaxAgeBy() string {
+	if x != nil {
+		return x.MaxAgeBy
+	}
+	return ""
+}
+
+func (x *RegistryVersion) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *RegistryVersion) GetLicensees() []string {
+	if x != nil {
+		return x.Licensees
+	}
+	return nil
+}
+
+func (x *RegistryVersion) GetNumbers() uint64 {
+	if x != nil {
+		return x.Numbers
+	}
+	return 0
+}
+
+func (x *RegistryVersion) GetAdded() uint64 {
+	if x != nil {
+		return x.Added
+	}
+	return 0
+}
+
+func (x *RegistryVersion) GetRemoved() uint64 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
+func (x *RegistryVersion) GetFollowsDate() string {
+	if x != nil {
+		return x.FollowsDate
+	}
+	return ""
+}
+
+func (x *RegistryVersion) GetAreaCodes() []string {
+	if x != nil {
+		return x.AreaCodes
+	}
+	return nil
+}
+
+func (x *RegistryVersion) GetCallingCode() uint32 {
+	if x != nil {
+		return x.CallingCode
+	}
+	return 0
+}
+
+func (x *RegistryVersion) GetAsked() uint64 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
+}
+
+func (x *RegistryVersion) GetPublisher() string {
+	if x != nil {
+		return x.Publisher
+	}
+	return ""
+}
+
+func (x *RegistryVersion) GetSubscription() string {
+	if x != nil {
+		return x.Subscription
+	}
+	return ""
+}
+
+func (x *RegistryVersion) GetFetchedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FetchedAt
+	}
+	return nil
+}
+
+func (x *RegistryVersion) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+func (x *RegistryVersion) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 // PublishPackRequest is one rule pack of a seller.
 type PublishPackRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -972,7 +1655,7 @@ type PublishPackRequest struct {
 
 func (x *PublishPackRequest) Reset() {
 	*x = PublishPackRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[14]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -984,7 +1667,7 @@ func (x *PublishPackRequest) String() string {
 func (*PublishPackRequest) ProtoMessage() {}
 
 func (x *PublishPackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[14]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,7 +1680,7 @@ func (x *PublishPackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishPackRequest.ProtoReflect.Descriptor instead.
 func (*PublishPackRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{14}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PublishPackRequest) GetName() string {
@@ -1052,7 +1735,7 @@ type PublishPackResponse struct {
 
 func (x *PublishPackResponse) Reset() {
 	*x = PublishPackResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[15]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1064,7 +1747,7 @@ func (x *PublishPackResponse) String() string {
 func (*PublishPackResponse) ProtoMessage() {}
 
 func (x *PublishPackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[15]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1077,7 +1760,7 @@ func (x *PublishPackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishPackResponse.ProtoReflect.Descriptor instead.
 func (*PublishPackResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{15}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PublishPackResponse) GetReceipt() *Receipt {
@@ -1119,7 +1802,7 @@ type ListInboxRequest struct {
 
 func (x *ListInboxRequest) Reset() {
 	*x = ListInboxRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[16]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1814,7 @@ func (x *ListInboxRequest) String() string {
 func (*ListInboxRequest) ProtoMessage() {}
 
 func (x *ListInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[16]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1827,7 @@ func (x *ListInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInboxRequest.ProtoReflect.Descriptor instead.
 func (*ListInboxRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{16}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListInboxRequest) GetReveal() bool {
@@ -1165,7 +1848,7 @@ type ListInboxResponse struct {
 
 func (x *ListInboxResponse) Reset() {
 	*x = ListInboxResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[17]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1860,7 @@ func (x *ListInboxResponse) String() string {
 func (*ListInboxResponse) ProtoMessage() {}
 
 func (x *ListInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[17]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1873,7 @@ func (x *ListInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInboxResponse.ProtoReflect.Descriptor instead.
 func (*ListInboxResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{17}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListInboxResponse) GetItems() []*InboxItem {
@@ -1223,7 +1906,7 @@ type InboxItem struct {
 
 func (x *InboxItem) Reset() {
 	*x = InboxItem{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[18]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1918,7 @@ func (x *InboxItem) String() string {
 func (*InboxItem) ProtoMessage() {}
 
 func (x *InboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[18]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,7 +1931,7 @@ func (x *InboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItem.ProtoReflect.Descriptor instead.
 func (*InboxItem) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{18}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *InboxItem) GetId() string {
@@ -1331,7 +2014,7 @@ type StoredInboxItem struct {
 
 func (x *StoredInboxItem) Reset() {
 	*x = StoredInboxItem{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[19]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1343,7 +2026,7 @@ func (x *StoredInboxItem) String() string {
 func (*StoredInboxItem) ProtoMessage() {}
 
 func (x *StoredInboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[19]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,7 +2039,7 @@ func (x *StoredInboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredInboxItem.ProtoReflect.Descriptor instead.
 func (*StoredInboxItem) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{19}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StoredInboxItem) GetSource() string {
@@ -1435,7 +2118,7 @@ type CloseInboxRequest struct {
 
 func (x *CloseInboxRequest) Reset() {
 	*x = CloseInboxRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1447,7 +2130,7 @@ func (x *CloseInboxRequest) String() string {
 func (*CloseInboxRequest) ProtoMessage() {}
 
 func (x *CloseInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1460,7 +2143,7 @@ func (x *CloseInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseInboxRequest.ProtoReflect.Descriptor instead.
 func (*CloseInboxRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{20}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CloseInboxRequest) GetId() string {
@@ -1488,7 +2171,7 @@ type CloseInboxResponse struct {
 
 func (x *CloseInboxResponse) Reset() {
 	*x = CloseInboxResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1500,7 +2183,7 @@ func (x *CloseInboxResponse) String() string {
 func (*CloseInboxResponse) ProtoMessage() {}
 
 func (x *CloseInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1513,7 +2196,7 @@ func (x *CloseInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseInboxResponse.ProtoReflect.Descriptor instead.
 func (*CloseInboxResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{21}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CloseInboxResponse) GetReceipt() *Receipt {
@@ -1536,7 +2219,7 @@ type DoctorRequest struct {
 
 func (x *DoctorRequest) Reset() {
 	*x = DoctorRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1548,7 +2231,7 @@ func (x *DoctorRequest) String() string {
 func (*DoctorRequest) ProtoMessage() {}
 
 func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1561,7 +2244,7 @@ func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
 func (*DoctorRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{22}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DoctorRequest) GetStateHash() bool {
@@ -1603,7 +2286,7 @@ type DoctorResponse struct {
 
 func (x *DoctorResponse) Reset() {
 	*x = DoctorResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +2298,7 @@ func (x *DoctorResponse) String() string {
 func (*DoctorResponse) ProtoMessage() {}
 
 func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +2311,7 @@ func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorResponse.ProtoReflect.Descriptor instead.
 func (*DoctorResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{23}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DoctorResponse) GetPosition() uint64 {
@@ -1696,7 +2379,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +2391,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +2404,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{24}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{30}
 }
 
 // RebuildResponse is progress, and at the end the result.
@@ -1739,7 +2422,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1751,7 +2434,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1764,7 +2447,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{25}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *RebuildResponse) GetPosition() uint64 {
@@ -1800,7 +2483,7 @@ type IntakeBatch struct {
 
 func (x *IntakeBatch) Reset() {
 	*x = IntakeBatch{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +2495,7 @@ func (x *IntakeBatch) String() string {
 func (*IntakeBatch) ProtoMessage() {}
 
 func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +2508,7 @@ func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntakeBatch.ProtoReflect.Descriptor instead.
 func (*IntakeBatch) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{26}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *IntakeBatch) GetRecords() []*RecordRequest {
@@ -1889,18 +2572,87 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\apersons\x18\x02 \x01(\rR\apersons\"Y\n" +
 	"\x13LoadRegistryRequest\x12,\n" +
 	"\x04file\x18\x01 \x01(\v2\x18.consent.v1.RegistryFileR\x04file\x12\x14\n" +
-	"\x05chunk\x18\x02 \x01(\fR\x05chunk\"\x7f\n" +
+	"\x05chunk\x18\x02 \x01(\fR\x05chunk\"\xfb\x01\n" +
 	"\fRegistryFile\x12\x1a\n" +
 	"\bregistry\x18\x01 \x01(\tR\bregistry\x12!\n" +
 	"\fversion_date\x18\x02 \x01(\tR\vversionDate\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1c\n" +
-	"\tlicensees\x18\x04 \x03(\tR\tlicensees\"\xc3\x01\n" +
+	"\tlicensees\x18\x04 \x03(\tR\tlicensees\x12\x16\n" +
+	"\x06sha256\x18\x05 \x01(\fR\x06sha256\x12\x16\n" +
+	"\x06offset\x18\x06 \x01(\x04R\x06offset\x12\x1c\n" +
+	"\tsubmitted\x18\a \x01(\bR\tsubmitted\x12,\n" +
+	"\x04plan\x18\b \x01(\v2\x18.consent.v1.RegistryPlanR\x04plan\"\x8c\x04\n" +
+	"\fRegistryPlan\x12\x16\n" +
+	"\x06format\x18\x01 \x01(\tR\x06format\x12\x1b\n" +
+	"\tbase_date\x18\x02 \x01(\tR\bbaseDate\x12\x12\n" +
+	"\x04wash\x18\x03 \x01(\tR\x04wash\x12\x1c\n" +
+	"\tpublisher\x18\x04 \x01(\tR\tpublisher\x12\"\n" +
+	"\fsubscription\x18\x05 \x01(\tR\fsubscription\x129\n" +
+	"\n" +
+	"fetched_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tfetchedAt\x12\x16\n" +
+	"\x06column\x18\a \x01(\tR\x06column\x12#\n" +
+	"\rchange_column\x18\b \x01(\tR\fchangeColumn\x12\x1c\n" +
+	"\tdelimiter\x18\t \x01(\tR\tdelimiter\x12\x16\n" +
+	"\x06region\x18\n" +
+	" \x01(\tR\x06region\x12\x1d\n" +
+	"\n" +
+	"area_codes\x18\v \x03(\tR\tareaCodes\x12#\n" +
+	"\rwhole_country\x18\f \x01(\bR\fwholeCountry\x12'\n" +
+	"\rbad_share_max\x18\r \x01(\x01H\x00R\vbadShareMax\x88\x01\x01\x12\x1f\n" +
+	"\vexpect_rows\x18\x0e \x01(\x04R\n" +
+	"expectRows\x12#\n" +
+	"\raccept_shrunk\x18\x0f \x01(\bR\facceptShrunkB\x10\n" +
+	"\x0e_bad_share_max\"\xc7\x02\n" +
 	"\x14LoadRegistryResponse\x12-\n" +
 	"\areceipt\x18\x01 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\x12!\n" +
 	"\fversion_date\x18\x02 \x01(\tR\vversionDate\x12\x12\n" +
 	"\x04rows\x18\x03 \x01(\x04R\x04rows\x12\x1c\n" +
 	"\tmalformed\x18\x04 \x01(\x04R\tmalformed\x12'\n" +
-	"\x0fmalformed_lines\x18\x05 \x03(\x04R\x0emalformedLines\"\x95\x01\n" +
+	"\x0fmalformed_lines\x18\x05 \x03(\x04R\x0emalformedLines\x12\x14\n" +
+	"\x05added\x18\x06 \x01(\x04R\x05added\x12\x18\n" +
+	"\aremoved\x18\a \x01(\x04R\aremoved\x12%\n" +
+	"\x0ewithout_effect\x18\b \x01(\x04R\rwithoutEffect\x12+\n" +
+	"\x11replaces_position\x18\t \x01(\x04R\x10replacesPosition\"L\n" +
+	"\x16GetRegistryLoadRequest\x12\x1a\n" +
+	"\bregistry\x18\x01 \x01(\tR\bregistry\x12\x16\n" +
+	"\x06sha256\x18\x02 \x03(\fR\x06sha256\"\x9f\x01\n" +
+	"\x17GetRegistryLoadResponse\x12\x16\n" +
+	"\x06staged\x18\x01 \x03(\x04R\x06staged\x12\x18\n" +
+	"\aloading\x18\x02 \x01(\bR\aloading\x12\x12\n" +
+	"\x04step\x18\x03 \x01(\tR\x04step\x12\x1d\n" +
+	"\n" +
+	"bytes_read\x18\x04 \x01(\x04R\tbytesRead\x12\x1f\n" +
+	"\vbytes_total\x18\x05 \x01(\x04R\n" +
+	"bytesTotal\"\x17\n" +
+	"\x15ListRegistriesRequest\"Q\n" +
+	"\x16ListRegistriesResponse\x127\n" +
+	"\bversions\x18\x01 \x03(\v2\x1b.consent.v1.RegistryVersionR\bversions\"\xfa\x04\n" +
+	"\x0fRegistryVersion\x12\x1a\n" +
+	"\bregistry\x18\x01 \x01(\tR\bregistry\x12!\n" +
+	"\fversion_date\x18\x02 \x01(\tR\vversionDate\x12\x19\n" +
+	"\bage_days\x18\x03 \x01(\rR\aageDays\x12!\n" +
+	"\fusable_until\x18\x04 \x01(\tR\vusableUntil\x12 \n" +
+	"\fmax_age_days\x18\x05 \x01(\rR\n" +
+	"maxAgeDays\x12\x1c\n" +
+	"\n" +
+	"max_age_by\x18\x06 \x01(\tR\bmaxAgeBy\x12\x1a\n" +
+	"\bposition\x18\a \x01(\x04R\bposition\x12\x1c\n" +
+	"\tlicensees\x18\b \x03(\tR\tlicensees\x12\x18\n" +
+	"\anumbers\x18\t \x01(\x04R\anumbers\x12\x14\n" +
+	"\x05added\x18\n" +
+	" \x01(\x04R\x05added\x12\x18\n" +
+	"\aremoved\x18\v \x01(\x04R\aremoved\x12!\n" +
+	"\ffollows_date\x18\f \x01(\tR\vfollowsDate\x12\x1d\n" +
+	"\n" +
+	"area_codes\x18\r \x03(\tR\tareaCodes\x12!\n" +
+	"\fcalling_code\x18\x0e \x01(\rR\vcallingCode\x12\x14\n" +
+	"\x05asked\x18\x0f \x01(\x04R\x05asked\x12\x1c\n" +
+	"\tpublisher\x18\x10 \x01(\tR\tpublisher\x12\"\n" +
+	"\fsubscription\x18\x11 \x01(\tR\fsubscription\x129\n" +
+	"\n" +
+	"fetched_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\tfetchedAt\x12\x14\n" +
+	"\x05whole\x18\x13 \x01(\bR\x05whole\x12\x18\n" +
+	"\aproblem\x18\x14 \x01(\tR\aproblem\"\x95\x01\n" +
 	"\x12PublishPackRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\fR\x04file\x12\x16\n" +
@@ -1973,14 +2725,16 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n" +
 	"\vIntakeBatch\x123\n" +
-	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords2\xf5\x05\n" +
+	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords2\xaa\a\n" +
 	"\rLedgerService\x12?\n" +
 	"\x06Record\x12\x19.consent.v1.RecordRequest\x1a\x1a.consent.v1.RecordResponse\x12U\n" +
 	"\fRecordStream\x12\x1f.consent.v1.RecordStreamRequest\x1a .consent.v1.RecordStreamResponse(\x010\x01\x12K\n" +
 	"\n" +
 	"GetReceipt\x12\x1d.consent.v1.GetReceiptRequest\x1a\x1e.consent.v1.GetReceiptResponse\x12<\n" +
 	"\x05Erase\x12\x18.consent.v1.EraseRequest\x1a\x19.consent.v1.EraseResponse\x12S\n" +
-	"\fLoadRegistry\x12\x1f.consent.v1.LoadRegistryRequest\x1a .consent.v1.LoadRegistryResponse(\x01\x12N\n" +
+	"\fLoadRegistry\x12\x1f.consent.v1.LoadRegistryRequest\x1a .consent.v1.LoadRegistryResponse(\x01\x12Z\n" +
+	"\x0fGetRegistryLoad\x12\".consent.v1.GetRegistryLoadRequest\x1a#.consent.v1.GetRegistryLoadResponse\x12W\n" +
+	"\x0eListRegistries\x12!.consent.v1.ListRegistriesRequest\x1a\".consent.v1.ListRegistriesResponse\x12N\n" +
 	"\vPublishPack\x12\x1e.consent.v1.PublishPackRequest\x1a\x1f.consent.v1.PublishPackResponse\x12H\n" +
 	"\tListInbox\x12\x1c.consent.v1.ListInboxRequest\x1a\x1d.consent.v1.ListInboxResponse\x12K\n" +
 	"\n" +
@@ -2000,92 +2754,106 @@ func file_consent_v1_ledger_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_ledger_service_proto_rawDescData
 }
 
-var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_consent_v1_ledger_service_proto_goTypes = []any{
-	(*RecordRequest)(nil),         // 0: consent.v1.RecordRequest
-	(*RecordResponse)(nil),        // 1: consent.v1.RecordResponse
-	(*Receipt)(nil),               // 2: consent.v1.Receipt
-	(*Outcome)(nil),               // 3: consent.v1.Outcome
-	(*Refusal)(nil),               // 4: consent.v1.Refusal
-	(*RecordStreamRequest)(nil),   // 5: consent.v1.RecordStreamRequest
-	(*RecordStreamResponse)(nil),  // 6: consent.v1.RecordStreamResponse
-	(*GetReceiptRequest)(nil),     // 7: consent.v1.GetReceiptRequest
-	(*GetReceiptResponse)(nil),    // 8: consent.v1.GetReceiptResponse
-	(*EraseRequest)(nil),          // 9: consent.v1.EraseRequest
-	(*EraseResponse)(nil),         // 10: consent.v1.EraseResponse
-	(*LoadRegistryRequest)(nil),   // 11: consent.v1.LoadRegistryRequest
-	(*RegistryFile)(nil),          // 12: consent.v1.RegistryFile
-	(*LoadRegistryResponse)(nil),  // 13: consent.v1.LoadRegistryResponse
-	(*PublishPackRequest)(nil),    // 14: consent.v1.PublishPackRequest
-	(*PublishPackResponse)(nil),   // 15: consent.v1.PublishPackResponse
-	(*ListInboxRequest)(nil),      // 16: consent.v1.ListInboxRequest
-	(*ListInboxResponse)(nil),     // 17: consent.v1.ListInboxResponse
-	(*InboxItem)(nil),             // 18: consent.v1.InboxItem
-	(*StoredInboxItem)(nil),       // 19: consent.v1.StoredInboxItem
-	(*CloseInboxRequest)(nil),     // 20: consent.v1.CloseInboxRequest
-	(*CloseInboxResponse)(nil),    // 21: consent.v1.CloseInboxResponse
-	(*DoctorRequest)(nil),         // 22: consent.v1.DoctorRequest
-	(*DoctorResponse)(nil),        // 23: consent.v1.DoctorResponse
-	(*RebuildRequest)(nil),        // 24: consent.v1.RebuildRequest
-	(*RebuildResponse)(nil),       // 25: consent.v1.RebuildResponse
-	(*IntakeBatch)(nil),           // 26: consent.v1.IntakeBatch
-	nil,                           // 27: consent.v1.DoctorResponse.StateHashEntry
-	nil,                           // 28: consent.v1.DoctorResponse.AppliedEntry
-	nil,                           // 29: consent.v1.RebuildResponse.StateHashEntry
-	(*Fact)(nil),                  // 30: consent.v1.Fact
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
-	(Durability)(0),               // 32: consent.v1.Durability
-	(*Actor)(nil),                 // 33: consent.v1.Actor
+	(*RecordRequest)(nil),           // 0: consent.v1.RecordRequest
+	(*RecordResponse)(nil),          // 1: consent.v1.RecordResponse
+	(*Receipt)(nil),                 // 2: consent.v1.Receipt
+	(*Outcome)(nil),                 // 3: consent.v1.Outcome
+	(*Refusal)(nil),                 // 4: consent.v1.Refusal
+	(*RecordStreamRequest)(nil),     // 5: consent.v1.RecordStreamRequest
+	(*RecordStreamResponse)(nil),    // 6: consent.v1.RecordStreamResponse
+	(*GetReceiptRequest)(nil),       // 7: consent.v1.GetReceiptRequest
+	(*GetReceiptResponse)(nil),      // 8: consent.v1.GetReceiptResponse
+	(*EraseRequest)(nil),            // 9: consent.v1.EraseRequest
+	(*EraseResponse)(nil),           // 10: consent.v1.EraseResponse
+	(*LoadRegistryRequest)(nil),     // 11: consent.v1.LoadRegistryRequest
+	(*RegistryFile)(nil),            // 12: consent.v1.RegistryFile
+	(*RegistryPlan)(nil),            // 13: consent.v1.RegistryPlan
+	(*LoadRegistryResponse)(nil),    // 14: consent.v1.LoadRegistryResponse
+	(*GetRegistryLoadRequest)(nil),  // 15: consent.v1.GetRegistryLoadRequest
+	(*GetRegistryLoadResponse)(nil), // 16: consent.v1.GetRegistryLoadResponse
+	(*ListRegistriesRequest)(nil),   // 17: consent.v1.ListRegistriesRequest
+	(*ListRegistriesResponse)(nil),  // 18: consent.v1.ListRegistriesResponse
+	(*RegistryVersion)(nil),         // 19: consent.v1.RegistryVersion
+	(*PublishPackRequest)(nil),      // 20: consent.v1.PublishPackRequest
+	(*PublishPackResponse)(nil),     // 21: consent.v1.PublishPackResponse
+	(*ListInboxRequest)(nil),        // 22: consent.v1.ListInboxRequest
+	(*ListInboxResponse)(nil),       // 23: consent.v1.ListInboxResponse
+	(*InboxItem)(nil),               // 24: consent.v1.InboxItem
+	(*StoredInboxItem)(nil),         // 25: consent.v1.StoredInboxItem
+	(*CloseInboxRequest)(nil),       // 26: consent.v1.CloseInboxRequest
+	(*CloseInboxResponse)(nil),      // 27: consent.v1.CloseInboxResponse
+	(*DoctorRequest)(nil),           // 28: consent.v1.DoctorRequest
+	(*DoctorResponse)(nil),          // 29: consent.v1.DoctorResponse
+	(*RebuildRequest)(nil),          // 30: consent.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 31: consent.v1.RebuildResponse
+	(*IntakeBatch)(nil),             // 32: consent.v1.IntakeBatch
+	nil,                             // 33: consent.v1.DoctorResponse.StateHashEntry
+	nil,                             // 34: consent.v1.DoctorResponse.AppliedEntry
+	nil,                             // 35: consent.v1.RebuildResponse.StateHashEntry
+	(*Fact)(nil),                    // 36: consent.v1.Fact
+	(*timestamppb.Timestamp)(nil),   // 37: google.protobuf.Timestamp
+	(Durability)(0),                 // 38: consent.v1.Durability
+	(*Actor)(nil),                   // 39: consent.v1.Actor
 }
 var file_consent_v1_ledger_service_proto_depIdxs = []int32{
-	30, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
+	36, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
 	2,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
-	31, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
-	32, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
+	37, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
+	38, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
 	2,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
 	4,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
-	30, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
+	36, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
 	3,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
 	2,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
 	2,  // 9: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
 	12, // 10: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
-	2,  // 11: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
-	33, // 12: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
-	2,  // 13: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
-	18, // 14: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
-	31, // 15: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
-	31, // 16: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
-	2,  // 17: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
-	27, // 18: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
-	28, // 19: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
-	32, // 20: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
-	29, // 21: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
-	0,  // 22: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
-	0,  // 23: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
-	5,  // 24: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
-	7,  // 25: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
-	9,  // 26: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
-	11, // 27: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
-	14, // 28: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
-	16, // 29: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
-	20, // 30: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
-	22, // 31: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
-	24, // 32: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
-	1,  // 33: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
-	6,  // 34: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
-	8,  // 35: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
-	10, // 36: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
-	13, // 37: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
-	15, // 38: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
-	17, // 39: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
-	21, // 40: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
-	23, // 41: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
-	25, // 42: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
-	33, // [33:43] is the sub-list for method output_type
-	23, // [23:33] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	13, // 11: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
+	37, // 12: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
+	2,  // 13: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
+	19, // 14: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
+	37, // 15: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
+	39, // 16: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
+	2,  // 17: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
+	24, // 18: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
+	37, // 19: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
+	37, // 20: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
+	2,  // 21: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
+	33, // 22: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
+	34, // 23: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
+	38, // 24: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
+	35, // 25: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
+	0,  // 26: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
+	0,  // 27: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
+	5,  // 28: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
+	7,  // 29: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
+	9,  // 30: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
+	11, // 31: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
+	15, // 32: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
+	17, // 33: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
+	20, // 34: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
+	22, // 35: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
+	26, // 36: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
+	28, // 37: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
+	30, // 38: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
+	1,  // 39: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
+	6,  // 40: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
+	8,  // 41: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
+	10, // 42: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
+	14, // 43: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
+	16, // 44: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
+	18, // 45: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
+	21, // 46: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
+	23, // 47: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
+	27, // 48: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
+	29, // 49: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
+	31, // 50: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
+	39, // [39:51] is the sub-list for method output_type
+	27, // [27:39] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_ledger_service_proto_init() }
@@ -2099,13 +2867,14 @@ func file_consent_v1_ledger_service_proto_init() {
 		(*Outcome_Receipt)(nil),
 		(*Outcome_Refusal)(nil),
 	}
+	file_consent_v1_ledger_service_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_ledger_service_proto_rawDesc), len(file_consent_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -46,6 +46,12 @@ const (
 	// LedgerServiceLoadRegistryProcedure is the fully-qualified name of the LedgerService's
 	// LoadRegistry RPC.
 	LedgerServiceLoadRegistryProcedure = "/consent.v1.LedgerService/LoadRegistry"
+	// LedgerServiceGetRegistryLoadProcedure is the fully-qualified name of the LedgerService's
+	// GetRegistryLoad RPC.
+	LedgerServiceGetRegistryLoadProcedure = "/consent.v1.LedgerService/GetRegistryLoad"
+	// LedgerServiceListRegistriesProcedure is the fully-qualified name of the LedgerService's
+	// ListRegistries RPC.
+	LedgerServiceListRegistriesProcedure = "/consent.v1.LedgerService/ListRegistries"
 	// LedgerServicePublishPackProcedure is the fully-qualified name of the LedgerService's PublishPack
 	// RPC.
 	LedgerServicePublishPackProcedure = "/consent.v1.LedgerService/PublishPack"
@@ -74,6 +80,10 @@ type LedgerServiceClient interface {
 	Erase(context.Context, *connect.Request[v1.EraseRequest]) (*connect.Response[v1.EraseResponse], error)
 	// LoadRegistry takes a registry's files and records the list.
 	LoadRegistry(context.Context) *connect.ClientStreamForClient[v1.LoadRegistryRequest, v1.LoadRegistryResponse]
+	// GetRegistryLoad tells how far a load is, and what of its files is here already.
+	GetRegistryLoad(context.Context, *connect.Request[v1.GetRegistryLoadRequest]) (*connect.Response[v1.GetRegistryLoadResponse], error)
+	// ListRegistries lists the versions of lists that are in use or awaited.
+	ListRegistries(context.Context, *connect.Request[v1.ListRegistriesRequest]) (*connect.Response[v1.ListRegistriesResponse], error)
 	// PublishPack takes a seller's rule pack, which may only add demands. It holds
 	// from its entry on.
 	PublishPack(context.Context, *connect.Request[v1.PublishPackRequest]) (*connect.Response[v1.PublishPackResponse], error)
@@ -128,6 +138,18 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(ledgerServiceMethods.ByName("LoadRegistry")),
 			connect.WithClientOptions(opts...),
 		),
+		getRegistryLoad: connect.NewClient[v1.GetRegistryLoadRequest, v1.GetRegistryLoadResponse](
+			httpClient,
+			baseURL+LedgerServiceGetRegistryLoadProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("GetRegistryLoad")),
+			connect.WithClientOptions(opts...),
+		),
+		listRegistries: connect.NewClient[v1.ListRegistriesRequest, v1.ListRegistriesResponse](
+			httpClient,
+			baseURL+LedgerServiceListRegistriesProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("ListRegistries")),
+			connect.WithClientOptions(opts...),
+		),
 		publishPack: connect.NewClient[v1.PublishPackRequest, v1.PublishPackResponse](
 			httpClient,
 			baseURL+LedgerServicePublishPackProcedure,
@@ -163,16 +185,18 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 
 // ledgerServiceClient implements LedgerServiceClient.
 type ledgerServiceClient struct {
-	record       *connect.Client[v1.RecordRequest, v1.RecordResponse]
-	recordStream *connect.Client[v1.RecordStreamRequest, v1.RecordStreamResponse]
-	getReceipt   *connect.Client[v1.GetReceiptRequest, v1.GetReceiptResponse]
-	erase        *connect.Client[v1.EraseRequest, v1.EraseResponse]
-	loadRegistry *connect.Client[v1.LoadRegistryRequest, v1.LoadRegistryResponse]
-	publishPack  *connect.Client[v1.PublishPackRequest, v1.PublishPackResponse]
-	listInbox    *connect.Client[v1.ListInboxRequest, v1.ListInboxResponse]
-	closeInbox   *connect.Client[v1.CloseInboxRequest, v1.CloseInboxResponse]
-	doctor       *connect.Client[v1.DoctorRequest, v1.DoctorResponse]
-	rebuild      *connect.Client[v1.RebuildRequest, v1.RebuildResponse]
+	record          *connect.Client[v1.RecordRequest, v1.RecordResponse]
+	recordStream    *connect.Client[v1.RecordStreamRequest, v1.RecordStreamResponse]
+	getReceipt      *connect.Client[v1.GetReceiptRequest, v1.GetReceiptResponse]
+	erase           *connect.Client[v1.EraseRequest, v1.EraseResponse]
+	loadRegistry    *connect.Client[v1.LoadRegistryRequest, v1.LoadRegistryResponse]
+	getRegistryLoad *connect.Client[v1.GetRegistryLoadRequest, v1.GetRegistryLoadResponse]
+	listRegistries  *connect.Client[v1.ListRegistriesRequest, v1.ListRegistriesResponse]
+	publishPack     *connect.Client[v1.PublishPackRequest, v1.PublishPackResponse]
+	listInbox       *connect.Client[v1.ListInboxRequest, v1.ListInboxResponse]
+	closeInbox      *connect.Client[v1.CloseInboxRequest, v1.CloseInboxResponse]
+	doctor          *connect.Client[v1.DoctorRequest, v1.DoctorResponse]
+	rebuild         *connect.Client[v1.RebuildRequest, v1.RebuildResponse]
 }
 
 // Record calls consent.v1.LedgerService.Record.
@@ -198,6 +222,16 @@ func (c *ledgerServiceClient) Erase(ctx context.Context, req *connect.Request[v1
 // LoadRegistry calls consent.v1.LedgerService.LoadRegistry.
 func (c *ledgerServiceClient) LoadRegistry(ctx context.Context) *connect.ClientStreamForClient[v1.LoadRegistryRequest, v1.LoadRegistryResponse] {
 	return c.loadRegistry.CallClientStream(ctx)
+}
+
+// GetRegistryLoad calls consent.v1.LedgerService.GetRegistryLoad.
+func (c *ledgerServiceClient) GetRegistryLoad(ctx context.Context, req *connect.Request[v1.GetRegistryLoadRequest]) (*connect.Response[v1.GetRegistryLoadResponse], error) {
+	return c.getRegistryLoad.CallUnary(ctx, req)
+}
+
+// ListRegistries calls consent.v1.LedgerService.ListRegistries.
+func (c *ledgerServiceClient) ListRegistries(ctx context.Context, req *connect.Request[v1.ListRegistriesRequest]) (*connect.Response[v1.ListRegistriesResponse], error) {
+	return c.listRegistries.CallUnary(ctx, req)
 }
 
 // PublishPack calls consent.v1.LedgerService.PublishPack.
@@ -239,6 +273,10 @@ type LedgerServiceHandler interface {
 	Erase(context.Context, *connect.Request[v1.EraseRequest]) (*connect.Response[v1.EraseResponse], error)
 	// LoadRegistry takes a registry's files and records the list.
 	LoadRegistry(context.Context, *connect.ClientStream[v1.LoadRegistryRequest]) (*connect.Response[v1.LoadRegistryResponse], error)
+	// GetRegistryLoad tells how far a load is, and what of its files is here already.
+	GetRegistryLoad(context.Context, *connect.Request[v1.GetRegistryLoadRequest]) (*connect.Response[v1.GetRegistryLoadResponse], error)
+	// ListRegistries lists the versions of lists that are in use or awaited.
+	ListRegistries(context.Context, *connect.Request[v1.ListRegistriesRequest]) (*connect.Response[v1.ListRegistriesResponse], error)
 	// PublishPack takes a seller's rule pack, which may only add demands. It holds
 	// from its entry on.
 	PublishPack(context.Context, *connect.Request[v1.PublishPackRequest]) (*connect.Response[v1.PublishPackResponse], error)
@@ -289,6 +327,18 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(ledgerServiceMethods.ByName("LoadRegistry")),
 		connect.WithHandlerOptions(opts...),
 	)
+	ledgerServiceGetRegistryLoadHandler := connect.NewUnaryHandler(
+		LedgerServiceGetRegistryLoadProcedure,
+		svc.GetRegistryLoad,
+		connect.WithSchema(ledgerServiceMethods.ByName("GetRegistryLoad")),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceListRegistriesHandler := connect.NewUnaryHandler(
+		LedgerServiceListRegistriesProcedure,
+		svc.ListRegistries,
+		connect.WithSchema(ledgerServiceMethods.ByName("ListRegistries")),
+		connect.WithHandlerOptions(opts...),
+	)
 	ledgerServicePublishPackHandler := connect.NewUnaryHandler(
 		LedgerServicePublishPackProcedure,
 		svc.PublishPack,
@@ -331,6 +381,10 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 			ledgerServiceEraseHandler.ServeHTTP(w, r)
 		case LedgerServiceLoadRegistryProcedure:
 			ledgerServiceLoadRegistryHandler.ServeHTTP(w, r)
+		case LedgerServiceGetRegistryLoadProcedure:
+			ledgerServiceGetRegistryLoadHandler.ServeHTTP(w, r)
+		case LedgerServiceListRegistriesProcedure:
+			ledgerServiceListRegistriesHandler.ServeHTTP(w, r)
 		case LedgerServicePublishPackProcedure:
 			ledgerServicePublishPackHandler.ServeHTTP(w, r)
 		case LedgerServiceListInboxProcedure:
@@ -368,6 +422,14 @@ func (UnimplementedLedgerServiceHandler) Erase(context.Context, *connect.Request
 
 func (UnimplementedLedgerServiceHandler) LoadRegistry(context.Context, *connect.ClientStream[v1.LoadRegistryRequest]) (*connect.Response[v1.LoadRegistryResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.LoadRegistry is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) GetRegistryLoad(context.Context, *connect.Request[v1.GetRegistryLoadRequest]) (*connect.Response[v1.GetRegistryLoadResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.GetRegistryLoad is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) ListRegistries(context.Context, *connect.Request[v1.ListRegistriesRequest]) (*connect.Response[v1.ListRegistriesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.ListRegistries is not implemented"))
 }
 
 func (UnimplementedLedgerServiceHandler) PublishPack(context.Context, *connect.Request[v1.PublishPackRequest]) (*connect.Response[v1.PublishPackResponse], error) {
