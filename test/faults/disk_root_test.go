@@ -191,7 +191,7 @@ func after(t *testing.T, dir string, b *book) {
 func ends(t *testing.T, s *server) {
 	t.Helper()
 	if code := s.exit(20 * time.Second); code != 1 {
-		t.Errorf("exit code %d, want 1", code)
+		t.Errorf("exit code %d, want 1:\n%s", code, s.stderr)
 	}
 	t.Log(lastLine(s))
 }
