@@ -46,13 +46,15 @@ type Log struct {
 	ledger     jetstream.Stream
 	keys       jetstream.Stream
 	durability consentv1.Durability
+	pulse      *Pulse
 }
 
 var _ ledger.Log = (*Log)(nil)
 
-// Open binds to existing streams. They must have been verified before.
-func Open(ctx context.Context, js jetstream.JetStream, durability consentv1.Durability) (*Log, error) {
-	l := &Log{js: js, durability: durability}
+// Open binds to existing streams. They must have been verified before. pulse is of
+// the disk they are on; nil if that is not this machine's.
+func Open(ctx context.Context, js jetstream.JetStream, durability consentv1.Durability, pulse *Pulse) (*Log, error) {
+	l := &Log{js: js, durability: durability, pulse: pulse}
 	var err error
 	if l.ledger, err = js.Stream(ctx, LedgerStream); err != nil {
 		return nil, fmt.Errorf("stream %s: %w", LedgerStream, err)
@@ -78,6 +80,11 @@ func (l *Log) publish(ctx context.Context, subject string, data []byte, opts ...
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
 	ack, err := l.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}, append(opts, jetstream.WithRetryAttempts(0))...)
+	if err == nil || IsWrongTail(err) { // what this call stored, or one before it
+		if dead := l.pulse.Beat(); dead != nil {
+			return 0, dead
+		}
+	}
 	if err == nil {
 		return ack.Sequence, nil
 	}
