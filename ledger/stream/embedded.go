@@ -48,6 +48,9 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("nats-server: %w", err)
 	}
+	if err := settle(o.Dir); err != nil {
+		return nil, err
+	}
 	pulse, err := OpenPulse(o.Dir)
 	if err != nil {
 		return nil, err
