@@ -114,10 +114,11 @@ type Log interface {
 	// Append makes data durable as the message after sequence `after`. On nil it
 	// is fsynced. ErrNoAnswer: it may or may not be stored. ErrWrongTail: it was
 	// refused because the stream's last sequence is not `after`; nothing of this
-	// call was stored (an earlier call with the same data may have been).
+	// call was stored (an earlier call with the same data may have been). ErrDisk:
+	// it was stored, but perhaps not for good.
 	Append(ctx context.Context, after uint64, data []byte) (seq uint64, err error)
-	// AppendKeys makes a WrappedKeys message durable. ErrNoAnswer as above;
-	// appending the same keys twice is harmless.
+	// AppendKeys makes a WrappedKeys message durable. ErrNoAnswer and ErrDisk as
+	// above; appending the same keys twice is harmless.
 	AppendKeys(ctx context.Context, data []byte) (seq uint64, err error)
 	// Tail is the last sequence of the ledger stream, from the leader.
 	Tail(ctx context.Context) (seq uint64, err error)
@@ -142,6 +143,11 @@ var (
 	// ErrWrongTail: the stream's last sequence is another one. Nothing of this
 	// call was stored. Read that sequence to learn who wrote.
 	ErrWrongTail = errors.New("ledger: the stream's tail is not where this writer left it")
+
+	// ErrDisk: the file system failed while a message was stored. The message can be
+	// read, and may be gone after the next mount. Append no more: end, and let a
+	// restart read what there is.
+	ErrDisk = errors.New("ledger: the disk takes no more changes; what was stored last may not be on it")
 
 	// ErrNotFound: there is no such message or entry.
 	ErrNotFound = errors.New("ledger: not found")

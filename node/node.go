@@ -201,16 +201,16 @@ func (n *Node) openBus(ctx context.Context) error {
 		return fmt.Errorf("%w; see: consent streams plan, consent streams apply", err)
 	}
 	var err error
-	if n.log, err = stream.Open(ctx, n.js, n.durability()); err != nil {
+	if n.log, err = stream.Open(ctx, n.js, n.durability(), n.pulse()); err != nil {
 		return err
 	}
 	if n.files, err = stream.OpenFiles(ctx, n.js); err != nil {
 		return err
 	}
-	if n.tries, err = stream.OpenAttempts(ctx, n.js); err != nil {
+	if n.tries, err = stream.OpenAttempts(ctx, n.js, n.pulse()); err != nil {
 		return err
 	}
-	n.inbox, err = stream.OpenInbox(ctx, n.js)
+	n.inbox, err = stream.OpenInbox(ctx, n.js, n.pulse())
 	return err
 }
 
@@ -244,6 +244,14 @@ func (n *Node) connect() (err error) {
 
 func (n *Node) provision() stream.Provision {
 	return stream.Provision{LedgerID: n.keys.LedgerID().String(), Replicas: 1}
+}
+
+// pulse is that of the embedded server's disk.
+func (n *Node) pulse() *stream.Pulse {
+	if n.embedded == nil {
+		return nil
+	}
+	return n.embedded.Pulse()
 }
 
 func (n *Node) durability() consentv1.Durability {

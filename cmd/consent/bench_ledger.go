@@ -89,7 +89,7 @@ func withBareLedger(ctx context.Context, dir string, do func(ctx context.Context
 	if _, err := stream.Apply(ctx, js, stream.Provision{LedgerID: keys.LedgerID().String(), Replicas: 1}); err != nil {
 		return err
 	}
-	log, err := stream.Open(ctx, js, consentv1.Durability_DURABILITY_FSYNC)
+	log, err := stream.Open(ctx, js, consentv1.Durability_DURABILITY_FSYNC, e.Pulse())
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,8 @@ const (
 	AckLost           // it is stored and nobody answers
 	Refused           // the server refuses for a reason of its own; nothing is stored
 	OtherWriter       // somebody else's commit takes the place
+	DiskLost          // the disk fails; nothing is stored
+	DiskFailed        // it is stored, and then the disk fails
 )
 
 // errInjected is the cause of every injected failure.
@@ -69,6 +71,13 @@ func (f *Faulty) Append(ctx context.Context, after uint64, data []byte) (uint64,
 			return 0, err
 		}
 		return 0, errors.Join(ledger.ErrNoAnswer, errInjected)
+	case DiskLost:
+		return 0, errors.Join(ledger.ErrDisk, errInjected)
+	case DiskFailed:
+		if _, err := f.Log.Append(ctx, after, data); err != nil {
+			return 0, err
+		}
+		return 0, errors.Join(ledger.ErrDisk, errInjected)
 	case OtherWriter:
 		if _, err := f.Log.Append(ctx, after, f.Other()); err != nil {
 			return 0, err

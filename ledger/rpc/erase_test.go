@@ -47,7 +47,7 @@ func newLedger(t *testing.T) *rpc.Ledger {
 	check(err)
 	files, err := stream.OpenFiles(ctx, js)
 	check(err)
-	inbox, err := stream.OpenInbox(ctx, js)
+	inbox, err := stream.OpenInbox(ctx, js, nil)
 	check(err)
 	keys, err := seal.Create(filepath.Join(dir, "keys"))
 	check(err)

@@ -93,6 +93,8 @@ func Append(ctx context.Context, s Stream, after uint64, data []byte, p Policy) 
 			return nil
 		case err == nil:
 			return fmt.Errorf("settle: stored as message %d where %d was due: %w", seq, after+1, ledger.ErrDamaged)
+		case errors.Is(err, ledger.ErrDisk): // what can be read now is no proof that it stays
+			return fmt.Errorf("%w (%w)", ErrUnsettled, err)
 		case errors.Is(err, ledger.ErrWrongTail):
 			if settled, stop := whoWrote(ctx, s, after+1, data); settled || stop != nil {
 				return stop

@@ -52,6 +52,7 @@ type Options struct {
 type DB struct {
 	reader
 	p     *pebble.DB
+	wal   *walFS
 	lock  *pebble.Lock
 	noLog bool
 	// failed is set for good by the first scan that broke off.
@@ -60,7 +61,9 @@ type DB struct {
 
 // Open opens the database in dir and makes it if it is not there; the parent
 // must exist. ErrLocked if another process has it open.
-func Open(dir string, o Options) (*DB, error) {
+func Open(dir string, o Options) (*DB, error) { return openOn(vfs.Default, dir, o) }
+
+func openOn(disk vfs.FS, dir string, o Options) (*DB, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -70,11 +73,14 @@ func Open(dir string, o Options) (*DB, error) {
 	}
 	opts := pebbleOptions(o)
 	opts.Lock = lock
+	wal := &walFS{FS: disk, log: opts.Logger}
+	opts.FS = wal
 	p, err := pebble.Open(dir, opts)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: open %s: %w", dir, err), lock.Close())
 	}
-	db := &DB{p: p, lock: lock, noLog: o.NoLog}
+	wal.armed.Store(true)
+	db := &DB{p: p, wal: wal, lock: lock, noLog: o.NoLog}
 	db.reader = reader{r: p, fail: db.fail}
 	return db, nil
 }
@@ -91,6 +97,7 @@ func lockError(dir string, err error) error {
 
 // Close closes the database. What was committed is synced by it.
 func (db *DB) Close() error {
+	db.wal.armed.Store(false)
 	if err := errors.Join(db.p.Close(), db.lock.Close()); err != nil {
 		return fmt.Errorf("store: close: %w", err)
 	}

@@ -20,11 +20,17 @@ import (
 	"pgregory.net/rapid"
 )
 
-// childFolder makes the test binary a second process that opens this folder.
-const childFolder = "STORE_TEST_CHILD_FOLDER"
+// childFolder makes the test binary a second process that opens this folder;
+// childFailure makes it a process whose write-ahead log cannot do that any more.
+const (
+	childFolder  = "STORE_TEST_CHILD_FOLDER"
+	childFailure = "STORE_TEST_CHILD_FAILURE"
+)
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(childFolder); dir != "" {
+	if dir, op := os.Getenv(childFolder), os.Getenv(childFailure); op != "" {
+		os.Exit(failing(dir, op))
+	} else if dir != "" {
 		os.Exit(child(dir))
 	}
 	goleak.VerifyTestMain(m)

@@ -16,21 +16,22 @@ import (
 type Attempts struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
+	pulse  *Pulse
 }
 
-// OpenAttempts binds to the existing stream.
-func OpenAttempts(ctx context.Context, js jetstream.JetStream) (*Attempts, error) {
+// OpenAttempts binds to the existing stream. pulse as in Open.
+func OpenAttempts(ctx context.Context, js jetstream.JetStream, pulse *Pulse) (*Attempts, error) {
 	s, err := js.Stream(ctx, AttemptsStream)
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", AttemptsStream, err)
 	}
-	return &Attempts{js: js, stream: s}, nil
+	return &Attempts{js: js, stream: s, pulse: pulse}, nil
 }
 
 // Append makes a batch durable as the message after sequence `after`, with the
 // errors of ledger.Log.Append.
 func (a *Attempts) Append(ctx context.Context, after uint64, data []byte) (uint64, error) {
-	return publish(ctx, a.js, AttemptsSubject, data, jetstream.WithExpectLastSequence(after), jetstream.WithExpectStream(AttemptsStream))
+	return publish(ctx, a.js, a.pulse, AttemptsSubject, data, jetstream.WithExpectLastSequence(after), jetstream.WithExpectStream(AttemptsStream))
 }
 
 // Bounds gives the first sequence that is there and the last one there ever was,

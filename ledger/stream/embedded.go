@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -39,16 +40,59 @@ type EmbeddedOptions struct {
 type Embedded struct {
 	server   *server.Server
 	password string
+	pulse    *Pulse
 }
 
 // StartEmbedded starts the server and waits until JetStream has recovered.
 func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
-	secret := make([]byte, 32)
-	if _, err := rand.Read(secret); err != nil {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("nats-server: %w", err)
 	}
-	e := &Embedded{password: hex.EncodeToString(secret)}
-	users, err := users(map[string]string{"ledger": e.password, "admin": o.AdminKey})
+	if err := settle(o.Dir); err != nil {
+		return nil, err
+	}
+	pulse, err := OpenPulse(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	e := &Embedded{pulse: pulse}
+	if err := e.start(o); err != nil {
+		return nil, errors.Join(err, pulse.Close())
+	}
+	return e, nil
+}
+
+func (e *Embedded) start(o EmbeddedOptions) error {
+	secret := make([]byte, 32)
+	if _, err := rand.Read(secret); err != nil {
+		return fmt.Errorf("nats-server: %w", err)
+	}
+	e.password = hex.EncodeToString(secret)
+	opts, err := serverOptions(o, e.password)
+	if err != nil {
+		return err
+	}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		return fmt.Errorf("nats-server: %w", err)
+	}
+	s.SetLoggerV2(slogger{o.Logger.With("component", "nats-server")}, false, false, false)
+	e.server = s
+	go s.Start()
+	if !s.ReadyForConnections(recoveryWait) {
+		s.Shutdown()
+		return errors.New("nats-server: not ready in time; its log says why")
+	}
+	if !s.JetStreamEnabled() {
+		s.Shutdown()
+		return errors.New("nats-server: JetStream did not start; is its folder writable and its key the right one?")
+	}
+	return nil
+}
+
+// serverOptions are nats-server's. password is that of user `ledger`.
+func serverOptions(o EmbeddedOptions, password string) (*server.Options, error) {
+	users, err := users(map[string]string{"ledger": password, "admin": o.AdminKey})
 	if err != nil {
 		return nil, err
 	}
@@ -61,40 +105,23 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 		DontListen: o.Listen == "",
 		Users:      users,
 	}
-	if o.Listen != "" {
-		host, port, err := net.SplitHostPort(o.Listen)
-		if err != nil {
-			return nil, fmt.Errorf("nats-listen: %w", err)
-		}
-		if opts.Host = host; opts.Host == "" {
-			opts.Host = "127.0.0.1"
-		}
-		if opts.Port, err = strconv.Atoi(port); err != nil {
-			return nil, fmt.Errorf("nats-listen: port: %w", err)
-		}
-		if opts.Port == 0 {
-			opts.Port = server.RANDOM_PORT
-		}
-		if err := portFree(opts.Host, opts.Port); err != nil {
-			return nil, err
-		}
+	if o.Listen == "" {
+		return opts, nil
 	}
-	s, err := server.NewServer(opts)
+	host, port, err := net.SplitHostPort(o.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("nats-server: %w", err)
+		return nil, fmt.Errorf("nats-listen: %w", err)
 	}
-	s.SetLoggerV2(slogger{o.Logger.With("component", "nats-server")}, false, false, false)
-	e.server = s
-	go s.Start()
-	if !s.ReadyForConnections(recoveryWait) {
-		s.Shutdown()
-		return nil, errors.New("nats-server: not ready in time; its log says why")
+	if opts.Host = host; opts.Host == "" {
+		opts.Host = "127.0.0.1"
 	}
-	if !s.JetStreamEnabled() {
-		s.Shutdown()
-		return nil, errors.New("nats-server: JetStream did not start; is its folder writable and its key the right one?")
+	if opts.Port, err = strconv.Atoi(port); err != nil {
+		return nil, fmt.Errorf("nats-listen: port: %w", err)
 	}
-	return e, nil
+	if opts.Port == 0 {
+		opts.Port = server.RANDOM_PORT
+	}
+	return opts, portFree(opts.Host, opts.Port)
 }
 
 // users are those of the server: ledger may do everything, admin what outsiders
@@ -146,6 +173,9 @@ func (e *Embedded) Connect(opts ...nats.Option) (*nats.Conn, error) {
 	return nc, nil
 }
 
+// Pulse is that of the disk its files are on. It beats until Close.
+func (e *Embedded) Pulse() *Pulse { return e.pulse }
+
 // URL is where outside clients connect; empty if the server does not listen.
 func (e *Embedded) URL() string {
 	if e.server.Addr() == nil {
@@ -158,6 +188,7 @@ func (e *Embedded) URL() string {
 func (e *Embedded) Close(context.Context) {
 	e.server.Shutdown()
 	e.server.WaitForShutdown()
+	_ = e.pulse.Close() // nothing was written to it
 }
 
 // slogger hands nats-server's log to slog. Without it every warning about

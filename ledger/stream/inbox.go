@@ -19,6 +19,7 @@ type Inbox struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
 	files  *Files
+	pulse  *Pulse
 
 	// mu is held over a Put, so that the same message from two callers is one item.
 	mu   sync.Mutex
@@ -43,8 +44,9 @@ func keyOf(item *consentv1.StoredInboxItem) string {
 	return string(item.GetKey())
 }
 
-// OpenInbox binds to the stream and to the object store of large contents.
-func OpenInbox(ctx context.Context, js jetstream.JetStream) (*Inbox, error) {
+// OpenInbox binds to the stream and to the object store of large contents. pulse as
+// in Open.
+func OpenInbox(ctx context.Context, js jetstream.JetStream, pulse *Pulse) (*Inbox, error) {
 	s, err := js.Stream(ctx, InboxStream)
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", InboxStream, err)
@@ -53,7 +55,7 @@ func OpenInbox(ctx context.Context, js jetstream.JetStream) (*Inbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Inbox{js: js, stream: s, files: files, open: map[string]bool{}}
+	b := &Inbox{js: js, stream: s, files: files, pulse: pulse, open: map[string]bool{}}
 	entries, err := b.List(ctx)
 	for _, e := range entries {
 		b.open[keyOf(e.Item)] = true
@@ -83,6 +85,9 @@ func (b *Inbox) Put(ctx context.Context, item *consentv1.StoredInboxItem) error 
 		return fmt.Errorf("inbox: %w", err)
 	}
 	if _, err := b.js.Publish(ctx, InboxSubject, data, jetstream.WithExpectStream(InboxStream)); err != nil {
+		return fmt.Errorf("inbox: %w", err)
+	}
+	if err := b.pulse.Beat(); err != nil {
 		return fmt.Errorf("inbox: %w", err)
 	}
 	b.open[key] = true

@@ -20,7 +20,7 @@ func openInbox(t *testing.T, js jetstream.JetStream) *stream.Inbox {
 	if _, err := stream.Apply(t.Context(), js, provision); err != nil {
 		t.Fatal(err)
 	}
-	b, err := stream.OpenInbox(t.Context(), js)
+	b, err := stream.OpenInbox(t.Context(), js, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,13 +46,15 @@ type Log struct {
 	ledger     jetstream.Stream
 	keys       jetstream.Stream
 	durability consentv1.Durability
+	pulse      *Pulse
 }
 
 var _ ledger.Log = (*Log)(nil)
 
-// Open binds to existing streams. They must have been verified before.
-func Open(ctx context.Context, js jetstream.JetStream, durability consentv1.Durability) (*Log, error) {
-	l := &Log{js: js, durability: durability}
+// Open binds to existing streams. They must have been verified before. pulse is of
+// the disk they are on; nil if that is not this machine's.
+func Open(ctx context.Context, js jetstream.JetStream, durability consentv1.Durability, pulse *Pulse) (*Log, error) {
+	l := &Log{js: js, durability: durability, pulse: pulse}
 	var err error
 	if l.ledger, err = js.Stream(ctx, LedgerStream); err != nil {
 		return nil, fmt.Errorf("stream %s: %w", LedgerStream, err)
@@ -66,19 +68,24 @@ func Open(ctx context.Context, js jetstream.JetStream, durability consentv1.Dura
 // Append publishes one commit with the expected last sequence: JetStream stores
 // it only if nobody else has written since.
 func (l *Log) Append(ctx context.Context, after uint64, data []byte) (uint64, error) {
-	return publish(ctx, l.js, LedgerSubject, data, jetstream.WithExpectLastSequence(after), jetstream.WithExpectStream(LedgerStream))
+	return publish(ctx, l.js, l.pulse, LedgerSubject, data, jetstream.WithExpectLastSequence(after), jetstream.WithExpectStream(LedgerStream))
 }
 
 // AppendKeys publishes wrapped keys.
 func (l *Log) AppendKeys(ctx context.Context, data []byte) (uint64, error) {
-	return publish(ctx, l.js, keysCommit, data, jetstream.WithExpectStream(KeysStream))
+	return publish(ctx, l.js, l.pulse, keysCommit, data, jetstream.WithExpectStream(KeysStream))
 }
 
 // publish makes one message durable; its errors are those of ledger.Log.Append.
-func publish(ctx context.Context, js jetstream.JetStream, subject string, data []byte, opts ...jetstream.PublishOpt) (uint64, error) {
+func publish(ctx context.Context, js jetstream.JetStream, pulse *Pulse, subject string, data []byte, opts ...jetstream.PublishOpt) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
 	ack, err := js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}, append(opts, jetstream.WithRetryAttempts(0))...)
+	if err == nil || IsWrongTail(err) { // what this call stored, or one before it
+		if dead := pulse.Beat(); dead != nil {
+			return 0, dead
+		}
+	}
 	if err == nil {
 		return ack.Sequence, nil
 	}

@@ -18,7 +18,13 @@ var provision = stream.Provision{LedgerID: "test", Replicas: 1}
 
 func startJetStream(t *testing.T) jetstream.JetStream {
 	t.Helper()
-	e, err := stream.StartEmbedded(stream.EmbeddedOptions{Dir: t.TempDir(), CipherKey: "test", AdminKey: "test", Logger: slog.New(slog.DiscardHandler)})
+	return startIn(t, t.TempDir())
+}
+
+// startIn runs a server on a folder until the test ends.
+func startIn(t *testing.T, dir string) jetstream.JetStream {
+	t.Helper()
+	e, err := stream.StartEmbedded(stream.EmbeddedOptions{Dir: dir, CipherKey: "test", AdminKey: "test", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +46,7 @@ func TestLog(t *testing.T) {
 		if diffs, err := stream.Apply(t.Context(), js, provision); err != nil || len(diffs) != 0 {
 			t.Fatalf("apply: %v, %v", diffs, err)
 		}
-		l, err := stream.Open(t.Context(), js, consentv1.Durability_DURABILITY_FSYNC)
+		l, err := stream.Open(t.Context(), js, consentv1.Durability_DURABILITY_FSYNC, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +87,7 @@ func TestAttempts(t *testing.T) {
 	if _, err := stream.Apply(ctx, js, provision); err != nil {
 		t.Fatal(err)
 	}
-	a, err := stream.OpenAttempts(ctx, js)
+	a, err := stream.OpenAttempts(ctx, js, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,8 @@ const retryPause = 50 * time.Millisecond
 // appendSettled makes one commit durable after sequence `after`, or says that
 // nobody knows (DESIGN 4). No answer: the same bytes after the same sequence
 // again. Refused: whoever stands at that sequence decides. Equal bytes are our
-// own earlier try; other bytes mean a second writer, and this one must end.
+// own earlier try; other bytes mean a second writer, and this one must end. So it
+// must if the disk has failed: what can be read then is no proof that it will stay.
 func (w *Writer) appendSettled(ctx context.Context, after uint64, data []byte) error {
 	started := w.clock.source.Mono()
 	for {
@@ -30,6 +31,8 @@ func (w *Writer) appendSettled(ctx context.Context, after uint64, data []byte) e
 			return nil
 		case err == nil:
 			return fmt.Errorf("writer: commit stored as message %d where %d was due: %w", seq, after+1, ledger.ErrDamaged)
+		case errors.Is(err, ledger.ErrDisk):
+			return fmt.Errorf("writer: %w", err)
 		case errors.Is(err, ledger.ErrWrongTail):
 			if settled, stop := w.whoWrote(ctx, after+1, data); settled || stop != nil {
 				return stop
@@ -66,6 +69,9 @@ func (w *Writer) appendKeysSettled(ctx context.Context, data []byte) (uint64, er
 		seq, err := w.log.AppendKeys(ctx, data)
 		if err == nil {
 			return seq, nil
+		}
+		if errors.Is(err, ledger.ErrDisk) {
+			return 0, fmt.Errorf("writer: keys: %w", err)
 		}
 		w.metrics.AppendRetried()
 		if w.clock.source.Mono()-started > settleMax {

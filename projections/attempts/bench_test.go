@@ -17,7 +17,7 @@ import (
 func BenchmarkReserve(b *testing.B) {
 	js := startJetStream(b)
 	keys := testKeys(b)
-	log, err := stream.OpenAttempts(b.Context(), js)
+	log, err := stream.OpenAttempts(b.Context(), js, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

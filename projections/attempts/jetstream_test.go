@@ -30,7 +30,7 @@ func TestTwoNodesOnJetStream(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	for i := range nodes {
-		log, err := stream.OpenAttempts(t.Context(), js)
+		log, err := stream.OpenAttempts(t.Context(), js, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func TestTwoNodesOnJetStream(t *testing.T) {
 	if len(allowed) != numbers*capMax {
 		t.Errorf("%d granted, want %d", len(allowed), numbers*capMax)
 	}
-	log, err := stream.OpenAttempts(t.Context(), js)
+	log, err := stream.OpenAttempts(t.Context(), js, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestServerGone(t *testing.T) {
 	e := newEnv(t)
 	server, js := startServer(t)
 	var err error
-	if e.log, err = stream.OpenAttempts(t.Context(), js); err != nil {
+	if e.log, err = stream.OpenAttempts(t.Context(), js, nil); err != nil {
 		t.Fatal(err)
 	}
 	e.settle.Max = time.Millisecond

@@ -7,11 +7,12 @@
 // its own, has the build tag rootfault:
 //
 //	go test ./test/faults
-//	go test -tags rootfault -run 'TestFullDisk|TestFailingDisk' ./test/faults
+//	go test -tags rootfault -run Disk ./test/faults
+//	go test -tags rootfault -run TestDyingFileSystem ./test/faults
 //
-// A SIGKILL leaves the kernel's caches alone: these tests prove what the program
-// does in which order, and stream's own tests that an acknowledgement waits for
-// fsync. Random choices come from a seed that each test prints; CONSENT_SEED sets it.
+// A SIGKILL leaves the kernel's caches alone: the tests that need no root prove what
+// the program does in which order. Those with disks of their own cut the power too:
+// what the device has not got is gone. Random choices come from a seed that each test prints; CONSENT_SEED sets it.
 package faults
 
 import (

@@ -1,0 +1,117 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// blocksPattern finds the blocks of all streams below JetStream's folder. A block is
+// N.blk, its key N.key beside it; messages are only ever added to the last block.
+const blocksPattern = "jetstream/*/streams/*/msgs/*.blk"
+
+// blockKeyBytesMin is the shortest key of a block that JetStream takes for one.
+const blockKeyBytesMin = 64
+
+// settle makes sure that what JetStream is about to read is also on disk.
+//
+// A process that ended over a failed fsync leaves pages behind that the kernel counts
+// as written: every reader sees them, no fsync writes them, and the next mount is
+// without them. JetStream would count such a message as stored, add others behind it,
+// and after that mount cut all of them off, receipts and all. Writing the same bytes
+// to the same place does not help: ext4 still takes their blocks for unwritten, and
+// reads zeros there. So the last block of each stream moves to a new file.
+//
+// It also refuses a block whose key cannot be read: JetStream would make a new key,
+// find nothing but noise, and empty the block.
+func settle(dir string) error {
+	blocks, err := fs.Glob(os.DirFS(dir), blocksPattern)
+	if err != nil {
+		return fmt.Errorf("streams: %w", err)
+	}
+	last := map[string]int{} // block by folder
+	for _, b := range blocks {
+		folder, name := path.Split(b)
+		n, err := strconv.Atoi(strings.TrimSuffix(name, ".blk"))
+		if err != nil {
+			continue // none of JetStream's
+		}
+		last[folder] = max(last[folder], n)
+		if err := hasKey(filepath.Join(dir, b)); err != nil {
+			return err
+		}
+	}
+	for folder, n := range last {
+		if err := renew(filepath.Join(dir, folder), fmt.Sprint(n, ".blk")); err != nil {
+			return fmt.Errorf("streams: the end of a stream cannot be written anew: %w", err)
+		}
+	}
+	return nil
+}
+
+// hasKey refuses a block that holds something and has no key.
+func hasKey(block string) error {
+	info, err := os.Stat(block)
+	if err != nil {
+		return fmt.Errorf("streams: %w", err)
+	}
+	if info.Size() == 0 {
+		return nil // made just before a crash; its key comes after it
+	}
+	name := strings.TrimSuffix(block, ".blk") + ".key"
+	key, err := os.ReadFile(name)
+	if err == nil && len(key) < blockKeyBytesMin {
+		err = fmt.Errorf("%s is too short to be a key", name)
+	}
+	if err != nil {
+		return fmt.Errorf("streams: a block's key cannot be read; nothing was changed, restore it from a backup: %w", err)
+	}
+	return nil
+}
+
+// renew replaces a file by a synced copy. If the process ends before that, the old
+// file is still there, and a copy that nobody reads.
+func renew(folder, name string) error {
+	old := filepath.Join(folder, name)
+	info, err := os.Stat(old)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(old)
+	if err != nil || len(data) == 0 {
+		return err
+	}
+	if err := writeSynced(old+".copy", data, info.Mode()); err != nil {
+		return err
+	}
+	if err := os.Rename(old+".copy", old); err != nil {
+		return err
+	}
+	return syncFolder(folder)
+}
+
+func writeSynced(name string, data []byte, mode fs.FileMode) (err error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func syncFolder(name string) (err error) {
+	d, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	return d.Sync()
+}
