@@ -122,7 +122,7 @@ func (c *Case) Input() (rules.Input, error) {
 	}
 	view.Party, view.PartyLoaded = []suppression.View{{Seller: party}}, true
 	in := rules.Input{
-		Seller: seller, Programme: f.programme, Channel: c.channel, Purpose: c.purpose, Subject: f.subject, Sector: f.sector,
+		Seller: seller, Programme: c.programme(), Channel: c.channel, Purpose: c.purpose, Subject: f.subject, Sector: f.sector,
 		Marketing: f.marketing, OptOutNotice: f.optOutNotice, At: c.at, Unassigned: c.number.Unassigned,
 		View: view, Registries: f.registries, Emergencies: f.emergencies, Attempts: f.attempts, AttemptsKnown: true, Tzdata: zones.Version(),
 	}
@@ -133,6 +133,29 @@ func (c *Case) Input() (rules.Input, error) {
 	var err error
 	in.Places, err = inZones(in.Places, f.zones)
 	return in, err
+}
+
+// programme is the one a case names. Of a case that names none it is the programme in
+// which the person agreed to this channel and purpose, where there is just one: a
+// question about no programme would be covered by a stop of any, also of one that
+// the person asked to keep.
+func (c *Case) programme() (only string) {
+	if c.facts.programme != "" {
+		return c.facts.programme
+	}
+	for _, in := range c.facts.inputs {
+		scope := in.Fact.GetConsentGranted().GetScope()
+		if !slices.Contains(in.Fact.GetSellers(), seller) || !slices.Contains(scope.GetChannels(), c.channel) || !slices.Contains(scope.GetPurposes(), c.purpose) {
+			continue
+		}
+		for _, p := range scope.GetProgrammes() {
+			if p == ledger.All || only != "" && only != p {
+				return ""
+			}
+			only = p
+		}
+	}
+	return only
 }
 
 // inZones takes the zones a case names as the candidates: with the regions in which
