@@ -232,6 +232,9 @@ func (d *Decider) resolve(q *consentv1.Question, a asking, listed *listing.Snaps
 	if consentv1.Purpose_name[int32(r.in.Purpose)] == "" || r.in.Purpose <= consentv1.Purpose_PURPOSE_ALL {
 		return r, &ledger.InvalidError{Field: "purpose", Problem: "is missing or not one purpose", Fix: "name one, such as marketing"}
 	}
+	if p := r.in.Purpose; r.in.Marketing && p != consentv1.Purpose_PURPOSE_MARKETING && p != consentv1.Purpose_PURPOSE_OPT_OUT_CONFIRMATION {
+		return r, &ledger.InvalidError{Field: "purpose", Problem: "says that the contact does not advertise, and content.marketing that it does", Fix: "ask with purpose marketing"}
+	}
 	if p := r.in.Programme; p != "" {
 		if _, ok := listed.Programme(r.in.Seller, p); !ok {
 			return r, &ledger.InvalidError{Field: "programme", Problem: "is not registered for the seller", Fix: "register it first: consent programme add ID --seller S"}
