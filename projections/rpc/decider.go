@@ -25,6 +25,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/declare"
 	"github.com/consent-ledger/consent-ledger/ledger/phone"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
@@ -231,6 +232,12 @@ func (d *Decider) resolve(q *consentv1.Question, a asking, listed *listing.Snaps
 	}
 	if consentv1.Purpose_name[int32(r.in.Purpose)] == "" || r.in.Purpose <= consentv1.Purpose_PURPOSE_ALL {
 		return r, &ledger.InvalidError{Field: "purpose", Problem: "is missing or not one purpose", Fix: "name one, such as marketing"}
+	}
+	if p := r.in.Purpose; r.in.Marketing && p != consentv1.Purpose_PURPOSE_MARKETING && p != consentv1.Purpose_PURPOSE_OPT_OUT_CONFIRMATION {
+		return r, &ledger.InvalidError{Field: "purpose", Problem: "says that the contact does not advertise, and content.marketing that it does", Fix: "ask with purpose marketing"}
+	}
+	if s := r.in.Subject; s != "" && !declare.ValidID(s) {
+		return r, &ledger.InvalidError{Field: "subject", Problem: "is no id, so no attempt can be on record for it", Fix: "use 1 to 64 of a-z, 0-9, _ and -, with no 9 digits in a row"}
 	}
 	if p := r.in.Programme; p != "" {
 		if _, ok := listed.Programme(r.in.Seller, p); !ok {

@@ -64,6 +64,7 @@ type lifting struct {
 	until time.Time // of what holds; zero: for good
 	// Without one that holds, what came close.
 	lapsed, void, voided, listed, company bool
+	refused                               uint32 // kinds of relationship that lack what else a lift asks, bits by enum number
 	failure                               suppression.Failure
 }
 
@@ -98,6 +99,9 @@ func (e *evaluation) stands(l *lift, c circumstance, out *lifting) (until time.T
 		g := &l.grounds[i]
 		end, lvl, holds := e.holds(g, c, out)
 		if !holds {
+			for _, before := range l.grounds[:i] {
+				out.refused |= 1 << before.relation
+			}
 			return time.Time{}, "", false
 		}
 		until = sooner(until, end)
@@ -186,6 +190,8 @@ func (e *evaluation) related(g *ground, out *lifting) (until time.Time, ok bool)
 			out.lapsed = true
 		case all[i].Kind == g.relation && all[i].Void:
 			out.void = true
+		case all[i].Kind == g.relation:
+			out.refused |= 1 << g.relation
 		}
 	}
 	return until, ok
@@ -315,15 +321,15 @@ func (e *evaluation) beside(h *head, l lifting) {
 		say(s.company)
 	}
 	say(s.failures[l.failure])
-	if s.notApplicable.msg != nil && e.unknownRelation(s.relations) {
+	if s.notApplicable.msg != nil && e.idleRelation(s.relations&^l.refused) {
 		say(s.notApplicable)
 	}
 }
 
-// unknownRelation tells whether a relationship lives, by the measure of the FCC
+// idleRelation tells whether a relationship lives, by the measure of the FCC
 // (18 months from a purchase, 3 from an inquiry, a contract while it runs), of a
-// kind that a rule does not know.
-func (e *evaluation) unknownRelation(known uint32) bool {
+// kind that a rule does not know, or of which the rule asks more than is there.
+func (e *evaluation) idleRelation(known uint32) bool {
 	all := e.relations()
 	for i := range all {
 		r := &all[i]

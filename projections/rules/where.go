@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/consent-ledger/consent-ledger/projections/rules/places"
@@ -21,8 +23,21 @@ func Located(v suppression.View, e164 string) (at []places.Place, areas []string
 	}
 	for _, m := range v.Areas() {
 		areas = append(areas, m.Value)
+		// Who is in a county is in its state, whatever the number says: a place more.
+		if region, ok := stateOf(m.Value); ok && !slices.ContainsFunc(told, func(l places.Location) bool { return strings.EqualFold(l.Region, region) }) {
+			told = append(told, places.Location{Region: region, At: latest(m.Time)})
+		}
 	}
 	return places.Candidates(e164, told).Places, areas
+}
+
+// stateOf gives the state of an area finer than one: US-NY of US-NY-061.
+func stateOf(area string) (region string, ok bool) {
+	parts := strings.SplitN(area, "-", 3)
+	if len(parts) < 3 {
+		return area, len(parts) == 2
+	}
+	return parts[0] + "-" + parts[1], true
 }
 
 func latest(s suppression.Span) time.Time { return s.Latest }

@@ -1,6 +1,7 @@
 package places
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -56,6 +57,9 @@ func Candidates(e164 string, told []Location) *Set {
 		}
 		places, _ := placesOf(told, BasisPrefix, number)
 		found = append(append(found, number.Places...), places...)
+		if slices.ContainsFunc(told, func(l Location) bool { return shared().unreadable(l, number) }) {
+			found = append(found, shared().wholeCountry(number)...)
+		}
 	}
 	places, _ := placesOf(told, "", number)
 	return newSet(append(found, places...))
@@ -95,7 +99,9 @@ func (t *table) place(l Location, number *Set) (places []Place, known bool) {
 	code := strings.ToUpper(strings.TrimSpace(l.Region))
 	home, within := t.home(code, number)
 	if l.Zone == "" {
-		return home, len(home) > 0
+		// A country without a zone may be a state of the number's: IN for Indiana.
+		state := slices.DeleteFunc(t.stateOf(code, number), func(p Place) bool { return slices.Contains(home, p) })
+		return append(slices.Clip(home), state...), len(home) > 0 && len(state) == 0
 	}
 	zone, err := zones.Load(l.Zone)
 	if err != nil {
@@ -112,6 +118,42 @@ func (t *table) place(l Location, number *Set) (places []Place, known bool) {
 	}
 	// A zone that the region does not use: one of the two is wrong.
 	return append(append(places, home...), Place{home[0].Region, zone}), false
+}
+
+// unreadable tells whether a person's word or an address names a place of which we can
+// read nothing.
+func (t *table) unreadable(l Location, number *Set) bool {
+	if l.Basis != BasisPerson && l.Basis != BasisAddress || l.Region == "" && l.Zone == "" {
+		return false
+	}
+	places, _ := t.place(l, number)
+	return len(places) == 0
+}
+
+// wholeCountry gives all places of the countries in which a number lies.
+func (t *table) wholeCountry(number *Set) (places []Place) {
+	var seen []string
+	for _, p := range number.Places {
+		if c := country(p.Region); t.regions[c] != nil && !slices.Contains(seen, c) {
+			seen = append(seen, c)
+			places = append(places, t.regions[c].set.Places...)
+		}
+	}
+	return places
+}
+
+// stateOf gives the places of the state, in a country of the number, that has the
+// letters of another country.
+func (t *table) stateOf(code string, number *Set) (places []Place) {
+	if code != country(code) {
+		return nil
+	}
+	for _, p := range t.wholeCountry(number) {
+		if c := country(p.Region); c != code && p.Region == c+"-"+code {
+			places = append(places, p)
+		}
+	}
+	return places
 }
 
 // home gives the places of a region: all of them, with one exception. A country

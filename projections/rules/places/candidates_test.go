@@ -3,6 +3,7 @@ package places
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +92,38 @@ func TestRegionWeDoNotKnow(t *testing.T) {
 	}
 	if names(s) != "America/Chicago America/New_York" {
 		t.Errorf("zones %s", names(s))
+	}
+}
+
+// TestWordsThatCannotBeRead: the person is somewhere else than we can tell, so they
+// may be anywhere in the number's country.
+func TestWordsThatCannotBeRead(t *testing.T) {
+	for _, l := range []Location{{Region: "California"}, {Region: "US-XX"}, {Zone: "Pacific Time"}, {Region: "Texas", Zone: "Mars/Olympus"}} {
+		for _, l.Basis = range []Basis{BasisPerson, BasisAddress} {
+			s := Candidates(number(212), []Location{l})
+			for _, region := range []string{"US-NY", "US-CA", "US-HI"} {
+				if !slices.Contains(s.Regions, region) {
+					t.Errorf("%v: %s is missing: %s", l, region, regions(s))
+				}
+			}
+		}
+	}
+}
+
+// TestStateWrittenAsCountry: IN may be Indiana, so for an American number it takes
+// nothing away; with a zone that India keeps it is India.
+func TestStateWrittenAsCountry(t *testing.T) {
+	for region, want := range map[string]string{"IN": "IN US-NY US-IN", "CA": "CA US-NY US-CA", "de": "DE US-NY US-DE"} {
+		s := Candidates(number(212), []Location{{Region: region, Basis: BasisAddress, At: day1}})
+		for _, w := range strings.Fields(want) {
+			if !slices.ContainsFunc(s.Regions, func(r string) bool { return r == w || w == "CA" && strings.HasPrefix(r, "CA-") }) {
+				t.Errorf("%s: %s is missing: %s", region, w, regions(s))
+			}
+		}
+	}
+	s := Candidates(number(212), []Location{{Region: "IN", Zone: "Asia/Kolkata", Basis: BasisAddress, At: day1}})
+	if regions(s) != "IN" {
+		t.Errorf("with its zone it is a country: %s", regions(s))
 	}
 }
 
