@@ -316,6 +316,9 @@ func (n *Node) Run(ctx context.Context) error {
 	inner, stopInner := context.WithCancelCause(context.WithoutCancel(ctx))
 	g, gctx := errgroup.WithContext(inner)
 	g.Go(func() error { return n.named(gctx, "writer", n.writer.Run(gctx)) })
+	if n.embedded != nil {
+		g.Go(func() error { return n.named(gctx, "streams", n.embedded.Run(gctx)) })
+	}
 	g.Go(func() error { return n.named(gctx, "projections", n.runner.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "attempts", n.attempts.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "registry", n.runRegistry(gctx)) })

@@ -41,6 +41,7 @@ type Embedded struct {
 	server   *server.Server
 	password string
 	pulse    *Pulse
+	failed   chan error // holds the first failed write
 }
 
 // StartEmbedded starts the server and waits until JetStream has recovered.
@@ -55,7 +56,7 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Embedded{pulse: pulse}
+	e := &Embedded{pulse: pulse, failed: make(chan error, 1)}
 	if err := e.start(o); err != nil {
 		return nil, errors.Join(err, pulse.Close())
 	}
@@ -76,7 +77,7 @@ func (e *Embedded) start(o EmbeddedOptions) error {
 	if err != nil {
 		return fmt.Errorf("nats-server: %w", err)
 	}
-	s.SetLoggerV2(slogger{o.Logger.With("component", "nats-server")}, false, false, false)
+	s.SetLoggerV2(slogger{o.Logger.With("component", "nats-server"), e.failed}, false, false, false)
 	e.server = s
 	go s.Start()
 	if !s.ReadyForConnections(recoveryWait) {
@@ -184,6 +185,18 @@ func (e *Embedded) URL() string {
 	return e.server.ClientURL()
 }
 
+// Run waits until ctx is done, or a stream could not be written: JetStream lets that
+// stream answer nobody until the process is started again, publishers to the intake
+// included, and only its log says so.
+func (e *Embedded) Run(ctx context.Context) error {
+	select {
+	case err := <-e.failed:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
 // Close stops the server and waits until its files are closed.
 func (e *Embedded) Close(context.Context) {
 	e.server.Shutdown()
@@ -193,12 +206,30 @@ func (e *Embedded) Close(context.Context) {
 
 // slogger hands nats-server's log to slog. Without it every warning about
 // damaged files would be lost. Traces, which carry payloads, are never on.
-type slogger struct{ l *slog.Logger }
+type slogger struct {
+	l      *slog.Logger
+	failed chan<- error
+}
+
+// failedWrite is what nats-server says when it gives up writing. Lines about clients
+// begin with an address and quote what the client calls itself.
+var failedWrite = regexp.MustCompile(`^(Filestore \[|JetStream (stream|consumer) '|File ?system ).*([Cc]ritical write error|disabling JetStream)`)
+
+// watch passes the first failed write on.
+func (s slogger) watch(text string) string {
+	if failedWrite.MatchString(text) {
+		select {
+		case s.failed <- fmt.Errorf("nats-server: %s; a restart settles it", text):
+		default: // not the first
+		}
+	}
+	return text
+}
 
 func (s slogger) Noticef(f string, v ...any) { s.l.Debug(logText(f, v)) }
-func (s slogger) Warnf(f string, v ...any)   { s.l.Warn(logText(f, v)) }
+func (s slogger) Warnf(f string, v ...any)   { s.l.Warn(s.watch(logText(f, v))) }
 func (s slogger) Fatalf(f string, v ...any)  { s.l.Error(logText(f, v)) }
-func (s slogger) Errorf(f string, v ...any)  { s.l.Error(logText(f, v)) }
+func (s slogger) Errorf(f string, v ...any)  { s.l.Error(s.watch(logText(f, v))) }
 func (s slogger) Debugf(f string, v ...any)  { s.l.Debug(logText(f, v)) }
 func (s slogger) Tracef(string, ...any)      {}
 

@@ -48,3 +48,25 @@ func TestRefusedSubjectsKeepNumbersOutOfTheLog(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchHearsFailedWrites, and no client that calls itself one.
+func TestWatchHearsFailedWrites(t *testing.T) {
+	for line, heard := range map[string]bool{
+		"JetStream stream '$G > CONSENT_INTAKE' critical write error: no space left on device":                  true,
+		"JetStream consumer '$G > CONSENT_INTAKE > worker' critical write error: input/output error":            true,
+		"Filestore [CONSENT_LEDGER] Critical write error: input/output error":                                   true,
+		"Filesystem permission denied while writing msg, disabling JetStream: permission denied":                true,
+		"File system permission denied while writing, disabling JetStream":                                      true,
+		"Filestore [CONSENT_LEDGER] Stream state outdated, last block has additional entries, will rebuild":     false,
+		`127.0.0.1:4222 - cid:7 - "v1:go:JetStream stream 'x' critical write error" - authentication error`:     false,
+		`127.0.0.1:4222 - cid:7 - "v1:go:Filestore [x] disabling JetStream" - Stale Client Connection, closing`: false,
+	} {
+		failed := make(chan error, 1)
+		s := slogger{slog.New(slog.DiscardHandler), failed}
+		s.Errorf("%s", line)
+		s.Warnf("%s", line) // nobody listens any more: it must not wait
+		if (len(failed) == 1) != heard {
+			t.Errorf("%q is heard: %t", line, !heard)
+		}
+	}
+}
