@@ -95,10 +95,11 @@ func (c *cluster) commits() [][]byte {
 	return out
 }
 
-// ask is a check of the first number; the verdict and the first reason.
+// ask is a check of the first number, for what may be said at any hour; the verdict
+// and the first reason.
 func ask(ctx context.Context, s *server) (verdict consentv1.Verdict, code string, err error) {
 	res, err := s.client.Decisions.Check(ctx, connect.NewRequest(&consentv1.CheckRequest{Question: &consentv1.Question{
-		Number: number(0), Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING}}))
+		Number: number(0), Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_INFORMATIONAL}}))
 	if err != nil {
 		return consentv1.Verdict_VERDICT_UNSPECIFIED, "", err
 	}
