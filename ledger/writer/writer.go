@@ -51,6 +51,9 @@ type Config struct {
 	// Lagging tells whether local projections are so far behind that bulk must
 	// wait, or read-your-writes would stall every check.
 	Lagging func() bool
+	// Watch waits until ctx is done, or gives an error once the disk of the streams
+	// fails: then the writer ends at once. Nil: nobody can tell.
+	Watch func(ctx context.Context) error
 	// Version of the program and a random id of the process, for WriterStarted.
 	Version, Instance string
 }
@@ -63,6 +66,7 @@ type Writer struct {
 	files   Files
 	clock   *clock
 	metrics Metrics
+	watch   func(context.Context) error
 	queue   *queue
 
 	// next belongs to the assembler; tail to the publisher.
@@ -84,7 +88,7 @@ type Writer struct {
 // interrupted, and only then lets the writer exist: its index is exact.
 func Open(ctx context.Context, cfg Config) (*Writer, error) {
 	w := &Writer{log: cfg.Log, index: cfg.Index, keys: cfg.Keys, files: cfg.Files, metrics: cfg.Metrics,
-		queue: newQueue(cfg.Lagging), ending: make(chan struct{})}
+		watch: cfg.Watch, queue: newQueue(cfg.Lagging), ending: make(chan struct{})}
 	if err := w.catchUp(ctx); err != nil {
 		return nil, err
 	}
@@ -172,11 +176,16 @@ func (w *Writer) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(context.WithoutCancel(ctx))
 	gctx, stopAssembling := context.WithCancelCause(gctx)
 	defer stopAssembling(nil)
+	watched, unwatch := context.WithCancel(gctx)
+	if w.watch != nil {
+		g.Go(func() error { return w.watch(watched) })
+	}
 	g.Go(func() error {
 		defer close(jobs)
 		return w.assembleAll(ctx, gctx, jobs)
 	})
 	g.Go(func() error {
+		defer unwatch() // the last to end
 		for j := range jobs {
 			if err := w.publish(gctx, j); err != nil {
 				w.fail(err)
