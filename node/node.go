@@ -272,8 +272,12 @@ func (n *Node) openLedger(ctx context.Context) (err error) {
 	}
 	n.onClose(n.index.Close)
 	n.reader = reader.New(n.log, n.index, n.keys, n.files)
-	n.writer, err = writer.Open(ctx, writer.Config{Log: n.log, Index: n.index, Keys: n.keys, Files: n.files, Clock: n.cfg.Clock,
-		Metrics: n.metrics, Lagging: n.lagging, Offer: n.reader.Offer, Version: n.cfg.Version, Instance: uuid.NewString()})
+	cfg := writer.Config{Log: n.log, Index: n.index, Keys: n.keys, Files: n.files, Clock: n.cfg.Clock,
+		Metrics: n.metrics, Lagging: n.lagging, Offer: n.reader.Offer, Version: n.cfg.Version, Instance: uuid.NewString()}
+	if n.embedded != nil {
+		cfg.Watch = n.embedded.Watch
+	}
+	n.writer, err = writer.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -316,9 +320,6 @@ func (n *Node) Run(ctx context.Context) error {
 	inner, stopInner := context.WithCancelCause(context.WithoutCancel(ctx))
 	g, gctx := errgroup.WithContext(inner)
 	g.Go(func() error { return n.named(gctx, "writer", n.writer.Run(gctx)) })
-	if n.embedded != nil {
-		g.Go(func() error { return n.named(gctx, "streams", n.embedded.Run(gctx)) })
-	}
 	g.Go(func() error { return n.named(gctx, "projections", n.runner.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "attempts", n.attempts.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "registry", n.runRegistry(gctx)) })

@@ -96,8 +96,9 @@ The API listens on loopback only, unless --tls-cert and --tls-key are given. The
 embedded NATS server listens on loopback for CRMs that publish to
 consent.v1.intake.<source> and for checks over NATS.
 
-It ends with exit code 1 if an append stays without an answer for 10 seconds:
-restart it, the restart reads the ledger to its tail and settles what is open.`,
+It ends with exit code 1 if its disk fails, or an append stays without an answer
+for 10 seconds: restart it, the restart reads the ledger to its tail and settles
+what is open.`,
 		Example: "  consent serve --dir ./ledger\n  consent serve --dir ./ledger --listen 127.0.0.1:9000 --nats-listen none",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -34,6 +34,7 @@ type Faulty struct {
 	mu     sync.Mutex
 	faults []Fault
 	always Fault
+	met    int
 }
 
 // Next queues faults for the coming appends.
@@ -50,14 +51,24 @@ func (f *Faulty) Always(fault Fault) {
 	f.always = fault
 }
 
+// Faults is how many appends were spoilt.
+func (f *Faulty) Faults() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.met
+}
+
 func (f *Faulty) take() Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.faults) == 0 {
-		return f.always
+	fault := f.always
+	if len(f.faults) > 0 {
+		fault = f.faults[0]
+		f.faults = f.faults[1:]
 	}
-	fault := f.faults[0]
-	f.faults = f.faults[1:]
+	if fault != None {
+		f.met++
+	}
 	return fault
 }
 

@@ -185,10 +185,10 @@ func (e *Embedded) URL() string {
 	return e.server.ClientURL()
 }
 
-// Run waits until ctx is done, or a stream could not be written: JetStream lets that
+// Watch waits until ctx is done, or a stream could not be written: JetStream lets that
 // stream answer nobody until the process is started again, publishers to the intake
 // included, and only its log says so.
-func (e *Embedded) Run(ctx context.Context) error {
+func (e *Embedded) Watch(ctx context.Context) error {
 	select {
 	case err := <-e.failed:
 		return err

@@ -15,8 +15,9 @@ const (
 	commitEntriesMax = 1000
 	commitBytesMax   = 256 << 10
 	// bulkBytesMax bounds what bulk adds to a commit: a stop that arrives waits for
-	// up to two bulk commits, and three times as large ones made no import faster.
-	bulkBytesMax = 80 << 10
+	// up to two bulk commits. Of 80, 128 and 160 KiB the last made an import of a million
+	// rows a fifth faster than the first, with a stop's p99 at 46 ms instead of 37.
+	bulkBytesMax = 160 << 10
 )
 
 // entryOverheadBytes is what sealing and hashing add to a fact, for the estimate.

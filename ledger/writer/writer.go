@@ -56,6 +56,9 @@ type Config struct {
 	// ledger.DecodeCommit would give them, for whoever reads message seq from the
 	// stream and finds these bytes in it. Until then it is nothing. Nil is skipped.
 	Offer func(seq uint64, data []byte, entries []*ledger.Entry)
+	// Watch waits until ctx is done, or gives an error once the disk of the streams
+	// fails: then the writer ends at once. Nil: nobody can tell.
+	Watch func(ctx context.Context) error
 	// Version of the program and a random id of the process, for WriterStarted.
 	Version, Instance string
 }
@@ -69,6 +72,7 @@ type Writer struct {
 	clock   *clock
 	metrics Metrics
 	offer   func(seq uint64, data []byte, entries []*ledger.Entry)
+	watch   func(context.Context) error
 	queue   *queue
 
 	// next belongs to the assembler; tail to the publisher, and to the assembler
@@ -91,7 +95,7 @@ type Writer struct {
 // interrupted, and only then lets the writer exist: its index is exact.
 func Open(ctx context.Context, cfg Config) (*Writer, error) {
 	w := &Writer{log: cfg.Log, index: cfg.Index, keys: cfg.Keys, files: cfg.Files, metrics: cfg.Metrics,
-		offer: cfg.Offer, queue: newQueue(cfg.Lagging), ending: make(chan struct{})}
+		offer: cfg.Offer, watch: cfg.Watch, queue: newQueue(cfg.Lagging), ending: make(chan struct{})}
 	if w.offer == nil {
 		w.offer = func(uint64, []byte, []*ledger.Entry) {}
 	}
@@ -182,11 +186,16 @@ func (w *Writer) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(context.WithoutCancel(ctx))
 	gctx, stopAssembling := context.WithCancelCause(gctx)
 	defer stopAssembling(nil)
+	watched, unwatch := context.WithCancel(gctx)
+	if w.watch != nil {
+		g.Go(func() error { return w.watch(watched) })
+	}
 	g.Go(func() error {
 		defer close(jobs)
 		return w.assembleAll(ctx, gctx, jobs)
 	})
 	g.Go(func() error {
+		defer unwatch() // the last to end
 		for j := range jobs {
 			if err := w.publish(gctx, j); err != nil {
 				w.fail(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -34,6 +35,7 @@ type world struct {
 	keys  *seal.Keyring
 	files memFiles
 	wall  *wallClock
+	disk  chan error // how the disk of the streams fails
 }
 
 // life is one writer's.
@@ -48,7 +50,7 @@ type life struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), files: memFiles{}, wall: &wallClock{now: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)},
+	w := &world{t: t, dir: t.TempDir(), files: memFiles{}, disk: make(chan error), wall: &wallClock{now: time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)},
 		log: &ledgertest.Faulty{Log: memledger.New(func(err error) { t.Error(err) })}}
 	var err error
 	if w.keys, err = seal.Create(filepath.Join(w.dir, "keys")); err != nil {
@@ -73,7 +75,7 @@ func (w *world) tryStart() (*life, error) {
 		return nil, err
 	}
 	wr, err := writer.Open(w.t.Context(), writer.Config{Log: w.log, Index: ix, Keys: w.keys, Files: w.files, Clock: w.wall.clock(), Metrics: noMetrics{},
-		Lagging: func() bool { return false }, Offer: w.offered, Version: "test", Instance: fmt.Sprint(time.Now().UnixNano())})
+		Watch: w.watch, Lagging: func() bool { return false }, Offer: w.offered, Version: "test", Instance: fmt.Sprint(time.Now().UnixNano())})
 	if err != nil {
 		return nil, errors.Join(err, ix.Close())
 	}
@@ -98,6 +100,15 @@ func (w *world) offered(seq uint64, data []byte, entries []*ledger.Entry) {
 		if decoded[i].RecordedAt != entries[i].RecordedAt {
 			w.t.Errorf("message %d: recorded at %v, decoded %v", seq, entries[i].RecordedAt, decoded[i].RecordedAt)
 		}
+	}
+}
+
+func (w *world) watch(ctx context.Context) error {
+	select {
+	case err := <-w.disk:
+		return err
+	case <-ctx.Done():
+		return nil
 	}
 }
 
@@ -300,6 +311,43 @@ func TestFaults(t *testing.T) {
 			l = w.start()
 			if r := l.must(grant(number, "e1"))[0]; r.Duplicate != tc.stored {
 				t.Errorf("retry after restart: %+v", r)
+			}
+		})
+	}
+}
+
+// TestFailingDiskEndsTheWriter at once, whether it is idle or in the middle of an
+// append that nobody answers.
+func TestFailingDiskEndsTheWriter(t *testing.T) {
+	failure := errors.New("the disk failed")
+	for _, open := range []bool{false, true} {
+		t.Run(fmt.Sprintf("an append is open: %t", open), func(t *testing.T) {
+			w := newWorld(t)
+			l := w.start()
+			l.must(sellerFact())
+			answers := make(chan ledger.Outcome, 1)
+			if open {
+				w.log.Always(ledgertest.PublishLost)
+				go func() { answers <- l.record(grant(number, "e1"))[0] }()
+				for w.log.Faults() == 0 {
+					runtime.Gosched()
+				}
+			}
+			w.disk <- failure
+			if open {
+				if o := <-answers; !errors.Is(o.Err, ledger.ErrUncertain) {
+					t.Errorf("the open append: %+v", o)
+				}
+			}
+			if err := <-l.ended; !errors.Is(err, failure) {
+				t.Errorf("the writer ended with %v", err)
+			}
+			close(l.ended)
+			if o := l.record(grant(other, "e2"))[0]; !errors.Is(o.Err, ledger.ErrNotReady) {
+				t.Errorf("an ended writer answered %+v", o)
+			}
+			if err := l.index.Close(); err != nil {
+				t.Error(err)
 			}
 		})
 	}
