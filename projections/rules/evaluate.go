@@ -346,7 +346,7 @@ func (e *evaluation) pack(p *Pack) {
 	c, next := p.cells[e.in.Channel][e.in.Purpose], time.Time{}
 	if c == nil {
 		if country {
-			e.unspoken(next)
+			e.unspoken(p, next)
 		}
 		return
 	}
@@ -368,14 +368,18 @@ func (e *evaluation) pack(p *Pack) {
 	e.bans(c)
 	e.emergencies(c)
 	if !spoken && country {
-		e.unspoken(next)
+		e.unspoken(p, next)
 	}
 }
 
 // unspoken blocks where a country's pack does not say what makes the contact
 // lawful, until a rule begins or ends.
-func (e *evaluation) unspoken(next time.Time) {
-	e.blocks = append(e.blocks, noRule)
+func (e *evaluation) unspoken(p *Pack, next time.Time) {
+	why := noRule
+	if p.Applies.WithoutPack {
+		why = noPack
+	}
+	e.blocks = append(e.blocks, why)
 	if next.IsZero() {
 		e.neverEnds = true
 	} else if next.After(e.blockedTo) {

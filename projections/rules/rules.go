@@ -172,5 +172,11 @@ func unjudged(text string) *consentv1.Reason {
 		Fix: "Ask about a channel and purpose that a rule pack covers: `consent rules list`."}
 }
 
+// noPack stands where no pack knows the country: what its law asks of sales, hours
+// and lists included, nobody here can tell.
+var noPack = reason{codeTable(CodeConsentMissing).rank, &consentv1.Reason{Code: CodeConsentMissing, Rule: "guard-no-pack", Citation: citePromise4,
+	Text: "No rule pack knows the law of the country where this person may be, so no contact of this kind is made there, with consent neither.",
+	Fix:  "Record where the person is, if they are elsewhere; or have a pack written for the country: projections/rules/packs/README.md."}}
+
 // noRule stands where a country's pack is silent.
 var noRule = reason{codeTable(CodeConsentMissing).rank, unjudged("No rule we know allows this kind of contact to this number.")}
