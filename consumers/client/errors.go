@@ -117,6 +117,8 @@ func clarify(server string, err error) error {
 		out.Hint = "is it a Consent Ledger server? Its log says more"
 	case ce.Code() == connect.CodeUnavailable, ce.Code() == connect.CodeResourceExhausted, ce.Code() == connect.CodeAborted:
 		out.Kind = ErrNotReady
+	case connect.IsWireError(err) && isContext(ce.Code()): // its time was up, not ours
+		out.Kind, out.Message = ErrUncertain, "the server ended before it had answered: "+ce.Message()
 	case ce.Code() == connect.CodeFailedPrecondition:
 		out.Kind = ErrAhead
 	case ce.Code() == connect.CodeNotFound:
