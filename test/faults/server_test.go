@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -85,7 +86,8 @@ var (
 	natsLine = regexp.MustCompile(`(?m)^consent: NATS (\S+) .*\n`)
 )
 
-// serve starts a server and waits until its API answers.
+// serve starts a server and waits until its API answers and its rule packs are
+// published: a new ledger's first entries, which are no facts of a test's.
 func serve(t *testing.T, dir string, flags ...string) *server {
 	t.Helper()
 	s := launch(t, dir, flags...)
@@ -98,8 +100,8 @@ func serve(t *testing.T, dir string, flags ...string) *server {
 		if s.url == "" && !s.find() {
 			return false
 		}
-		_, err := s.client.Ledger.Doctor(ctx, connect.NewRequest(&consentv1.DoctorRequest{}))
-		return err == nil
+		res, err := s.client.Ledger.Doctor(ctx, connect.NewRequest(&consentv1.DoctorRequest{}))
+		return err == nil && !slices.ContainsFunc(res.Msg.GetProblems(), func(p string) bool { return strings.Contains(p, "no rule pack is published") })
 	})
 	return s
 }
