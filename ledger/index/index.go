@@ -68,7 +68,7 @@ type Index struct {
 	log  *slog.Logger
 
 	// Resident fingerprints: what they do not hold is not in the database.
-	events, tokens, persons *fingerprints
+	events, tokens, persons *store.Fingerprints
 
 	applied atomic.Pointer[Applied]
 	catalog atomic.Pointer[catalog]
@@ -98,7 +98,7 @@ func Open(dir string, o Options) (*Index, error) {
 		return nil, fmt.Errorf("index: %w", err)
 	}
 	ix := &Index{db: db, live: o.Live, log: o.Logger,
-		events: newFingerprints(), tokens: newFingerprints(), persons: newFingerprints()}
+		events: store.NewFingerprints(), tokens: store.NewFingerprints(), persons: store.NewFingerprints()}
 	if err := ix.load(dir, o.Ledger); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -257,13 +257,13 @@ func (ix *Index) write(p *plan, at Applied) error {
 		return err
 	}
 	for h := range p.events {
-		ix.events.add(h[:])
+		ix.events.Add(fingerprint(h[:]))
 	}
 	for t := range p.tokens {
-		ix.tokens.add(t[1:])
+		ix.tokens.Add(fingerprint(t[1:]))
 	}
 	for id := range p.heads {
-		ix.persons.add(id[:])
+		ix.persons.Add(fingerprint(id[:]))
 	}
 	return nil
 }
@@ -295,7 +295,7 @@ func (ix *Index) ApplyKeys(seq uint64, keys *consentv1.WrappedKeys) error {
 		return err
 	}
 	for _, w := range keys.GetKeys() {
-		ix.persons.add(w.GetPerson())
+		ix.persons.Add(fingerprint(w.GetPerson()))
 	}
 	ix.applied.Store(&at)
 	return nil

@@ -20,6 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -600,8 +601,8 @@ func TestFingerprintsLoad(t *testing.T) {
 	ix = open(t, dir, Options{})
 	defer ix.Close()
 	ix.loaded.Wait()
-	for _, f := range []*fingerprints{ix.events, ix.tokens, ix.persons} {
-		if !f.ready.Load() || f.mayHold([]byte("surely not there")) {
+	for _, f := range []*store.Fingerprints{ix.events, ix.tokens, ix.persons} {
+		if !f.Complete() || f.MayHold(fingerprint([]byte("surely not there"))) {
 			t.Error("the fingerprints are not in use")
 		}
 	}

@@ -30,7 +30,7 @@ func (v view) event(k eventKey) (r Recorded, found bool, err error) {
 			return r, true, nil
 		}
 	}
-	if !v.ix.events.mayHold(k[:]) {
+	if !v.ix.events.MayHold(fingerprint(k[:])) {
 		return r, false, nil
 	}
 	raw, err := v.ix.db.Get(store.IdempotencyKey(k))
@@ -86,7 +86,7 @@ func (v view) holders(t ledger.Token) (holders, error) {
 			return h, nil
 		}
 	}
-	if !v.ix.tokens.mayHold(t[1:]) {
+	if !v.ix.tokens.MayHold(fingerprint(t[1:])) {
 		return holders{}, nil
 	}
 	raw, err := v.ix.db.Get(store.TokenKey(t))
@@ -105,7 +105,7 @@ func (v view) head(id ledger.PersonID) (h Head, found bool, err error) {
 			return h, true, nil
 		}
 	}
-	if !v.ix.persons.mayHold(id[:]) {
+	if !v.ix.persons.MayHold(fingerprint(id[:])) {
 		return h, false, nil
 	}
 	raw, err := v.ix.db.Get(store.PersonKey(id))
@@ -156,7 +156,7 @@ func (ix *Index) Key(id ledger.PersonID, class consentv1.PersonalClass) (w *cons
 			return keys[0], true, nil
 		}
 	}
-	if !ix.persons.mayHold(id[:]) {
+	if !ix.persons.MayHold(fingerprint(id[:])) {
 		return nil, false, nil
 	}
 	lo, hi := store.KeyRange(id, byte(class))

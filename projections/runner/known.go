@@ -3,20 +3,13 @@ package runner
 import (
 	"context"
 	"encoding/binary"
-	"sync"
-	"sync/atomic"
-
-	"github.com/RoaringBitmap/roaring/v2"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
 )
 
-const (
-	knownShards = 64
-	// loadCheckKeys is after how many keys a load looks whether it is still wanted.
-	loadCheckKeys = 1 << 14
-)
+// loadCheckKeys is after how many keys a load looks whether it is still wanted.
+const loadCheckKeys = 1 << 14
 
 // known is the resident set of tokens that may have suppression state, and of
 // those that may have state towards all sellers, which is rare and asked for each
@@ -25,24 +18,23 @@ const (
 // many costs a look-up. A rebuild begins a new set, because whoever still reads a snapshot
 // of before needs the old one. Safe for concurrent use.
 type known struct {
-	// loaded is set once every key of the store is in the set. Until then every
-	// token may have state.
-	loaded atomic.Bool
-	shards [knownShards]struct {
-		mu  sync.RWMutex
-		any *roaring.Bitmap
-		all *roaring.Bitmap // towards all sellers
-	}
+	any *store.Fingerprints
+	all *store.Fingerprints // towards all sellers
 }
 
-// newKnown makes an empty set; loaded says that the store is empty, too.
+// newKnown makes an empty set; loaded says that the store is empty, too. Until it is
+// loaded every token may have state.
 func newKnown(loaded bool) *known {
-	k := &known{}
-	k.loaded.Store(loaded)
-	for i := range k.shards {
-		k.shards[i].any, k.shards[i].all = roaring.New(), roaring.New()
+	k := &known{store.NewFingerprints(), store.NewFingerprints()}
+	if loaded {
+		k.ready()
 	}
 	return k
+}
+
+func (k *known) ready() {
+	k.any.Ready()
+	k.all.Ready()
 }
 
 // fingerprint takes 32 bits of the token in a key of SpaceState, and tells whether
@@ -61,31 +53,22 @@ func (k *known) add(key []byte) {
 	if !ok {
 		return
 	}
-	s := &k.shards[f>>26]
-	s.mu.Lock()
-	s.any.Add(f)
+	k.any.Add(f)
 	if all {
-		s.all.Add(f)
+		k.all.Add(f)
 	}
-	s.mu.Unlock()
 }
 
 // mayHave is false only if the store certainly does not have the key.
 func (k *known) mayHave(key []byte) bool {
-	if !k.loaded.Load() {
-		return true
-	}
 	f, all, ok := fingerprint(key)
-	if !ok {
+	switch {
+	case !ok:
 		return true
+	case all:
+		return k.all.MayHold(f)
 	}
-	s := &k.shards[f>>26]
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if all {
-		return s.all.Contains(f)
-	}
-	return s.any.Contains(f)
+	return k.any.MayHold(f)
 }
 
 // load reads all tokens of a snapshot. What is written after the snapshot was
@@ -103,6 +86,6 @@ func (k *known) load(ctx context.Context, r store.Reader) error {
 	if err != nil {
 		return err
 	}
-	k.loaded.Store(true)
+	k.ready()
 	return nil
 }

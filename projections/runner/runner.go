@@ -170,7 +170,7 @@ func (r *Runner) Run(ctx context.Context) error {
 
 func (r *Runner) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	if k := r.known.Load(); !k.loaded.Load() {
+	if k := r.known.Load(); !k.any.Complete() {
 		snap := r.db.Snapshot() // taken before the first write
 		g.Go(func() error { return errors.Join(k.load(ctx, snap), snap.Close()) })
 	}
