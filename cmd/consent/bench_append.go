@@ -198,20 +198,11 @@ func registerSeller(ctx context.Context, r *recorder.Recorder, id string) error 
 
 // withRaw gives a JetStream of its own with the same settings as the ledger's.
 func withRaw(ctx context.Context, dir string, do func(jetstream.JetStream) error) error {
-	e, err := stream.StartEmbedded(stream.EmbeddedOptions{Dir: dir + "/raw", CipherKey: "bench", AdminKey: "bench", Logger: slog.New(slog.DiscardHandler)})
+	_, js, closeAll, err := benchJetStream(ctx, dir+"/raw", "bench")
 	if err != nil {
 		return err
 	}
-	defer e.Close(ctx)
-	nc, err := e.Connect()
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
+	defer closeAll()
 	for _, s := range []string{"single", "packed"} {
 		cfg := stream.Pinned(stream.Provision{Replicas: 1})[0]
 		cfg.Name, cfg.Subjects, cfg.DenyDelete, cfg.DenyPurge = "RAW_"+s, []string{"raw." + s}, false, false
@@ -220,6 +211,22 @@ func withRaw(ctx context.Context, dir string, do func(jetstream.JetStream) error
 		}
 	}
 	return do(js)
+}
+
+// benchJetStream starts an embedded server and speaks to it.
+func benchJetStream(ctx context.Context, dir, cipherKey string) (e *stream.Embedded, js jetstream.JetStream, closeAll func(), err error) {
+	if e, err = stream.StartEmbedded(stream.EmbeddedOptions{Dir: dir, CipherKey: cipherKey, AdminKey: "bench", Logger: slog.New(slog.DiscardHandler)}); err != nil {
+		return nil, nil, nil, err
+	}
+	nc, err := e.Connect()
+	if err == nil {
+		if js, err = jetstream.New(nc); err == nil {
+			return e, js, func() { nc.Close(); e.Close(ctx) }, nil
+		}
+		nc.Close()
+	}
+	e.Close(ctx)
+	return nil, nil, nil, err
 }
 
 // packedCount counts messages packed by hand. It belongs to one round at a time.

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/consent-ledger/consent-ledger/ledger/index"
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
@@ -72,20 +70,11 @@ func withBareLedger(ctx context.Context, dir string, do func(ctx context.Context
 	if err != nil {
 		return err
 	}
-	e, err := stream.StartEmbedded(stream.EmbeddedOptions{Dir: dir + "/jetstream", CipherKey: keys.JetStreamKey(), AdminKey: "bench", Logger: quiet})
+	e, js, closeAll, err := benchJetStream(ctx, dir+"/jetstream", keys.JetStreamKey())
 	if err != nil {
 		return err
 	}
-	defer e.Close(ctx)
-	nc, err := e.Connect()
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
+	defer closeAll()
 	if _, err := stream.Apply(ctx, js, stream.Provision{LedgerID: keys.LedgerID().String(), Replicas: 1}); err != nil {
 		return err
 	}
