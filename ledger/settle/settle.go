@@ -32,7 +32,7 @@ var (
 
 	// ErrUnsettled: nobody knows whether the message is stored. Whoever reads the
 	// stream to its tail later will.
-	ErrUnsettled = errors.New("settle: no answer; a restart settles it")
+	ErrUnsettled = errors.New("settle: nobody knows whether it is stored; a restart settles it")
 )
 
 // Policy bounds the waiting; the zero value is good.
@@ -102,7 +102,7 @@ func Append(ctx context.Context, s Stream, after uint64, data []byte, p Policy) 
 		}
 		p.Retried()
 		if p.Mono()-started > p.Max {
-			return fmt.Errorf("%w (after %s: %w)", ErrUnsettled, p.Max, err)
+			return fmt.Errorf("%w (no answer for %s: %w)", ErrUnsettled, p.Max, err)
 		}
 		if cause := p.Wait(ctx, p.Pause); cause != nil {
 			return fmt.Errorf("%w (stopped waiting: %w)", ErrUnsettled, cause)
