@@ -150,9 +150,11 @@ func (g *globals) writeDecision(w io.Writer, d *consentv1.Decision) error {
 		return g.document(w, messageJSON(d))
 	}
 	allow := d.GetVerdict() == consentv1.Verdict_VERDICT_ALLOW
-	codes := make([]string, len(d.GetReasons()))
-	for i, r := range d.GetReasons() {
-		codes[i] = r.GetCode()
+	var codes []string
+	for _, r := range d.GetReasons() {
+		if !slices.Contains(codes, r.GetCode()) { // two layers may ask for the same
+			codes = append(codes, r.GetCode())
+		}
 	}
 	head := "BLOCK"
 	if allow {

@@ -20,7 +20,7 @@ func storedTypes() []proto.Message {
 	return []proto.Message{
 		&consentv1.Entry{}, &consentv1.Commit{}, &consentv1.Fact{}, &consentv1.WrappedKeys{}, &consentv1.SuppressionState{},
 		&consentv1.FeedBatch{}, &consentv1.FeedUpdate{}, &consentv1.StoredInboxItem{}, &consentv1.IntakeBatch{},
-		&consentv1.RecordRequest{}, &consentv1.Receipt{}, &consentv1.Decision{},
+		&consentv1.RecordRequest{}, &consentv1.Receipt{}, &consentv1.Decision{}, &consentv1.AttemptBatch{},
 	}
 }
 
