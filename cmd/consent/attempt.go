@@ -13,14 +13,24 @@ import (
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
-// attemptKind is no kind of fact: attempts lie in a stream of their own.
-const attemptKind = "attempt"
+// recordAttemptCommand stands beside the kinds of facts: attempts lie in a stream of
+// their own.
+func recordAttemptCommand(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "attempt field=value…",
+		Short: "Record that a contact was tried, so that caps count it",
+		Long: `Record that a contact was tried, so that caps count it: number, campaign (or
+seller, channel, purpose), reference, and as known at, outcome, caller_id, source.
 
-const attemptLong = `record attempt says that a contact was tried, so that caps count it: number, campaign (or
-seller, channel, purpose), reference, and as known at, outcome, caller_id, source. The
-reference is the call's id in the dialer; the same again adds nothing. Outcomes: answered,
-no_answer, busy, voicemail, failed; without one it was made. outcome=cancelled gives a
-reservation of consent check --reserve up, and then needs no number.`
+The reference is the call's id in the dialer; the same again adds nothing. Outcomes:
+answered, no_answer, busy, voicemail, failed; without one it was made. outcome=cancelled
+gives a reservation of consent check --reserve up, and then needs no number.`,
+		Example: `  consent record attempt number=+12025550143 campaign=spring reference=call-17 outcome=no_answer
+  consent record attempt campaign=spring reference=call-18 outcome=cancelled`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: g.recordAttempt,
+	}
+}
 
 // recordAttempt records one attempt from field=value pairs.
 func (g *globals) recordAttempt(c *cobra.Command, pairs []string) error {

@@ -17,7 +17,7 @@ import (
 )
 
 func recordCommand(g *globals) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "record KIND field=value…",
 		Short: "Record any other fact",
 		Long: `Record any other fact, by the names of the contract (proto/consent/v1/fact.proto).
@@ -25,23 +25,16 @@ func recordCommand(g *globals) *cobra.Command {
 A field is sought in the fact itself, then in its kind, then in the kind's scope
 and evidence; a.b names one outright. Lists are separated by ; . Times are RFC 3339
 or dates, messages JSON. Of a stop (` + strings.Join(stopKinds, ", ") + `) what cannot
-be read means everything, is kept as unread, and said. Kinds: ` + strings.Join(kindNames(), ", ") + `.
-
-` + attemptLong,
+be read means everything, is kept as unread, and said. Kinds: ` + strings.Join(kindNames(), ", ") + `.`,
 		Example: `  consent record wrong_party_reported number=+12025550143 method=agent
   consent record inbound_message number=+12025550143 body='pls quit texting me' channel=sms
   consent record relationship_recorded number=+12025550143 seller=acme relationship=purchase occurred_at=2026-03-01
   consent record party_number number=+12025550143 party=C-1042
   consent record time_consent number=+12025550143 seller=acme weekdays=7 occurred_at=2026-03-01
   consent record emergency_declared area=US-NY-061 from=2026-11-20T12:00:00Z reporting=true
-  consent record attempt number=+12025550143 campaign=spring reference=call-17 outcome=no_answer
-  consent record attempt campaign=spring reference=call-18 outcome=cancelled
   consent record preference_set number=+12025550143 seller=acme 'windows=[{"fromMinute":540,"toMinute":1020}]'`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if args[0] == attemptKind {
-				return g.recordAttempt(c, args[1:])
-			}
 			fact, err := buildFact(args[0], args[1:], c.ErrOrStderr())
 			if err != nil {
 				return usageError(err)
@@ -49,6 +42,8 @@ be read means everything, is kept as unread, and said. Kinds: ` + strings.Join(k
 			return g.recordOne(c, fact, false)
 		},
 	}
+	c.AddCommand(recordAttemptCommand(g))
+	return c
 }
 
 // kindOneof is the oneof whose fields are the kinds.
@@ -70,7 +65,7 @@ func kindNames() []string {
 func buildFact(kind string, pairs []string, stderr io.Writer) (*consentv1.Fact, error) {
 	kd := kindOneof().Fields().ByName(protoreflect.Name(kind))
 	if kd == nil {
-		return nil, unknownWord("KIND", kind, append(kindNames(), attemptKind))
+		return nil, unknownWord("KIND", kind, append(kindNames(), "attempt"))
 	}
 	fact := &consentv1.Fact{Source: sourceDefault}
 	body := fact.ProtoReflect().Mutable(kd).Message()
