@@ -26,6 +26,7 @@ type job struct {
 	outcomes []ledger.Outcome
 	data     []byte // the Commit, exactly as it will be stored
 	keys     *consentv1.WrappedKeys
+	keysSeq  uint64 // the message that holds keys; 0 without
 	entries  []*ledger.Entry
 	done     chan struct{} // closed when it is published, or never will be
 }
@@ -62,8 +63,6 @@ type assembly struct {
 type number struct {
 	seen *index.Seen     // before the commit
 	open ledger.PersonID // who holds it now, zero: nobody
-	// begun: the person begins in this commit and so has no keys yet.
-	begun bool
 }
 
 type keyOf struct {
@@ -193,11 +192,11 @@ func (a *assembly) person(p *planned) error {
 		return err
 	}
 	if n.open.IsZero() {
-		n.open, n.begun = seal.DrawPerson(), true
+		n.open = seal.DrawPerson()
 	}
 	p.person, p.seen = n.open, n.seen
 	for i, part := range p.parts {
-		if p.keys[i], err = a.key(n.open, part.Class, n.begun); err != nil {
+		if p.keys[i], err = a.key(n, part.Class); err != nil {
 			return err
 		}
 	}
@@ -221,24 +220,21 @@ func (a *assembly) number(t ledger.Token) (*number, error) {
 	return n, nil
 }
 
-// key gives a person's key for a class: from this commit, from the index, or drawn.
-// begun: the person is new, so there is none in the index.
-func (a *assembly) key(person ledger.PersonID, class consentv1.PersonalClass, begun bool) (k seal.PersonKey, err error) {
-	of := keyOf{person, class}
+// key gives the key for a class of who holds a number: from this commit, from the
+// index, or drawn.
+func (a *assembly) key(n *number, class consentv1.PersonalClass) (k seal.PersonKey, err error) {
+	of := keyOf{n.open, class}
 	if k, ok := a.keys[of]; ok {
 		return k, nil
 	}
 	var wrapped *consentv1.WrappedKey
-	found := false
-	if !begun {
-		if wrapped, found, err = a.w.index.Key(person, class); err != nil {
-			return seal.PersonKey{}, err
-		}
+	if n.seen.Holder() == n.open { // else the person begins in this commit
+		wrapped = n.seen.Key(class)
 	}
-	if found {
+	if wrapped != nil {
 		k, err = a.w.keys.Unwrap(wrapped)
 	} else {
-		k = seal.DrawKey(person, class)
+		k = seal.DrawKey(n.open, class)
 		if wrapped, err = a.w.keys.Wrap(k); err == nil {
 			a.wrapped = append(a.wrapped, wrapped)
 		}
@@ -366,11 +362,11 @@ func (a *assembly) finish(j *job) error {
 		*t.outcome = *t.of.outcome
 		t.outcome.Receipt.Duplicate = t.outcome.Err == nil
 	}
+	if len(j.entries) == 0 {
+		return nil // nothing needs the keys drawn
+	}
 	if len(a.wrapped) > 0 {
 		j.keys = &consentv1.WrappedKeys{Keys: a.wrapped}
-	}
-	if len(j.entries) == 0 {
-		return nil
 	}
 	var err error
 	if j.data, err = proto.Marshal(commit); err != nil {

@@ -145,7 +145,7 @@ func (w *Writer) catchUp(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
 		}
-		if err := w.index.ApplyCommit(m.Seq, entries); err != nil {
+		if err := w.index.ApplyCommit(m.Seq, 0, entries); err != nil {
 			return err
 		}
 		if m.Seq >= tail {
@@ -304,7 +304,8 @@ func (w *Writer) keysFirst(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	return w.index.ApplyKeys(seq, j.keys)
+	j.keysSeq = seq
+	return nil
 }
 
 // publish makes a job's commit durable, indexes it and answers.
@@ -317,7 +318,7 @@ func (w *Writer) publish(ctx context.Context, j *job) error {
 			return err
 		}
 		w.tail++
-		if err := w.index.ApplyCommit(w.tail, j.entries); err != nil {
+		if err := w.index.ApplyCommit(w.tail, j.keysSeq, j.entries); err != nil {
 			return err
 		}
 		w.acked.Store(uint64(j.entries[len(j.entries)-1].Position))
