@@ -34,8 +34,9 @@ import (
 // another version is emptied and built anew.
 const formatVersion = 2
 
-// stagedMax is how many commits can be staged: one in flight, one assembled.
-const stagedMax = 2
+// stagedMax is how many commits can be in memory: two assembled or in flight and
+// one being written, or one assembled and two settled.
+const stagedMax = 3
 
 // ErrForeign: the folder holds the index of another ledger. Nothing was changed.
 var ErrForeign = errors.New("index: folder belongs to another ledger")
@@ -78,8 +79,9 @@ type Index struct {
 	// asks the plans first and the database second misses nothing.
 	staged atomic.Pointer[[]*plan]
 
-	// mu orders the writer's calls: one goroutine stages while another applies.
-	mu sync.Mutex
+	// mu orders changes of what is staged and applied: one goroutine stages while
+	// another settles and a third writes. writing orders what writes the database.
+	mu, writing sync.Mutex
 
 	stop   context.CancelFunc
 	loaded sync.WaitGroup
@@ -172,14 +174,18 @@ func (ix *Index) begin(id [16]byte, version string, old bool) error {
 // Applied tells how far the index has come; read on behind it.
 func (ix *Index) Applied() Applied { return *ix.applied.Load() }
 
-// Hash is the state hash: equal for every index that read the same streams.
+// Hash is the state hash of all that is applied, which it writes first: equal for
+// every index that read the same streams.
 func (ix *Index) Hash(ctx context.Context) (ledger.Hash, error) {
+	if err := ix.Write(); err != nil {
+		return ledger.Hash{}, err
+	}
 	return ix.db.Hash(ctx, []byte{0}, []byte{0xff})
 }
 
 // Stage holds an assembled commit, and the keys it needs for the first time, until
 // it is written; from here on look-ups see it. ledger.ErrDamaged, and nothing is
-// staged, if its entries do not follow from what came before. At most two
+// staged, if its entries do not follow from what came before. At most three
 // commits are staged. There is no way to take one back: a writer that cannot
 // publish what it staged ends, and the next one reads the stream.
 func (ix *Index) Stage(entries []*ledger.Entry, keys *consentv1.WrappedKeys) error {
@@ -261,13 +267,15 @@ func settled(plans []*plan) (n int) {
 // Write puts what is settled into the database, each commit in one batch. After an
 // error the index must be closed; a restart reads the stream on from what was written.
 func (ix *Index) Write() error {
-	ix.mu.Lock()
-	defer ix.mu.Unlock()
-	for plans := *ix.staged.Load(); settled(plans) > 0; plans = plans[1:] {
+	ix.writing.Lock()
+	defer ix.writing.Unlock()
+	for plans := *ix.staged.Load(); settled(plans) > 0; plans = *ix.staged.Load() {
 		if err := ix.write(plans[0]); err != nil {
 			return err
 		}
-		ix.stagePlans(plans[1:])
+		ix.mu.Lock()
+		ix.stagePlans((*ix.staged.Load())[1:]) // others may have been staged meanwhile
+		ix.mu.Unlock()
 	}
 	return nil
 }
@@ -296,6 +304,8 @@ func (ix *Index) write(p *plan) error {
 // at a start, or keys wrapped anew. A key that is there already is replaced. A
 // message at or before the last one is passed over. Nothing may be staged.
 func (ix *Index) ApplyKeys(seq uint64, keys *consentv1.WrappedKeys) error {
+	ix.writing.Lock()
+	defer ix.writing.Unlock()
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	at := ix.Applied()
