@@ -53,6 +53,9 @@ func candidateOffsets(e164 string) offsets {
 // DaySpan gives the first and the last instant that can belong to a date at the
 // home of a number. ok is false unless text is a plain YYYY-MM-DD.
 func DaySpan(text, e164 string) (earliest, latest time.Time, ok bool) {
+	if text == "" { // most facts end on no date, and a parser's error is dear
+		return time.Time{}, time.Time{}, false
+	}
 	day, err := time.Parse(time.DateOnly, strings.TrimSpace(text))
 	if err != nil {
 		return time.Time{}, time.Time{}, false

@@ -20,8 +20,6 @@ func (ix *Index) loadFingerprints(ctx context.Context) {
 	}{
 		{store.SpaceIdempotency, 1, ix.events},
 		{store.SpaceToken, 2, ix.tokens},
-		{store.SpacePerson, 1, ix.persons},
-		{store.SpaceKey, 1, ix.persons},
 	} {
 		lo, hi := store.SpaceRange(l.space)
 		err := ix.db.Each(lo, hi, func(k, _ []byte) error {
@@ -37,8 +35,6 @@ func (ix *Index) loadFingerprints(ctx context.Context) {
 			}
 			return
 		}
-		if l.space != store.SpacePerson { // persons are whole with their keys only
-			l.into.Ready()
-		}
+		l.into.Ready()
 	}
 }

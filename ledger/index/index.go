@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,10 +32,11 @@ import (
 
 // formatVersion changes whenever a key or value changes meaning; an index of
 // another version is emptied and built anew.
-const formatVersion = 1
+const formatVersion = 2
 
-// stagedMax is how many commits can be staged: one in flight, one assembled.
-const stagedMax = 2
+// stagedMax is how many commits can be in memory: two assembled or in flight and
+// one being written, or one assembled and two settled.
+const stagedMax = 3
 
 // ErrForeign: the folder holds the index of another ledger. Nothing was changed.
 var ErrForeign = errors.New("index: folder belongs to another ledger")
@@ -68,7 +70,7 @@ type Index struct {
 	log  *slog.Logger
 
 	// Resident fingerprints: what they do not hold is not in the database.
-	events, tokens, persons *store.Fingerprints
+	events, tokens *store.Fingerprints
 
 	applied atomic.Pointer[Applied]
 	catalog atomic.Pointer[catalog]
@@ -77,8 +79,9 @@ type Index struct {
 	// asks the plans first and the database second misses nothing.
 	staged atomic.Pointer[[]*plan]
 
-	// mu orders the writer's calls: one goroutine stages while another applies.
-	mu sync.Mutex
+	// mu orders changes of what is staged and applied: one goroutine stages while
+	// another settles and a third writes. writing orders what writes the database.
+	mu, writing sync.Mutex
 
 	stop   context.CancelFunc
 	loaded sync.WaitGroup
@@ -98,7 +101,7 @@ func Open(dir string, o Options) (*Index, error) {
 		return nil, fmt.Errorf("index: %w", err)
 	}
 	ix := &Index{db: db, live: o.Live, log: o.Logger,
-		events: store.NewFingerprints(), tokens: store.NewFingerprints(), persons: store.NewFingerprints()}
+		events: store.NewFingerprints(), tokens: store.NewFingerprints()}
 	if err := ix.load(dir, o.Ledger); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -171,14 +174,18 @@ func (ix *Index) begin(id [16]byte, version string, old bool) error {
 // Applied tells how far the index has come; read on behind it.
 func (ix *Index) Applied() Applied { return *ix.applied.Load() }
 
-// Hash is the state hash: equal for every index that read the same streams.
+// Hash is the state hash of all that is applied, which it writes first: equal for
+// every index that read the same streams.
 func (ix *Index) Hash(ctx context.Context) (ledger.Hash, error) {
+	if err := ix.Write(); err != nil {
+		return ledger.Hash{}, err
+	}
 	return ix.db.Hash(ctx, []byte{0}, []byte{0xff})
 }
 
 // Stage holds an assembled commit, and the keys it needs for the first time, until
-// ApplyCommit; from here on look-ups see it. ledger.ErrDamaged, and nothing is
-// staged, if its entries do not follow from what came before. At most two
+// it is written; from here on look-ups see it. ledger.ErrDamaged, and nothing is
+// staged, if its entries do not follow from what came before. At most three
 // commits are staged. There is no way to take one back: a writer that cannot
 // publish what it staged ends, and the next one reads the stream.
 func (ix *Index) Stage(entries []*ledger.Entry, keys *consentv1.WrappedKeys) error {
@@ -196,16 +203,9 @@ func (ix *Index) StageSeen(entries []*ledger.Entry, keys *consentv1.WrappedKeys,
 	if len(staged) >= stagedMax {
 		return fmt.Errorf("index: %d commits are staged already", len(staged))
 	}
-	p, err := ix.plan(entries, seen)
+	p, err := ix.plan(entries, keys, seen)
 	if err != nil {
 		return err
-	}
-	for _, w := range keys.GetKeys() {
-		k, err := keyOfWrapped(w)
-		if err != nil {
-			return err
-		}
-		p.keys[k.keyOwner] = append(p.keys[k.keyOwner], w)
 	}
 	ix.stagePlans(append(staged[:len(staged):len(staged)], p))
 	return nil
@@ -213,44 +213,79 @@ func (ix *Index) StageSeen(entries []*ledger.Entry, keys *consentv1.WrappedKeys,
 
 func (ix *Index) stagePlans(plans []*plan) { ix.staged.Store(&plans) }
 
-// ApplyCommit writes the commit stored as message seq: one that was staged,
-// oldest first, or one read from the stream. ledger.ErrDamaged, naming the
-// position, if it does not follow from what came before. After any error the
-// index must be closed.
-func (ix *Index) ApplyCommit(seq uint64, entries []*ledger.Entry) error {
+// ApplyCommit settles and writes the commit stored as message seq: one that was
+// staged, oldest first, or one read from the stream. After any error the index must
+// be closed.
+func (ix *Index) ApplyCommit(seq, keysSeq uint64, entries []*ledger.Entry) error {
+	if err := ix.Settle(seq, keysSeq, entries); err != nil {
+		return err
+	}
+	return ix.Write()
+}
+
+// Settle takes note that a commit is stored as message seq of the ledger and its
+// new keys as message keysSeq of the keys stream, 0 if it brought none: what is
+// applied now includes it. It is in memory until Write. A commit that was staged,
+// oldest first, or one read from the stream, whose keys came through ApplyKeys.
+// ledger.ErrDamaged, naming the position, if it does not follow from what came
+// before.
+func (ix *Index) Settle(seq, keysSeq uint64, entries []*ledger.Entry) error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	at := ix.Applied()
 	if seq != at.Seq+1 {
 		return fmt.Errorf("index: message %d where %d is due: %w", seq, at.Seq+1, ledger.ErrDamaged)
 	}
-	staged := *ix.staged.Load()
-	var p *plan
-	var err error
-	if len(staged) > 0 {
-		if p = staged[0]; !p.isOf(entries) {
-			return fmt.Errorf("index: message %d is not the commit staged for position %d: %w", seq, p.first, ledger.ErrDamaged)
+	plans := slices.Clone(*ix.staged.Load())
+	n := settled(plans)
+	if n == len(plans) {
+		p, err := ix.plan(entries, nil, nil)
+		if err != nil {
+			return fmt.Errorf("index: message %d: %w", seq, err)
 		}
-	} else if p, err = ix.plan(entries, nil); err != nil {
-		return fmt.Errorf("index: message %d: %w", seq, err)
+		plans = append(plans, p)
+	} else if !plans[n].isOf(entries) {
+		return fmt.Errorf("index: message %d is not the commit staged for position %d: %w", seq, plans[n].first, ledger.ErrDamaged)
 	}
-	at.Seq, at.Position, at.RecordedAt = seq, p.last, p.recordedAt
-	if err := ix.write(p, at); err != nil {
-		return err
-	}
+	p := *plans[n] // readers hold the one before
+	p.seq, p.keysSeq = seq, max(keysSeq, at.KeysSeq)
+	plans[n] = &p
+	ix.stagePlans(plans)
 	ix.catalog.Store(ix.catalog.Load().with(p.catalog))
-	if len(staged) > 0 {
-		ix.stagePlans(staged[1:])
+	ix.applied.Store(&Applied{Seq: seq, Position: p.last, KeysSeq: p.keysSeq, RecordedAt: p.recordedAt})
+	return nil
+}
+
+// settled counts the plans whose commits are stored; they come first.
+func settled(plans []*plan) (n int) {
+	for n < len(plans) && plans[n].seq != 0 {
+		n++
 	}
-	ix.applied.Store(&at)
+	return n
+}
+
+// Write puts what is settled into the database, each commit in one batch. After an
+// error the index must be closed; a restart reads the stream on from what was written.
+func (ix *Index) Write() error {
+	ix.writing.Lock()
+	defer ix.writing.Unlock()
+	for plans := *ix.staged.Load(); settled(plans) > 0; plans = *ix.staged.Load() {
+		if err := ix.write(plans[0]); err != nil {
+			return err
+		}
+		ix.mu.Lock()
+		ix.stagePlans((*ix.staged.Load())[1:]) // others may have been staged meanwhile
+		ix.mu.Unlock()
+	}
 	return nil
 }
 
 // write commits a plan in one batch. Fingerprints come after it and before the
 // plan leaves the staged ones, so that no look-up falls between.
-func (ix *Index) write(p *plan, at Applied) error {
+func (ix *Index) write(p *plan) error {
+	at := Applied{Seq: p.seq, Position: p.last, KeysSeq: p.keysSeq, RecordedAt: p.recordedAt}
 	b := ix.db.NewBatch()
-	if err := errors.Join(p.writeTo(b, at.Seq), b.Set(metaApplied, encodeApplied(at))); err != nil {
+	if err := errors.Join(p.writeTo(b), b.Set(metaApplied, encodeApplied(at))); err != nil {
 		return errors.Join(err, b.Close())
 	}
 	if err := b.Commit(false); err != nil {
@@ -262,40 +297,38 @@ func (ix *Index) write(p *plan, at Applied) error {
 	for t := range p.tokens {
 		ix.tokens.Add(fingerprint(t[1:]))
 	}
-	for id := range p.heads {
-		ix.persons.Add(fingerprint(id[:]))
-	}
 	return nil
 }
 
-// ApplyKeys writes one message of the keys stream. A key that is there already is
-// replaced: it was wrapped anew. A message at or before the last one is passed over.
+// ApplyKeys writes one message of the keys stream that no commit brings: one read
+// at a start, or keys wrapped anew. A key that is there already is replaced. A
+// message at or before the last one is passed over. Nothing may be staged.
 func (ix *Index) ApplyKeys(seq uint64, keys *consentv1.WrappedKeys) error {
+	ix.writing.Lock()
+	defer ix.writing.Unlock()
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	at := ix.Applied()
 	if seq <= at.KeysSeq {
 		return nil
 	}
-	b := ix.db.NewBatch()
-	at.KeysSeq = seq
-	err := b.Set(metaApplied, encodeApplied(at))
-	for _, w := range keys.GetKeys() {
-		k, kerr := keyOfWrapped(w)
-		if kerr != nil {
-			return errors.Join(fmt.Errorf("index: keys message %d: %w", seq, kerr), b.Close())
-		}
-		value := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(w.GetWrapped())), w.GetEpoch())
-		err = errors.Join(err, b.Set(store.KeyKey(k.person, byte(k.class), k.id), append(value, w.GetWrapped()...)))
+	if len(*ix.staged.Load()) > 0 {
+		return fmt.Errorf("index: keys message %d while a commit is open", seq)
 	}
-	if err != nil {
+	p := &plan{persons: make(map[ledger.PersonID]person, len(keys.GetKeys()))}
+	v := view{ix: ix, plans: []*plan{p}}
+	for _, w := range keys.GetKeys() {
+		if err := p.key(v, w); err != nil {
+			return fmt.Errorf("index: keys message %d: %w", seq, err)
+		}
+	}
+	at.KeysSeq = seq
+	b := ix.db.NewBatch()
+	if err := errors.Join(p.writePersons(b), b.Set(metaApplied, encodeApplied(at))); err != nil {
 		return errors.Join(err, b.Close())
 	}
 	if err := b.Commit(false); err != nil {
 		return err
-	}
-	for _, w := range keys.GetKeys() {
-		ix.persons.Add(fingerprint(w.GetPerson()))
 	}
 	ix.applied.Store(&at)
 	return nil

@@ -267,11 +267,13 @@ func TestBothWays(t *testing.T) {
 		h, ix := newHistory(rapid.Uint64().Draw(t, "seed")), open(t, dir, Options{})
 		var commits [][]*ledger.Entry
 		var keys []*consentv1.WrappedKeys
-		applied := 0
-		apply := func() {
-			must(t, ix.ApplyKeys(uint64(applied+1), keys[applied]))
-			must(t, ix.ApplyCommit(uint64(applied+1), commits[applied]))
-			applied++
+		settled := 0
+		settle := func() {
+			must(t, ix.Settle(uint64(settled+1), uint64(settled+1), commits[settled]))
+			settled++
+			if at, err := ix.SeqOf(ix.Applied().Position); err != nil || at != uint64(settled) {
+				t.Fatal(fmt.Sprintf("the last position is in message %d, %v, not %d", at, err, settled))
+			}
 		}
 		for range rapid.IntRange(1, 8).Draw(t, "commits") {
 			e, k := h.commit(rapid.IntRange(1, 12).Draw(t, "entries"), numbers)
@@ -279,17 +281,28 @@ func TestBothWays(t *testing.T) {
 			commits, keys = append(commits, e), append(keys, k)
 			h.agrees(t, ix, numbers)
 			h.finds(t, ix, e)
-			if len(commits)-applied == stagedMax || rapid.Bool().Draw(t, "ack") {
-				apply()
+			for settled < len(commits) && (len(commits)-settled == stagedMax || rapid.Bool().Draw(t, "ack")) {
+				settle()
 			}
-			if applied == len(commits) && rapid.Bool().Draw(t, "restart") {
+			if len(*ix.staged.Load()) == stagedMax || rapid.Bool().Draw(t, "write") {
+				must(t, ix.Write())
+			}
+			if settled == len(commits) && rapid.Bool().Draw(t, "restart") { // what was not written is read again
 				must(t, ix.Close())
 				ix = open(t, dir, Options{})
+				at := ix.Applied()
+				for seq := at.KeysSeq + 1; seq <= uint64(len(keys)); seq++ {
+					must(t, ix.ApplyKeys(seq, keys[seq-1]))
+				}
+				for seq := at.Seq + 1; seq <= uint64(len(commits)); seq++ {
+					must(t, ix.ApplyCommit(seq, 0, commits[seq-1]))
+				}
 			}
 		}
-		for applied < len(commits) {
-			apply()
+		for settled < len(commits) {
+			settle()
 		}
+		must(t, ix.Write())
 		h.agrees(t, ix, numbers)
 		kept, err := ix.Hash(t.Context())
 		must(t, err)
@@ -304,7 +317,7 @@ func TestBothWays(t *testing.T) {
 			must(t, anew.ApplyKeys(uint64(i+1), k)) // twice is harmless
 		}
 		for i, e := range commits {
-			must(t, anew.ApplyCommit(uint64(i+1), e))
+			must(t, anew.ApplyCommit(uint64(i+1), 0, e))
 			h.finds(t, anew, e)
 		}
 		h.agrees(t, anew, numbers)
@@ -322,7 +335,7 @@ func TestStagedOnlyIsForgotten(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "index")
 	ix, h := open(t, dir, Options{}), newHistory(1)
 	first, _ := h.commit(3, 2)
-	must(t, ix.ApplyCommit(1, first))
+	must(t, ix.ApplyCommit(1, 0, first))
 	before, err := ix.Hash(t.Context())
 	must(t, err)
 	second, keys := h.commit(3, 2)
@@ -335,7 +348,7 @@ func TestStagedOnlyIsForgotten(t *testing.T) {
 	if before != after || ix.Applied().Position != 3 {
 		t.Fatal("a staged commit is on disk")
 	}
-	must(t, ix.ApplyCommit(2, second)) // as if its ack had been lost
+	must(t, ix.ApplyCommit(2, 0, second)) // as if its ack had been lost
 }
 
 func TestStageIsBounded(t *testing.T) {
@@ -380,10 +393,10 @@ func TestDamageIsNamed(t *testing.T) {
 			ix, h := openTemp(t), newHistory(1)
 			first := []*ledger.Entry{h.entry(tok, stopFact()), h.entry(ledger.Token{}, sellerFact("acme"))}
 			h.firstKey = first[0].Msg.Idempotency
-			must(t, ix.ApplyCommit(1, first))
+			must(t, ix.ApplyCommit(1, 0, first))
 			bad := h.entry(tok, stopFact())
 			tc.damage(h, bad)
-			err := ix.ApplyCommit(2, []*ledger.Entry{bad})
+			err := ix.ApplyCommit(2, 0, []*ledger.Entry{bad})
 			if !errors.Is(err, ledger.ErrDamaged) || !strings.Contains(err.Error(), tc.text) {
 				t.Fatalf("error: %v", err)
 			}
@@ -397,19 +410,22 @@ func TestDamageIsNamed(t *testing.T) {
 func TestApplyRefusesTheWrongMessage(t *testing.T) {
 	ix, h := openTemp(t), newHistory(1)
 	one, keys := h.commit(2, 2)
-	if err := ix.ApplyCommit(2, one); !errors.Is(err, ledger.ErrDamaged) {
+	if err := ix.ApplyCommit(2, 0, one); !errors.Is(err, ledger.ErrDamaged) {
 		t.Fatalf("message 2 after none: %v", err)
 	}
-	if err := ix.ApplyCommit(1, nil); !errors.Is(err, ledger.ErrDamaged) {
+	if err := ix.ApplyCommit(1, 0, nil); !errors.Is(err, ledger.ErrDamaged) {
 		t.Fatalf("an empty commit: %v", err)
-	}
-	must(t, ix.Stage(one, keys))
-	foreign, _ := newHistory(2).commit(2, 2)
-	if err := ix.ApplyCommit(1, foreign); !errors.Is(err, ledger.ErrDamaged) {
-		t.Fatalf("another commit than the one staged: %v", err)
 	}
 	if err := ix.ApplyKeys(1, &consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{{Person: []byte{1}}}}); !errors.Is(err, ledger.ErrDamaged) {
 		t.Fatalf("a key without a name: %v", err)
+	}
+	must(t, ix.Stage(one, keys))
+	if err := ix.ApplyKeys(1, keys); err == nil {
+		t.Fatal("keys were written under a commit that is open")
+	}
+	foreign, _ := newHistory(2).commit(2, 2)
+	if err := ix.ApplyCommit(1, 0, foreign); !errors.Is(err, ledger.ErrDamaged) {
+		t.Fatalf("another commit than the one staged: %v", err)
 	}
 }
 
@@ -426,7 +442,7 @@ func TestAnotherVersionIsBuiltAnew(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "index")
 	ix, h := open(t, dir, Options{}), newHistory(1)
 	e, _ := h.commit(3, 2)
-	must(t, ix.ApplyCommit(1, e))
+	must(t, ix.ApplyCommit(1, 0, e))
 	b := ix.db.NewBatch()
 	must(t, b.Set(metaVersion, []byte{0, 0, 0, 99}))
 	must(t, b.Commit(false))
@@ -436,7 +452,7 @@ func TestAnotherVersionIsBuiltAnew(t *testing.T) {
 	if ix.Applied() != (Applied{}) || len(ix.Sellers()) > 0 {
 		t.Fatal("an index of another version was kept")
 	}
-	must(t, ix.ApplyCommit(1, e))
+	must(t, ix.ApplyCommit(1, 0, e))
 }
 
 func TestSeqOf(t *testing.T) {
@@ -444,7 +460,7 @@ func TestSeqOf(t *testing.T) {
 	seqs := map[ledger.Position]uint64{}
 	for seq := uint64(1); seq <= 5; seq++ {
 		e, _ := h.commit(int(seq), 3)
-		must(t, ix.ApplyCommit(seq, e))
+		must(t, ix.ApplyCommit(seq, 0, e))
 		for _, e := range e {
 			seqs[e.Position] = seq
 		}
@@ -470,9 +486,9 @@ func TestKeysAndErasures(t *testing.T) {
 	erased, kept := ledger.PersonID(first[0].Msg.GetPerson()), ledger.PersonID(first[1].Msg.GetPerson())
 	ke, kk := h.key(erased, 1), h.key(kept, 1)
 	must(t, ix.ApplyKeys(1, &consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{ke, kk}}))
-	must(t, ix.ApplyCommit(1, first))
+	must(t, ix.ApplyCommit(1, 0, first))
 	wantPending(t, ix)
-	must(t, ix.ApplyCommit(2, []*ledger.Entry{h.erase(token(1))}))
+	must(t, ix.ApplyCommit(2, 0, []*ledger.Entry{h.erase(token(1))}))
 	wantPending(t, ix, erased)
 
 	again := proto.CloneOf(kk)
@@ -529,7 +545,7 @@ func TestCatalog(t *testing.T) {
 	if ix.Seller("acme") {
 		t.Error("a staged seller is registered")
 	}
-	must(t, ix.ApplyCommit(1, entries))
+	must(t, ix.ApplyCommit(1, 0, entries))
 	for range 2 { // from memory, then from disk
 		if !ix.Seller("acme") || ix.Seller("club") || !ix.Programme("acme", "club") || ix.Programme("club", "acme") ||
 			!proto.Equal(ix.Campaign("spring"), campaign) || ix.Campaign("x") != nil || !ix.Source("crm") || ix.Source("leads") ||
@@ -585,7 +601,7 @@ func TestReadersSeeWhatWasAcknowledged(t *testing.T) {
 		mu.Lock()
 		known = append(known, entries...)
 		mu.Unlock()
-		must(t, ix.ApplyCommit(seq, entries))
+		must(t, ix.ApplyCommit(seq, 0, entries))
 	}
 	close(done)
 	wg.Wait()
@@ -596,12 +612,12 @@ func TestFingerprintsLoad(t *testing.T) {
 	ix, h := open(t, dir, Options{}), newHistory(1)
 	e, k := h.commit(50, 10)
 	must(t, ix.ApplyKeys(1, k))
-	must(t, ix.ApplyCommit(1, e))
+	must(t, ix.ApplyCommit(1, 0, e))
 	must(t, ix.Close())
 	ix = open(t, dir, Options{})
 	defer ix.Close()
 	ix.loaded.Wait()
-	for _, f := range []*store.Fingerprints{ix.events, ix.tokens, ix.persons} {
+	for _, f := range []*store.Fingerprints{ix.events, ix.tokens} {
 		if !f.Complete() || f.MayHold(fingerprint([]byte("surely not there"))) {
 			t.Error("the fingerprints are not in use")
 		}
@@ -612,14 +628,14 @@ func TestFingerprintsLoad(t *testing.T) {
 
 func FuzzValues(f *testing.F) {
 	f.Add(make([]byte, recordedBytes))
-	f.Add(make([]byte, headBytes))
+	f.Add(make([]byte, headBytes+keyHeadBytes))
 	f.Add(make([]byte, appliedBytes))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if r, err := decodeRecorded(b); err == nil && !bytes.Equal(r.encode(nil), b) {
 			t.Fatalf("receipt %x", b)
 		}
-		if h, err := decodeHead(b); err == nil && !bytes.Equal(h.encode(nil), b) {
-			t.Fatalf("head %x", b)
+		if p, err := decodePerson(b); err == nil && !bytes.Equal(p.encode(nil), b) {
+			t.Fatalf("person %x", b)
 		}
 		if a, err := decodeApplied(b); err == nil && a.Position > 0 && !bytes.Equal(encodeApplied(a), b) {
 			t.Fatalf("applied %x", b)
@@ -659,7 +675,7 @@ func benchmarkCommits(b *testing.B, size int, known bool) {
 	if known {
 		for range 20 {
 			seq++
-			must(b, ix.ApplyCommit(seq, make1()))
+			must(b, ix.ApplyCommit(seq, 0, make1()))
 		}
 	}
 	b.ReportAllocs()
@@ -669,7 +685,7 @@ func benchmarkCommits(b *testing.B, size int, known bool) {
 		b.StartTimer()
 		seq++
 		must(b, ix.Stage(entries, nil))
-		must(b, ix.ApplyCommit(seq, entries))
+		must(b, ix.ApplyCommit(seq, 0, entries))
 	}
 	b.ReportMetric(float64(size)*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
 }

@@ -48,17 +48,23 @@ func (ix *Index) OpenPerson(t ledger.Token) (id ledger.PersonID, found bool, err
 	return h.holder(), h.open, err
 }
 
-// Seen is what is known of a number: who holds it, and where that person's chain ends.
+// Seen is what is known of a number: who holds it, where that person's chain ends,
+// and the person's keys.
 type Seen struct {
 	holders holders
-	head    Head
+	person  person
 }
 
 // Holder is who holds the number; zero: the next fact begins a new person.
 func (s *Seen) Holder() ledger.PersonID { return s.holders.holder() }
 
 // Head is the end of the holder's chain; zero for a person who is still to begin.
-func (s *Seen) Head() Head { return s.head }
+func (s *Seen) Head() Head { return s.person.head }
+
+// Key gives the holder's key for a class, wrapped; nil if there is none.
+func (s *Seen) Key(class consentv1.PersonalClass) *consentv1.WrappedKey {
+	return s.person.keys.find(s.Holder(), class, nil)
+}
 
 // Seen looks up what the writer needs to know of a number.
 func (ix *Index) Seen(t ledger.Token) (*Seen, error) {
@@ -69,7 +75,7 @@ func (ix *Index) Seen(t ledger.Token) (*Seen, error) {
 	}
 	s := &Seen{holders: of}
 	if of.open {
-		s.head, _, err = v.head(of.holder())
+		s.person, err = v.person(of.holder())
 	}
 	return s, err
 }
@@ -97,23 +103,23 @@ func (v view) holders(t ledger.Token) (holders, error) {
 }
 
 // Head gives the end of a person's chain; not found for someone without entries.
-func (ix *Index) Head(id ledger.PersonID) (h Head, found bool, err error) { return ix.view().head(id) }
+func (ix *Index) Head(id ledger.PersonID) (h Head, found bool, err error) {
+	p, err := ix.view().person(id)
+	return p.head, p.known(), err
+}
 
-func (v view) head(id ledger.PersonID) (h Head, found bool, err error) {
+// person gives a person's row; zero if there is none.
+func (v view) person(id ledger.PersonID) (person, error) {
 	for _, p := range slices.Backward(v.plans) {
-		if h, ok := p.heads[id]; ok {
-			return h, true, nil
+		if row, ok := p.persons[id]; ok {
+			return row, nil
 		}
-	}
-	if !v.ix.persons.MayHold(fingerprint(id[:])) {
-		return h, false, nil
 	}
 	raw, err := v.ix.db.Get(store.PersonKey(id))
 	if raw == nil || err != nil {
-		return h, false, err
+		return person{}, err
 	}
-	h, err = decodeHead(raw)
-	return h, err == nil, err
+	return decodePerson(raw)
 }
 
 // Erased gives the position at which a person was erased.
@@ -136,10 +142,15 @@ func (v view) erasedAt(id ledger.PersonID) (at ledger.Position, found bool, err 
 }
 
 // SeqOf gives the message that holds a position. ledger.ErrNotFound for 0 and
-// beyond what is applied; what is staged has no message yet.
+// beyond what is applied; what is only staged has no message yet.
 func (ix *Index) SeqOf(at ledger.Position) (uint64, error) {
 	if at == 0 || at > ix.Applied().Position {
 		return 0, ledger.ErrNotFound
+	}
+	for _, p := range *ix.staged.Load() {
+		if at >= p.first && at <= p.last {
+			return p.seq, nil
+		}
 	}
 	_, raw, err := ix.db.Last(store.CommitKey(0), store.CommitKey(at+1))
 	if err != nil {
@@ -151,57 +162,36 @@ func (ix *Index) SeqOf(at ledger.Position) (uint64, error) {
 // Key gives a person's key for a class, wrapped; if there are several, the one
 // with the smallest id, which seals as well as any.
 func (ix *Index) Key(id ledger.PersonID, class consentv1.PersonalClass) (w *consentv1.WrappedKey, found bool, err error) {
-	for _, p := range slices.Backward(ix.view().plans) {
-		if keys := p.keys[keyOwner{id, class}]; len(keys) > 0 {
-			return keys[0], true, nil
-		}
-	}
-	if !ix.persons.MayHold(fingerprint(id[:])) {
-		return nil, false, nil
-	}
-	lo, hi := store.KeyRange(id, byte(class))
-	err = ix.db.Each(lo, hi, func(k, v []byte) (err error) {
-		if w, err = decodeWrapped(k, v); err == nil {
-			err = errEnough
-		}
-		return err
-	})
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
-	return w, err == nil && w != nil, err
+	return ix.findKey(id, class, nil)
+}
+
+// KeyByID gives the key that sealed a part.
+func (ix *Index) KeyByID(id ledger.PersonID, class consentv1.PersonalClass, keyID store.KeyID) (w *consentv1.WrappedKey, found bool, err error) {
+	return ix.findKey(id, class, &keyID)
+}
+
+func (ix *Index) findKey(id ledger.PersonID, class consentv1.PersonalClass, keyID *store.KeyID) (w *consentv1.WrappedKey, found bool, err error) {
+	p, err := ix.view().person(id)
+	w = p.keys.find(id, class, keyID)
+	return w, w != nil, err
 }
 
 // errEnough ends a scan that has found what it looks for.
 var errEnough = errors.New("index: enough")
 
-// KeyByID gives the key that sealed a part.
-func (ix *Index) KeyByID(id ledger.PersonID, class consentv1.PersonalClass, keyID store.KeyID) (w *consentv1.WrappedKey, found bool, err error) {
-	for _, p := range slices.Backward(ix.view().plans) {
-		for _, w := range p.keys[keyOwner{id, class}] {
-			if string(w.GetKeyId()) == string(keyID[:]) {
-				return w, true, nil
-			}
-		}
-	}
-	k := store.KeyKey(id, byte(class), keyID)
-	raw, err := ix.db.Get(k)
-	if raw == nil || err != nil {
-		return nil, false, err
-	}
-	w, err = decodeWrapped(k, raw)
-	return w, err == nil, err
-}
-
 // BucketKeys yields all applied keys of a bucket, of the erased and of dead epochs
 // too. It ends after an error.
 func (ix *Index) BucketKeys(bucket uint16) iter.Seq2[*consentv1.WrappedKey, error] {
-	lo, hi := store.KeyBucketRange(bucket)
+	lo, hi := store.PersonBucketRange(bucket)
 	return func(yield func(*consentv1.WrappedKey, error) bool) {
 		err := ix.db.Each(lo, hi, func(k, v []byte) error {
-			w, err := decodeWrapped(k, v)
-			if err == nil && !yield(w, nil) {
-				return errEnough
+			id, err := store.ParsePersonKey(k)
+			if err != nil {
+				return err
+			}
+			p, err := decodePerson(v)
+			if err == nil && !p.keys.each(id, func(w *consentv1.WrappedKey) bool { return yield(w, nil) }) {
+				err = errEnough
 			}
 			return err
 		})
@@ -236,17 +226,12 @@ func (ix *Index) PendingErasures() ([]ledger.PersonID, error) {
 	return out, nil
 }
 
-func (ix *Index) hasLiveKey(p ledger.PersonID) (bool, error) {
-	lo, hi := store.KeyPersonRange(p)
-	err := ix.db.Each(lo, hi, func(k, v []byte) error {
-		w, err := decodeWrapped(k, v)
-		if err == nil && ix.live(p.Bucket(), w.GetEpoch()) {
-			return errEnough
-		}
-		return err
-	})
-	if errors.Is(err, errEnough) {
-		return true, nil
+func (ix *Index) hasLiveKey(id ledger.PersonID) (bool, error) {
+	raw, err := ix.db.Get(store.PersonKey(id))
+	if raw == nil || err != nil {
+		return false, err
 	}
-	return false, err
+	p, err := decodePerson(raw)
+	dead := p.keys.each(id, func(w *consentv1.WrappedKey) bool { return !ix.live(id.Bucket(), w.GetEpoch()) })
+	return !dead, err
 }

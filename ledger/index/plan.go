@@ -13,15 +13,16 @@ import (
 
 // plan is what one commit changes. Once made it does not change.
 type plan struct {
+	seq, keysSeq uint64 // its messages, once it is settled
+
 	first, last ledger.Position
 	recordedAt  time.Time
 	leaf        ledger.Hash // of the last entry
 
 	events  map[eventKey]Recorded
 	tokens  map[ledger.Token]holders
-	heads   map[ledger.PersonID]Head
+	persons map[ledger.PersonID]person
 	erased  map[ledger.PersonID]ledger.Position
-	keys    map[keyOwner][]*consentv1.WrappedKey // staged only; ApplyKeys writes them
 	catalog []*consentv1.Fact
 }
 
@@ -29,19 +30,18 @@ type plan struct {
 type eventKey = [store.IdempotencyBytes]byte
 
 // plan checks the entries of the next commit against everything applied, staged
-// and before them in the commit, and says what they change. seen is as StageSeen
-// has it, or nil. The caller holds mu.
-func (ix *Index) plan(entries []*ledger.Entry, seen []*Seen) (*plan, error) {
+// and before them in the commit, and says what they and the commit's new keys
+// change. seen is as StageSeen has it, or nil. The caller holds mu.
+func (ix *Index) plan(entries []*ledger.Entry, keys *consentv1.WrappedKeys, seen []*Seen) (*plan, error) {
 	if len(entries) == 0 {
 		return nil, fmt.Errorf("commit without entries: %w", ledger.ErrDamaged)
 	}
 	p := &plan{
-		first:  entries[0].Position,
-		events: make(map[eventKey]Recorded, len(entries)),
-		tokens: make(map[ledger.Token]holders, len(entries)),
-		heads:  make(map[ledger.PersonID]Head, len(entries)),
-		erased: map[ledger.PersonID]ledger.Position{},
-		keys:   map[keyOwner][]*consentv1.WrappedKey{},
+		first:   entries[0].Position,
+		events:  make(map[eventKey]Recorded, len(entries)),
+		tokens:  make(map[ledger.Token]holders, len(entries)),
+		persons: make(map[ledger.PersonID]person, len(entries)),
+		erased:  map[ledger.PersonID]ledger.Position{},
 	}
 	at := ix.Applied()
 	p.last, p.recordedAt = at.Position, at.RecordedAt
@@ -58,7 +58,24 @@ func (ix *Index) plan(entries []*ledger.Entry, seen []*Seen) (*plan, error) {
 			return nil, fmt.Errorf("position %d: %w", e.Position, err)
 		}
 	}
+	for _, w := range keys.GetKeys() {
+		if err := p.key(v, w); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
+}
+
+// key adds a key to its person's row.
+func (p *plan) key(v view, w *consentv1.WrappedKey) error {
+	k, err := keyOfWrapped(w)
+	if err != nil {
+		return err
+	}
+	row, err := v.person(k.person) // the plan's own, if there is one
+	row.keys = row.keys.with(k, w)
+	p.persons[k.person] = row
+	return err
 }
 
 func damaged(format string, args ...any) error {
@@ -120,10 +137,11 @@ func (p *plan) person(v view, e *ledger.Entry) error {
 		return damaged("a person without a number, or with an impossible id")
 	}
 	id := ledger.PersonID(e.Msg.GetPerson())
-	of, h, known, err := p.before(v, e.Token, id)
+	of, row, err := p.before(v, e.Token, id)
 	if err != nil {
 		return err
 	}
+	h, known := row.head, row.known()
 	if e.Msg.GetPersonSeq() != h.Seq+1 || (known && !bytes.Equal(e.Msg.GetPersonPrev(), h.Leaf[:])) || (!known && len(e.Msg.GetPersonPrev()) > 0) {
 		return damaged("entry %d of its person, linked to %x, does not follow entry %d with leaf %s", e.Msg.GetPersonSeq(), e.Msg.GetPersonPrev(), h.Seq, h.Leaf)
 	}
@@ -140,31 +158,33 @@ func (p *plan) person(v view, e *ledger.Entry) error {
 	if begins || ends {
 		p.tokens[e.Token] = of
 	}
-	p.heads[id] = Head{Seq: h.Seq + 1, Leaf: e.Leaf, Position: e.Position}
+	row.head = Head{Seq: h.Seq + 1, Leaf: e.Leaf, Position: e.Position}
+	p.persons[id] = row
 	return nil
 }
 
-// before gives who held a number and where a person's chain ended before an entry.
-func (p *plan) before(v view, t ledger.Token, id ledger.PersonID) (of holders, h Head, known bool, err error) {
+// before gives who held a number and a person's row before an entry.
+func (p *plan) before(v view, t ledger.Token, id ledger.PersonID) (of holders, row person, err error) {
 	of, here := p.tokens[t]
-	if h, known = p.heads[id]; v.seen != nil {
+	row, known := p.persons[id]
+	if v.seen != nil {
 		if !here {
 			of = v.seen.holders
 		}
 		if !known && v.seen.Holder() == id {
-			h, known = v.seen.head, true
+			row = v.seen.person
 		}
-		return of, h, known, nil
+		return of, row, nil
 	}
 	if !known {
-		if h, known, err = v.head(id); err != nil {
-			return of, h, known, err
+		if row, err = v.person(id); err != nil {
+			return of, row, err
 		}
 	}
 	if !here {
 		of, err = v.holders(t)
 	}
-	return of, h, known, err
+	return of, row, err
 }
 
 // erase marks the persons named and leaves the number without a holder.
@@ -202,7 +222,7 @@ func (p *plan) isOf(entries []*ledger.Entry) bool {
 
 // writeTo puts the plan into a batch, each space sorted: Pebble's memtable finds
 // the next place from the last one, and misses the processor's cache less.
-func (p *plan) writeTo(b *store.Batch, seq uint64) error {
+func (p *plan) writeTo(b *store.Batch) error {
 	w := writes{b: b}
 	for _, k := range sorted(p.events, func(a, b eventKey) int { return bytes.Compare(a[:], b[:]) }) {
 		w.set(store.IdempotencyKey(k), p.events[k].encode(w.buf[:0]))
@@ -210,16 +230,21 @@ func (p *plan) writeTo(b *store.Batch, seq uint64) error {
 	for _, t := range sorted(p.tokens, func(a, b ledger.Token) int { return bytes.Compare(a[:], b[:]) }) {
 		w.set(store.TokenKey(t), p.tokens[t].encode(w.buf[:0]))
 	}
-	for _, id := range sorted(p.heads, func(a, b ledger.PersonID) int { return bytes.Compare(a[:], b[:]) }) {
-		w.set(store.PersonKey(id), p.heads[id].encode(w.buf[:0]))
-	}
-	w.set(store.CommitKey(p.first), encodeSeq(seq))
+	w.persons(p)
+	w.set(store.CommitKey(p.first), encodeSeq(p.seq))
 	for id, at := range p.erased {
 		w.set(store.ErasedKey(id), encodeSeq(uint64(at)))
 	}
 	for k, v := range catalogRows(p.catalog, &w.err) {
 		w.set([]byte(k), v)
 	}
+	return w.err
+}
+
+// writePersons puts only the persons' rows into a batch.
+func (p *plan) writePersons(b *store.Batch) error {
+	w := writes{b: b}
+	w.persons(p)
 	return w.err
 }
 
@@ -236,12 +261,18 @@ func sorted[K comparable, V any](m map[K]V, compare func(a, b K) int) []K {
 // writes keeps the first error of many writes, and a buffer for their values.
 type writes struct {
 	b   *store.Batch
-	buf [128]byte
+	buf [256]byte
 	err error
 }
 
 func (w *writes) set(key, value []byte) {
 	if w.err == nil {
 		w.err = w.b.Set(key, value)
+	}
+}
+
+func (w *writes) persons(p *plan) {
+	for _, id := range sorted(p.persons, func(a, b ledger.PersonID) int { return bytes.Compare(a[:], b[:]) }) {
+		w.set(store.PersonKey(id), p.persons[id].encode(w.buf[:0]))
 	}
 }

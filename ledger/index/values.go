@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
-	"github.com/consent-ledger/consent-ledger/ledger/store"
-	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
 // Recorded is what the ledger holds under an idempotency key.
@@ -145,35 +143,4 @@ func decodeHolders(b []byte) (h holders, err error) {
 		h.persons = append(h.persons, ledger.PersonID(b[at:]))
 	}
 	return h, nil
-}
-
-// keyOwner is whose key it is and for what.
-type keyOwner struct {
-	person ledger.PersonID
-	class  consentv1.PersonalClass
-}
-
-// keyName is the name of one drawn key.
-type keyName struct {
-	keyOwner
-	id store.KeyID
-}
-
-func keyOfWrapped(w *consentv1.WrappedKey) (k keyName, err error) {
-	if len(w.GetPerson()) != len(k.person) || len(w.GetKeyId()) != len(k.id) || w.GetClass() < 1 || w.GetClass() > 0xff {
-		return k, damaged("wrapped key with an impossible name")
-	}
-	return keyName{keyOwner{ledger.PersonID(w.GetPerson()), w.GetClass()}, store.KeyID(w.GetKeyId())}, nil
-}
-
-func decodeWrapped(key, value []byte) (*consentv1.WrappedKey, error) {
-	p, class, id, err := store.ParseKeyKey(key)
-	if err != nil {
-		return nil, err
-	}
-	if len(value) < 4 {
-		return nil, badValue("a wrapped key", len(value))
-	}
-	return &consentv1.WrappedKey{Person: p[:], Class: consentv1.PersonalClass(class), KeyId: id[:],
-		Epoch: binary.BigEndian.Uint32(value), Wrapped: append([]byte(nil), value[4:]...)}, nil
 }

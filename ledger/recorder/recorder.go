@@ -54,14 +54,18 @@ func New(w *writer.Writer, r *reader.Reader, keys *seal.Keyring, c declare.Catal
 func (r *Recorder) Record(ctx context.Context, in []declare.Declaration) []ledger.Outcome {
 	out := make([]ledger.Outcome, len(in))
 	declared := r.declareAll(ctx, in, out)
-	facts, at := make([]*declare.Declared, 0, len(in)), make([]int, 0, len(in))
-	for i, d := range declared {
-		if d != nil {
-			facts, at = append(facts, d), append(at, i)
+	if !slices.Contains(declared, nil) {
+		out = r.writer.Record(ctx, declared)
+	} else {
+		facts, at := make([]*declare.Declared, 0, len(in)), make([]int, 0, len(in))
+		for i, d := range declared {
+			if d != nil {
+				facts, at = append(facts, d), append(at, i)
+			}
 		}
-	}
-	for k, o := range r.writer.Record(ctx, facts) {
-		out[at[k]] = o
+		for k, o := range r.writer.Record(ctx, facts) {
+			out[at[k]] = o
+		}
 	}
 	r.toInbox(ctx, in, declared, out)
 	return out
@@ -105,9 +109,9 @@ func (r *Recorder) declare(ctx context.Context, in declare.Declaration) (*declar
 	if err != nil {
 		return nil, err
 	}
-	var invalid *ledger.InvalidError
-	switch err := r.resolveReferences(ctx, d); {
-	case errors.As(err, &invalid):
+	err = r.resolveReferences(ctx, d)
+	switch invalid, refused := errors.AsType[*ledger.InvalidError](err); {
+	case refused:
 		// Only a new fact is refused: a retry of one that was taken is a duplicate.
 		if d.Invalid == nil {
 			d.Invalid = invalid
@@ -231,9 +235,8 @@ func (r *Recorder) entryOf(ctx context.Context, d *declare.Declared, field strin
 // a readable number, and messages that may be stops.
 func (r *Recorder) toInbox(ctx context.Context, in []declare.Declaration, declared []*declare.Declared, out []ledger.Outcome) {
 	for i := range out {
-		var invalid *ledger.InvalidError
-		switch {
-		case errors.As(out[i].Err, &invalid) && invalid.Inbox:
+		switch invalid, refused := errors.AsType[*ledger.InvalidError](out[i].Err); {
+		case refused && invalid.Inbox:
 			req := &consentv1.RecordRequest{Fact: in[i].Fact, DefaultRegion: in[i].DefaultRegion}
 			if err := r.PutInbox(ctx, in[i].Fact.GetSource(), invalid.Error(), true, req); err != nil {
 				out[i].Err = fmt.Errorf("%w (the stop is not in the inbox either: %w)", ledger.ErrUncertain, err)

@@ -75,10 +75,17 @@ func wrap(k PersonKey, e epoch) (*consentv1.WrappedKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
-	return &consentv1.WrappedKey{
-		Person: k.Person[:], Class: k.Class, KeyId: k.ID[:], Epoch: e.number,
-		Wrapped: sealBytes(a, k.key[:], wrapAD(k, e.number)),
-	}, nil
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.b = appendWrapAD(s.b[:0], k, e.number)
+	out := &struct {
+		key    consentv1.WrappedKey
+		person ledger.PersonID
+		id     KeyID
+	}{person: k.Person, id: k.ID} // one piece of memory, with nothing in clear
+	out.key.Person, out.key.Class, out.key.KeyId, out.key.Epoch = out.person[:], k.Class, out.id[:], e.number
+	out.key.Wrapped = sealBytes(a, k.key[:], s.b)
+	return &out.key, nil
 }
 
 // Unwrap opens a wrapped key. ErrErased if its epoch is no longer live,
@@ -102,7 +109,7 @@ func (t *epochTable) unwrap(w *consentv1.WrappedKey) (PersonKey, error) {
 	if err != nil {
 		return PersonKey{}, fmt.Errorf("seal: %w", err)
 	}
-	plain, err := open(a, w.GetWrapped(), wrapAD(k, e.number))
+	plain, err := open(a, w.GetWrapped(), appendWrapAD(nil, k, e.number))
 	if err != nil || len(plain) != len(k.key) {
 		return PersonKey{}, fmt.Errorf("seal: %s, epoch %d: %w", k, e.number, ErrNotOpened)
 	}
@@ -116,9 +123,8 @@ func (r *Keyring) Live(bucket uint16, epoch uint32) bool {
 	return ok
 }
 
-// wrapAD is person || u8 class || key id || u32 epoch.
-func wrapAD(k PersonKey, epoch uint32) []byte {
-	b := make([]byte, 0, len(k.Person)+1+len(k.ID)+4)
+// appendWrapAD appends person || u8 class || key id || u32 epoch.
+func appendWrapAD(b []byte, k PersonKey, epoch uint32) []byte {
 	b = append(append(b, k.Person[:]...), byte(k.Class))
 	return binary.BigEndian.AppendUint32(append(b, k.ID[:]...), epoch)
 }

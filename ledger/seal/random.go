@@ -2,7 +2,12 @@ package seal
 
 import (
 	"crypto/rand"
+	"fmt"
 	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
 )
 
 // randomBytes is how much randomness is read at a time: an entry takes some 250
@@ -17,6 +22,23 @@ type randomness struct {
 }
 
 var randoms = sync.Pool{New: func() any { return &randomness{} }}
+
+// DrawEntryID draws the id of a new entry, a UUIDv7.
+func DrawEntryID() (ledger.EntryID, error) {
+	id, err := uuid.NewV7FromReader(randomReader{})
+	if err != nil {
+		return ledger.EntryID{}, fmt.Errorf("seal: entry id: %w", err)
+	}
+	return ledger.EntryID(id), nil
+}
+
+// randomReader reads what random gives.
+type randomReader struct{}
+
+func (randomReader) Read(b []byte) (int, error) {
+	random(b)
+	return len(b), nil
+}
 
 // random fills b. crypto/rand.Read never fails; the process would end first.
 func random(b []byte) {

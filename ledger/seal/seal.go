@@ -21,6 +21,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -55,14 +56,34 @@ type Opening struct {
 // Commitment is SHA-256(label || u8 class || u16 length of field || field || salt
 // || value), the label being the bytes "consent.v1/commitment".
 func Commitment(class consentv1.PersonalClass, field string, salt [SaltBytes]byte, value []byte) ledger.Hash {
-	b := make([]byte, 0, len(commitmentLabel)+3+len(field)+SaltBytes+len(value))
-	b = append(b, commitmentLabel...)
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	return s.commitment(class, field, salt[:], value)
+}
+
+// scratch is room for what is put together, hashed or bound, and thrown away. It
+// must not hold a key.
+type scratch struct{ b []byte }
+
+var scratches = sync.Pool{New: func() any { return &scratch{} }}
+
+// scratchBytesMax is what a scratch keeps for the next use: one huge value must not
+// stay in memory for ever.
+const scratchBytesMax = 1 << 12
+
+func (s *scratch) commitment(class consentv1.PersonalClass, field string, salt, value []byte) ledger.Hash {
+	b := append(s.b[:0], commitmentLabel...)
 	b = append(b, byte(class))
 	b = binary.BigEndian.AppendUint16(b, uint16(len(field)))
 	b = append(b, field...)
-	b = append(b, salt[:]...)
+	b = append(b, salt...)
 	b = append(b, value...)
-	return sha256.Sum256(b)
+	h := ledger.Hash(sha256.Sum256(b))
+	clear(b) // the value is personal
+	if s.b = b; cap(b) > scratchBytesMax {
+		s.b = nil
+	}
+	return h
 }
 
 // SealPart seals one part of the entry under its person's key of that class.
@@ -75,17 +96,22 @@ func SealPart(k PersonKey, id ledger.EntryID, p Part) (*consentv1.SealedPart, er
 	if err != nil {
 		return nil, err
 	}
-	// One buffer: nonce, salt and value, sealed in place.
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	// One buffer: nonce, salt and value, sealed in place. One piece of memory for the
+	// part and what it points to.
 	b := make([]byte, nonceBytes+SaltBytes, PartOverheadBytes+len(p.Value))
 	random(b)
-	salt := [SaltBytes]byte(b[nonceBytes:])
 	b = append(b, p.Value...)
-	c := Commitment(p.Class, p.Field, salt, p.Value)
-	ad := partAD(id, k.Person, p.Class, p.Field)
-	return &consentv1.SealedPart{
-		Class: p.Class, Field: p.Field, KeyId: k.ID[:], Commitment: c[:],
-		Sealed: a.Seal(b[:nonceBytes], b[:nonceBytes], b[nonceBytes:], ad),
-	}, nil
+	out := &struct {
+		part       consentv1.SealedPart
+		keyID      KeyID
+		commitment ledger.Hash
+	}{keyID: k.ID, commitment: s.commitment(p.Class, p.Field, b[nonceBytes:nonceBytes+SaltBytes], p.Value)}
+	s.b = appendPartAD(s.b[:0], id, k.Person, p.Class, p.Field)
+	out.part.Class, out.part.Field, out.part.KeyId, out.part.Commitment = p.Class, p.Field, out.keyID[:], out.commitment[:]
+	out.part.Sealed = a.Seal(b[:nonceBytes], b[:nonceBytes], b[nonceBytes:], s.b)
+	return &out.part, nil
 }
 
 // OpenPart opens a part and checks its commitment. A part whose sealed bytes lie
@@ -98,7 +124,7 @@ func OpenPart(k PersonKey, id ledger.EntryID, s *consentv1.SealedPart) (Opening,
 	if !bytes.Equal(k.ID[:], s.GetKeyId()) {
 		return Opening{}, fmt.Errorf("field %q is sealed by another key: %w", s.GetField(), ErrNotOpened)
 	}
-	plain, err := open(a, s.GetSealed(), partAD(id, k.Person, s.GetClass(), s.GetField()))
+	plain, err := open(a, s.GetSealed(), appendPartAD(nil, id, k.Person, s.GetClass(), s.GetField()))
 	if err != nil || len(plain) < SaltBytes {
 		return Opening{}, fmt.Errorf("field %q: %w", s.GetField(), ErrNotOpened)
 	}
@@ -115,16 +141,19 @@ func (o Opening) Verify(s *consentv1.SealedPart) error {
 	return nil
 }
 
-func partAD(id ledger.EntryID, p ledger.PersonID, class consentv1.PersonalClass, field string) []byte {
-	b := make([]byte, 0, len(id)+len(p)+1+len(field))
-	b = append(append(b, id[:]...), p[:]...)
+func appendPartAD(b []byte, id ledger.EntryID, p ledger.PersonID, class consentv1.PersonalClass, field string) []byte {
+	b = appendTokenAD(b, id, p)
 	return append(append(b, byte(class)), field...)
 }
 
 // SealToken seals an entry's exchange token under the retention key. Associated
 // data: entry id || person, zeros if there is none.
 func (r *Keyring) SealToken(id ledger.EntryID, p ledger.PersonID, x ledger.ExchangeToken) []byte {
-	return sealBytes(r.retention, x[:], tokenAD(id, p))
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.b = append(appendTokenAD(s.b[:0], id, p), x[:]...)
+	ad, plain := s.b[:len(s.b)-len(x)], s.b[len(s.b)-len(x):]
+	return sealBytes(r.retention, plain, ad)
 }
 
 // OpenToken opens an entry's token and gives both it and the key of the
@@ -139,7 +168,7 @@ func (r *Keyring) OpenToken(e *consentv1.Entry) (ledger.ExchangeToken, ledger.To
 		return x, ledger.Token{}, fmt.Errorf("seal: position %d: ids have an impossible size: %w", e.GetPosition(), ErrNotOpened)
 	}
 	copy(p[:], e.GetPerson())
-	plain, err := open(r.retention, e.GetToken(), tokenAD(ledger.EntryID(e.GetEntryId()), p))
+	plain, err := open(r.retention, e.GetToken(), appendTokenAD(nil, ledger.EntryID(e.GetEntryId()), p))
 	if err != nil || len(plain) != len(x) || plain[0] != ledger.TokenVersion {
 		return x, ledger.Token{}, fmt.Errorf("seal: token of position %d: %w", e.GetPosition(), ErrNotOpened)
 	}
@@ -147,8 +176,7 @@ func (r *Keyring) OpenToken(e *consentv1.Entry) (ledger.ExchangeToken, ledger.To
 	return x, r.Token(x), nil
 }
 
-func tokenAD(id ledger.EntryID, p ledger.PersonID) []byte {
-	b := make([]byte, 0, len(id)+len(p))
+func appendTokenAD(b []byte, id ledger.EntryID, p ledger.PersonID) []byte {
 	return append(append(b, id[:]...), p[:]...)
 }
 

@@ -19,9 +19,8 @@ import (
 //	meta         name                              by name
 //	idempotency  idempotency hash (16)             position, entry id, leaf, recorded_at, content
 //	token        token (17)                        open flag, persons (16 each, oldest first)
-//	person       person (16)                       sequence, head position, head leaf
+//	person       person (16)                       sequence, head position, head leaf, wrapped keys (see index)
 //	commit       first position (8)                stream sequence (8)
-//	key          person (16), class (1), key id (8)  epoch (4), wrapped key
 //	catalog      kind (1), id                      registered sellers, programmes, campaigns, sources
 //	erased       person (16)                       position of its PersonErased
 //
@@ -53,8 +52,7 @@ const (
 	SpaceToken       byte = 0x11
 	SpacePerson      byte = 0x12
 	SpaceCommit      byte = 0x13
-	SpaceKey         byte = 0x14
-	SpaceCatalog     byte = 0x15
+	SpaceCatalog     byte = 0x15 // 0x14 held wrapped keys until they moved to their person
 	SpaceErased      byte = 0x16
 
 	SpaceState        byte = 0x20
@@ -153,7 +151,7 @@ func ParseTokenKey(k []byte) (t ledger.Token, err error) {
 	return t, err
 }
 
-// PersonKey is the key of a person's head.
+// PersonKey is the key of a person's head and wrapped keys.
 func PersonKey(p ledger.PersonID) []byte { return key(SpacePerson, p[:]) }
 
 // ParsePersonKey undoes PersonKey.
@@ -173,14 +171,6 @@ func ParseErasedKey(k []byte) (p ledger.PersonID, err error) {
 	return p, err
 }
 
-// KeyRange is the range of all wrapped keys of a person's class.
-func KeyRange(p ledger.PersonID, class byte) (lo, hi []byte) {
-	return PrefixRange(key(SpaceKey, p[:], []byte{class}))
-}
-
-// KeyPersonRange is the range of all wrapped keys of a person.
-func KeyPersonRange(p ledger.PersonID) (lo, hi []byte) { return PrefixRange(key(SpaceKey, p[:])) }
-
 // CommitKey is the key of the commit whose first entry is at first.
 func CommitKey(first ledger.Position) []byte { return key(SpaceCommit, u64(uint64(first))) }
 
@@ -196,27 +186,12 @@ func ParseCommitKey(k []byte) (first ledger.Position, err error) {
 // KeyID names one drawn key of a person.
 type KeyID = [8]byte
 
-// KeyKey is the key of one wrapped key. Persons come first, so that the keys of
-// one person, and those of one bucket, lie together.
-func KeyKey(p ledger.PersonID, class byte, id KeyID) []byte {
-	return key(SpaceKey, p[:], []byte{class}, id[:])
-}
-
-// ParseKeyKey undoes KeyKey.
-func ParseKeyKey(k []byte) (p ledger.PersonID, class byte, id KeyID, err error) {
-	b, err := body(SpaceKey, k, len(p)+1+len(id))
-	if err != nil {
-		return p, 0, id, err
-	}
-	return ledger.PersonID(b[:16]), b[16], KeyID(b[17:]), nil
-}
-
-// KeyBucketRange is the range of all wrapped keys of a bucket, the first 12 bits
-// of the person id.
-func KeyBucketRange(bucket uint16) (lo, hi []byte) {
-	at := func(n uint16) []byte { return key(SpaceKey, []byte{byte(n >> 4), byte(n << 4)}) }
+// PersonBucketRange is the range of all persons of a bucket, the first 12 bits of
+// the person id.
+func PersonBucketRange(bucket uint16) (lo, hi []byte) {
+	at := func(n uint16) []byte { return key(SpacePerson, []byte{byte(n >> 4), byte(n << 4)}) }
 	if bucket >= 0x0fff {
-		_, hi = SpaceRange(SpaceKey)
+		_, hi = SpaceRange(SpacePerson)
 		return at(0x0fff), hi
 	}
 	return at(bucket), at(bucket + 1)

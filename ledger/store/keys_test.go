@@ -90,14 +90,6 @@ var keySpaces = []struct {
 	{"commit", func(p parts) []byte { return CommitKey(ledger.Position(p.n)) },
 		func(k []byte, p parts) (bool, error) { x, err := ParseCommitKey(k); return uint64(x) == p.n, err },
 		func(a, b parts) int { return cmp.Compare(a.n, b.n) }},
-	{"key", func(p parts) []byte { return KeyKey(p.person, p.c, p.keyID) },
-		func(k []byte, p parts) (bool, error) {
-			x, c, id, err := ParseKeyKey(k)
-			return x == p.person && c == p.c && id == p.keyID, err
-		},
-		func(a, b parts) int {
-			return cmp.Or(bytes.Compare(a.person[:], b.person[:]), cmp.Compare(a.c, b.c), bytes.Compare(a.keyID[:], b.keyID[:]))
-		}},
 	{"catalog", func(p parts) []byte { return CatalogKey(p.c, p.id) },
 		func(k []byte, p parts) (bool, error) {
 			c, id, err := ParseCatalogKey(k)
@@ -190,9 +182,9 @@ func (p parts) book() (b Book) {
 
 func kindIDOrder(a, b parts) int { return cmp.Or(cmp.Compare(a.c, b.c), cmp.Compare(a.id, b.id)) }
 
-func TestKeyBucketRangeCoversJustTheBucket(t *testing.T) {
+func TestPersonBucketRangeCoversJustTheBucket(t *testing.T) {
 	for bucket := range uint16(4096) {
-		lo, hi := KeyBucketRange(bucket)
+		lo, hi := PersonBucketRange(bucket)
 		for _, last := range []byte{0x00, 0x0f} {
 			p := ledger.PersonID{0: byte(bucket >> 4), 1: byte(bucket<<4) | last}
 			if last != 0 {
@@ -200,12 +192,12 @@ func TestKeyBucketRangeCoversJustTheBucket(t *testing.T) {
 					p[i] = 0xff
 				}
 			}
-			k := KeyKey(p, 0xff, KeyID{})
+			k := PersonKey(p)
 			if p.Bucket() != bucket || bytes.Compare(k, lo) < 0 || bytes.Compare(k, hi) >= 0 {
 				t.Fatalf("bucket %d: [%x, %x) does not hold %x", bucket, lo, hi, k)
 			}
 		}
-		if next, _ := KeyBucketRange(bucket + 1); bucket < 4095 && !bytes.Equal(next, hi) {
+		if next, _ := PersonBucketRange(bucket + 1); bucket < 4095 && !bytes.Equal(next, hi) {
 			t.Fatalf("bucket %d ends at %x, the next begins at %x", bucket, hi, next)
 		}
 	}

@@ -2,12 +2,13 @@ package writer
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"runtime"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -26,22 +27,26 @@ type job struct {
 	outcomes []ledger.Outcome
 	data     []byte // the Commit, exactly as it will be stored
 	keys     *consentv1.WrappedKeys
+	keysSeq  uint64 // the message that holds keys; 0 without
 	entries  []*ledger.Entry
 	done     chan struct{} // closed when it is published, or never will be
 }
 
-// planned is one new entry before its position is final in bytes.
+// planned is one new entry of the commit.
 type planned struct {
 	d         *declare.Declared
 	outcome   *ledger.Outcome
 	id        ledger.EntryID
 	person    ledger.PersonID
 	seen      *index.Seen // of its number before this commit; nil for system facts
+	before    *planned    // the same person's entry before it in this commit
 	key       ledger.Hash // idempotency, or the key of a conflicting revocation
 	conflicts ledger.Position
 	parts     []seal.Part
-	keys      []seal.PersonKey // one a part
+	keys      []*seal.PersonKey // one a part
 	msg       *consentv1.Entry
+	raw       []byte      // the entry's bytes; nil until it is linked
+	leaf      ledger.Hash // of raw
 }
 
 // assembly makes one commit. Everything it decides is visible to later facts of
@@ -49,12 +54,13 @@ type planned struct {
 type assembly struct {
 	w          *Writer
 	recordedAt time.Time
+	stamp      *timestamppb.Timestamp // the same, shared by the entries
 	clockOff   string
 	planned    []*planned
 	byKey      map[ledger.Hash]*planned
 	numbers    map[ledger.Token]*number
-	keys       map[keyOf]seal.PersonKey
-	wrapped    []*consentv1.WrappedKey
+	drawn      []*seal.PersonKey
+	wrapped    []*consentv1.WrappedKey // of drawn, in its order
 	twins      []twin
 }
 
@@ -62,13 +68,9 @@ type assembly struct {
 type number struct {
 	seen *index.Seen     // before the commit
 	open ledger.PersonID // who holds it now, zero: nobody
-	// begun: the person begins in this commit and so has no keys yet.
-	begun bool
-}
-
-type keyOf struct {
-	person ledger.PersonID
-	class  consentv1.PersonalClass
+	// last entry and keys of who holds it now, as far as this commit knows them.
+	last *planned
+	keys []*seal.PersonKey
 }
 
 // twin is a duplicate of an entry of the same commit.
@@ -82,9 +84,10 @@ type twin struct {
 func (w *Writer) assemble(ctx context.Context, items []item) (*job, error) {
 	n := len(items)
 	a := &assembly{w: w, planned: make([]*planned, 0, n), byKey: make(map[ledger.Hash]*planned, n),
-		numbers: make(map[ledger.Token]*number, n), keys: make(map[keyOf]seal.PersonKey, n)}
+		numbers: make(map[ledger.Token]*number, n)}
 	a.recordedAt, a.clockOff = w.clock.now()
 	a.recordedAt = a.recordedAt.Round(0).UTC() // as whoever decodes the entry sees it
+	a.stamp = timestamppb.New(a.recordedAt)
 	j := &job{items: items, outcomes: make([]ledger.Outcome, len(items)), done: make(chan struct{})}
 	for i, it := range items {
 		if err := a.plan(it.declared(), &j.outcomes[i]); err != nil {
@@ -112,7 +115,7 @@ func (a *assembly) plan(d *declare.Declared, out *ledger.Outcome) error {
 		return nil
 	}
 	p := &planned{d: d, outcome: out, key: key, conflicts: conflicts}
-	if p.id, err = newEntryID(); err != nil {
+	if p.id, err = seal.DrawEntryID(); err != nil {
 		return err
 	}
 	if err := a.person(p); err != nil {
@@ -181,10 +184,11 @@ func (a *assembly) refuse(d *declare.Declared) error {
 // person finds or begins the holder of the number, and the keys the entry needs.
 func (a *assembly) person(p *planned) error {
 	p.parts = seal.Take(p.d.Fact) // from here on it is the clear part
-	p.keys = make([]seal.PersonKey, len(p.parts))
+	p.keys = make([]*seal.PersonKey, len(p.parts))
 	if p.d.Number == "" {
 		for i, part := range p.parts {
-			p.keys[i] = a.w.keys.SystemKey(part.Class)
+			k := a.w.keys.SystemKey(part.Class)
+			p.keys[i] = &k
 		}
 		return nil
 	}
@@ -193,16 +197,17 @@ func (a *assembly) person(p *planned) error {
 		return err
 	}
 	if n.open.IsZero() {
-		n.open, n.begun = seal.DrawPerson(), true
+		n.open = seal.DrawPerson()
 	}
-	p.person, p.seen = n.open, n.seen
+	p.person, p.seen, p.before = n.open, n.seen, n.last
+	n.last = p
 	for i, part := range p.parts {
-		if p.keys[i], err = a.key(n.open, part.Class, n.begun); err != nil {
+		if p.keys[i], err = a.key(n, part.Class); err != nil {
 			return err
 		}
 	}
 	if ledger.EndsPerson(p.d.Fact) {
-		n.open = ledger.PersonID{} // the next fact begins another person
+		n.open, n.last, n.keys = ledger.PersonID{}, nil, nil // the next fact begins another person
 	}
 	return nil
 }
@@ -221,33 +226,30 @@ func (a *assembly) number(t ledger.Token) (*number, error) {
 	return n, nil
 }
 
-// key gives a person's key for a class: from this commit, from the index, or drawn.
-// begun: the person is new, so there is none in the index.
-func (a *assembly) key(person ledger.PersonID, class consentv1.PersonalClass, begun bool) (k seal.PersonKey, err error) {
-	of := keyOf{person, class}
-	if k, ok := a.keys[of]; ok {
-		return k, nil
+// key gives the key for a class of who holds a number: from this commit, from the
+// index, or drawn.
+func (a *assembly) key(n *number, class consentv1.PersonalClass) (*seal.PersonKey, error) {
+	for _, k := range n.keys {
+		if k.Class == class {
+			return k, nil
+		}
 	}
+	var k seal.PersonKey
 	var wrapped *consentv1.WrappedKey
-	found := false
-	if !begun {
-		if wrapped, found, err = a.w.index.Key(person, class); err != nil {
-			return seal.PersonKey{}, err
-		}
+	if n.seen.Holder() == n.open { // else the person begins in this commit
+		wrapped = n.seen.Key(class)
 	}
-	if found {
-		k, err = a.w.keys.Unwrap(wrapped)
+	if wrapped == nil {
+		k = seal.DrawKey(n.open, class)
+		a.drawn = append(a.drawn, &k)
 	} else {
-		k = seal.DrawKey(person, class)
-		if wrapped, err = a.w.keys.Wrap(k); err == nil {
-			a.wrapped = append(a.wrapped, wrapped)
+		var err error
+		if k, err = a.w.keys.Unwrap(wrapped); err != nil {
+			return nil, fmt.Errorf("writer: key of a person: %w", err)
 		}
 	}
-	if err != nil {
-		return seal.PersonKey{}, fmt.Errorf("writer: key of a person: %w", err)
-	}
-	a.keys[of] = k
-	return k, nil
+	n.keys = append(n.keys, &k)
+	return &k, nil
 }
 
 // sealAloneMax is up to how many entries are sealed without waking anybody.
@@ -255,27 +257,38 @@ const sealAloneMax = 8
 
 // sealAll does the expensive part of every entry side by side.
 func (a *assembly) sealAll(ctx context.Context) error {
+	a.wrapped = make([]*consentv1.WrappedKey, len(a.drawn))
 	if len(a.planned) <= sealAloneMax {
-		for _, p := range a.planned {
-			if err := p.seal(ctx, a); err != nil {
-				return err
-			}
-		}
-		return nil
+		return a.sealSome(ctx, 0, 1)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	workers := runtime.GOMAXPROCS(0)
 	for n := range workers {
-		g.Go(func() error {
-			for i := n; i < len(a.planned); i += workers {
-				if err := a.planned[i].seal(ctx, a); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		g.Go(func() error { return a.sealSome(ctx, n, workers) })
 	}
 	return g.Wait()
+}
+
+// sealSome does it for every step-th entry and drawn key from the nth on. An entry
+// that follows another of the same person is linked later, by finish.
+func (a *assembly) sealSome(ctx context.Context, n, step int) (err error) {
+	for i := n; i < len(a.drawn); i += step {
+		if a.wrapped[i], err = a.w.keys.Wrap(*a.drawn[i]); err != nil {
+			return fmt.Errorf("writer: key of a person: %w", err)
+		}
+	}
+	for i := n; i < len(a.planned); i += step {
+		p := a.planned[i]
+		if err := p.seal(ctx, a); err != nil {
+			return err
+		}
+		if p.before == nil {
+			if err := p.link(a.w.next + ledger.Position(i)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // fileBytesMin is the size from which a sealed part lies in a file. With it even
@@ -286,7 +299,8 @@ const fileBytesMin = 4 << 10
 // the order of the commit decides.
 func (p *planned) seal(ctx context.Context, a *assembly) error {
 	m := &consentv1.Entry{
-		RecordedAt: timestamppb.New(a.recordedAt), EntryId: p.id[:], Idempotency: p.key[:], Content: p.d.Content[:], Fact: p.d.Fact,
+		RecordedAt: a.stamp, EntryId: p.id[:], Idempotency: p.key[:], Content: p.d.Content[:], Fact: p.d.Fact,
+		Personal: make([]*consentv1.SealedPart, len(p.parts)),
 	}
 	if !p.person.IsZero() {
 		m.Person = p.person[:]
@@ -295,7 +309,7 @@ func (p *planned) seal(ctx context.Context, a *assembly) error {
 		m.Token = a.w.keys.SealToken(p.id, p.person, p.d.Exchange)
 	}
 	for i, part := range p.parts {
-		s, err := seal.SealPart(p.keys[i], p.id, part)
+		s, err := seal.SealPart(*p.keys[i], p.id, part)
 		if err != nil {
 			return fmt.Errorf("writer: seal: %w", err)
 		}
@@ -306,76 +320,98 @@ func (p *planned) seal(ctx context.Context, a *assembly) error {
 			}
 			s.Sealed, s.File = nil, name[:]
 		}
-		m.Personal = append(m.Personal, s)
+		m.Personal[i] = s
 	}
-	p.msg = m
+	p.msg, p.parts, p.keys = m, nil, nil // the entry is kept longer than what is in clear
 	return nil
 }
 
-// linkBytesMax is what position and back-link add to an entry when it is finished.
+// linkBytesMax is what position and back-link add to an entry when it is linked.
 const linkBytesMax = 64
+
+// size is how many bytes the entry has, or at most will have.
+func (p *planned) size() int {
+	if p.raw != nil {
+		return len(p.raw)
+	}
+	return proto.Size(p.msg) + linkBytesMax
+}
 
 // refuseOversized answers facts whose entry would be too large, each for itself.
 // The bounds of package declare should let none through; if one does, it costs
-// its caller a refusal and nobody the writer.
+// its caller a refusal and nobody the writer. Those after it are linked anew.
 func (a *assembly) refuseOversized() {
 	kept := a.planned[:0]
-	for _, p := range a.planned {
-		if size := proto.Size(p.msg); size+linkBytesMax > ledger.EntryBytesMax {
-			p.outcome.Err = &ledger.InvalidError{Field: "fact", Problem: fmt.Sprintf("needs an entry of %d bytes, at most %d are stored", size, ledger.EntryBytesMax-linkBytesMax),
+	for i, p := range a.planned {
+		if size := p.size(); size > ledger.EntryBytesMax {
+			p.outcome.Err = &ledger.InvalidError{Field: "fact", Problem: fmt.Sprintf("needs an entry of %d bytes, at most %d are stored", size, ledger.EntryBytesMax),
 				Fix: "send less beside the number"}
 			continue
+		}
+		if len(kept) < i {
+			p.raw = nil
+			for p.before != nil && p.before.outcome.Err != nil {
+				p.before = p.before.before
+			}
 		}
 		kept = append(kept, p)
 	}
 	a.planned = kept
 }
 
-// finish gives every entry its position and back-link, in order, and serializes.
+// link gives an entry its position and its back-link and serializes it.
+func (p *planned) link(at ledger.Position) (err error) {
+	p.msg.Position, p.msg.PersonPrev = uint64(at), nil
+	if !p.person.IsZero() {
+		h := index.Head{}
+		if p.before != nil {
+			h = index.Head{Seq: p.before.msg.GetPersonSeq(), Leaf: p.before.leaf}
+		} else if p.seen.Holder() == p.person {
+			h = p.seen.Head()
+		}
+		if p.msg.PersonSeq = h.Seq + 1; h.Seq > 0 {
+			p.msg.PersonPrev = h.Leaf[:]
+		}
+	}
+	if p.raw, err = proto.Marshal(p.msg); err != nil {
+		return fmt.Errorf("writer: serialize entry: %w", err)
+	}
+	p.leaf = ledger.LeafHash(p.raw)
+	return nil
+}
+
+// finish links the entries that are not linked yet, in order, and makes the commit.
 func (a *assembly) finish(j *job) error {
-	commit := &consentv1.Commit{FirstPosition: uint64(a.w.next)}
-	heads := make(map[ledger.PersonID]index.Head, len(a.planned))
-	seen := make([]*index.Seen, 0, len(a.planned))
+	entries := make([]ledger.Entry, len(a.planned))
+	j.entries = make([]*ledger.Entry, len(a.planned))
+	seen := make([]*index.Seen, len(a.planned))
 	for i, p := range a.planned {
-		p.msg.Position = uint64(a.w.next) + uint64(i)
-		if !p.person.IsZero() {
-			h, ok := heads[p.person]
-			if !ok && p.seen.Holder() == p.person {
-				h = p.seen.Head()
-			}
-			p.msg.PersonSeq = h.Seq + 1
-			if h.Seq > 0 {
-				p.msg.PersonPrev = h.Leaf[:]
+		at := a.w.next + ledger.Position(i)
+		if p.raw == nil {
+			if err := p.link(at); err != nil {
+				return err
 			}
 		}
-		raw, err := proto.Marshal(p.msg)
-		if err != nil {
-			return fmt.Errorf("writer: serialize entry: %w", err)
+		if len(p.raw) > ledger.EntryBytesMax || p.msg.GetPosition() != uint64(at) {
+			return fmt.Errorf("writer: entry of %d bytes at position %d, made for %d", len(p.raw), at, p.msg.GetPosition())
 		}
-		if len(raw) > ledger.EntryBytesMax {
-			return fmt.Errorf("writer: entry of %d bytes", len(raw))
-		}
-		e := &ledger.Entry{Position: a.w.next + ledger.Position(i), RecordedAt: a.recordedAt, ID: p.id, Leaf: ledger.LeafHash(raw),
-			Exchange: p.d.Exchange, Token: p.d.Token, Msg: p.msg, Bytes: raw}
-		heads[p.person] = index.Head{Seq: p.msg.PersonSeq, Leaf: e.Leaf, Position: e.Position}
-		p.outcome.Receipt = ledger.Receipt{Position: e.Position, EntryID: e.ID, Leaf: e.Leaf, RecordedAt: a.recordedAt,
+		entries[i] = ledger.Entry{Position: at, RecordedAt: a.recordedAt, ID: p.id, Leaf: p.leaf,
+			Exchange: p.d.Exchange, Token: p.d.Token, Msg: p.msg, Bytes: p.raw}
+		j.entries[i], seen[i] = &entries[i], p.seen
+		p.outcome.Receipt = ledger.Receipt{Position: at, EntryID: p.id, Leaf: p.leaf, RecordedAt: a.recordedAt,
 			Durability: a.w.log.Durability(), ConflictsWith: p.conflicts, Notices: p.d.Notices}
-		commit.Entries, j.entries, seen = append(commit.Entries, raw), append(j.entries, e), append(seen, p.seen)
 	}
 	for _, t := range a.twins {
 		*t.outcome = *t.of.outcome
 		t.outcome.Receipt.Duplicate = t.outcome.Err == nil
 	}
+	if len(j.entries) == 0 {
+		return nil // nothing needs the keys drawn
+	}
 	if len(a.wrapped) > 0 {
 		j.keys = &consentv1.WrappedKeys{Keys: a.wrapped}
 	}
-	if len(j.entries) == 0 {
-		return nil
-	}
-	var err error
-	if j.data, err = proto.Marshal(commit); err != nil {
-		return fmt.Errorf("writer: serialize commit: %w", err)
-	}
+	j.data = serialize(j.entries)
 	if err := a.w.index.StageSeen(j.entries, j.keys, seen); err != nil {
 		return err
 	}
@@ -383,10 +419,24 @@ func (a *assembly) finish(j *job) error {
 	return nil
 }
 
-func newEntryID() (ledger.EntryID, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return ledger.EntryID{}, fmt.Errorf("writer: entry id: %w", err)
+// serialize gives the bytes of a Commit. The entries' bytes lie in it from then on.
+func serialize(entries []*ledger.Entry) []byte {
+	size := 1 + binary.MaxVarintLen64
+	for _, e := range entries {
+		size += 1 + binary.MaxVarintLen32 + len(e.Bytes)
 	}
-	return ledger.EntryID(id), nil
+	b := protowire.AppendTag(make([]byte, 0, size), commitFirstPosition, protowire.VarintType)
+	b = protowire.AppendVarint(b, uint64(entries[0].Position))
+	for _, e := range entries {
+		b = protowire.AppendTag(b, commitEntries, protowire.BytesType)
+		b = protowire.AppendBytes(b, e.Bytes)
+		e.Bytes = b[len(b)-len(e.Bytes) : len(b) : len(b)]
+	}
+	return b
 }
+
+// Field numbers of a Commit, for ever.
+const (
+	commitFirstPosition protowire.Number = 1
+	commitEntries       protowire.Number = 2
+)

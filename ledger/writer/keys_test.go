@@ -138,7 +138,7 @@ func TestKeysAreDurableBeforeTheirCommit(t *testing.T) {
 			t.Fatal(err)
 		}
 		entries, err := ledger.DecodeCommit(m, w.keys)
-		if err := errors.Join(err, anew.ApplyCommit(seq, entries)); err != nil {
+		if err := errors.Join(err, anew.ApplyCommit(seq, 0, entries)); err != nil {
 			t.Fatal(err)
 		}
 	}

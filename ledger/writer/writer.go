@@ -145,7 +145,7 @@ func (w *Writer) catchUp(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
 		}
-		if err := w.index.ApplyCommit(m.Seq, entries); err != nil {
+		if err := w.index.ApplyCommit(m.Seq, 0, entries); err != nil {
 			return err
 		}
 		if m.Seq >= tail {
@@ -173,6 +173,9 @@ func (w *Writer) start(ctx context.Context, cfg Config) error {
 	if err := w.publish(ctx, j); err != nil {
 		return err
 	}
+	if err := w.index.Write(); err != nil {
+		return err
+	}
 	if c.outcomes[0].Err != nil {
 		return c.outcomes[0].Err
 	}
@@ -182,7 +185,7 @@ func (w *Writer) start(ctx context.Context, cfg Config) error {
 // Run assembles and publishes until ctx is done or something leaves doubt. Its
 // error then ends the process. Facts that were accepted are settled first.
 func (w *Writer) Run(ctx context.Context) error {
-	jobs := make(chan *job)
+	jobs, settled := make(chan *job), make(chan struct{})
 	g, gctx := errgroup.WithContext(context.WithoutCancel(ctx))
 	gctx, stopAssembling := context.WithCancelCause(gctx)
 	defer stopAssembling(nil)
@@ -192,23 +195,26 @@ func (w *Writer) Run(ctx context.Context) error {
 	}
 	g.Go(func() error {
 		defer close(jobs)
-		return w.assembleAll(ctx, gctx, jobs)
+		return w.assembleAll(ctx, gctx, jobs, settled)
 	})
 	g.Go(func() error {
-		defer unwatch() // the last to end
+		defer close(settled) // the assembler has ended before
 		for j := range jobs {
 			if err := w.publish(gctx, j); err != nil {
-				w.fail(err)
 				stopAssembling(err)
-				w.abandon(j, err)
 				for j := range jobs {
 					w.abandon(j, ledger.ErrNotReady)
 					close(j.done) // the assembler waits for an erasure
 				}
 				return err
 			}
+			settled <- struct{}{}
 		}
 		return nil
+	})
+	g.Go(func() error {
+		defer unwatch() // the last to end
+		return w.writeIndex(settled, stopAssembling)
 	})
 	err := g.Wait()
 	w.fail(err)
@@ -217,7 +223,7 @@ func (w *Writer) Run(ctx context.Context) error {
 }
 
 // assembleAll makes commits until stop is done. gctx ends with the publisher.
-func (w *Writer) assembleAll(stop, gctx context.Context, jobs chan<- *job) error {
+func (w *Writer) assembleAll(stop, gctx context.Context, jobs chan<- *job, settled chan<- struct{}) error {
 	var last *job
 	for {
 		both, cancel := mergeDone(stop, gctx)
@@ -246,10 +252,9 @@ func (w *Writer) assembleAll(stop, gctx context.Context, jobs chan<- *job) error
 			// Nobody waits and nothing is in flight: what is the publisher's is ours
 			// until the next job, and a lone caller is spared the way over to it.
 			if err := w.publish(gctx, j); err != nil {
-				w.fail(err)
-				w.abandon(j, err)
 				return err
 			}
+			settled <- struct{}{}
 			last = j
 			continue
 		}
@@ -304,12 +309,44 @@ func (w *Writer) keysFirst(ctx context.Context, j *job) error {
 	if err != nil {
 		return err
 	}
-	return w.index.ApplyKeys(seq, j.keys)
+	j.keysSeq = seq
+	return nil
 }
 
-// publish makes a job's commit durable, indexes it and answers.
+// writeIndex puts settled commits into the database while the next ones are
+// assembled and published; look-ups see them before. It takes them all whatever
+// happens, so that nobody waits for it; after an error they are read again from the
+// stream at the next start.
+func (w *Writer) writeIndex(settled <-chan struct{}, stop context.CancelCauseFunc) (err error) {
+	for range settled {
+		if err != nil {
+			continue
+		}
+		if err = w.index.Write(); err != nil {
+			w.fail(err)
+			stop(err)
+		}
+	}
+	return err
+}
+
+// publish makes a job's commit durable and answers its callers. If that fails
+// they are told, and nobody enters the writer any more.
 func (w *Writer) publish(ctx context.Context, j *job) error {
 	defer close(j.done)
+	if err := w.store(ctx, j); err != nil {
+		w.fail(err)
+		w.abandon(j, err)
+		return err
+	}
+	for i, it := range j.items {
+		it.call.answer(it.i, j.outcomes[i])
+	}
+	return nil
+}
+
+// store makes a job's commit durable and lets the index know.
+func (w *Writer) store(ctx context.Context, j *job) error {
 	started := w.clock.source.Mono()
 	if len(j.entries) > 0 {
 		w.offer(w.tail+1, j.data, j.entries)
@@ -317,7 +354,7 @@ func (w *Writer) publish(ctx context.Context, j *job) error {
 			return err
 		}
 		w.tail++
-		if err := w.index.ApplyCommit(w.tail, j.entries); err != nil {
+		if err := w.index.Settle(w.tail, j.keysSeq, j.entries); err != nil {
 			return err
 		}
 		w.acked.Store(uint64(j.entries[len(j.entries)-1].Position))
@@ -325,12 +362,10 @@ func (w *Writer) publish(ctx context.Context, j *job) error {
 		w.metrics.Committed(len(j.entries), len(j.data), w.clock.source.Mono()-started)
 	}
 	if a := j.items[0].call.alone; a != nil {
-		if err := a.after(ctx); err != nil {
+		if err := w.index.Write(); err != nil { // keys are looked for in the database
 			return err
 		}
-	}
-	for i, it := range j.items {
-		it.call.answer(it.i, j.outcomes[i])
+		return a.after(ctx)
 	}
 	return nil
 }
