@@ -122,6 +122,18 @@ func (db *DB) fail(err error) { db.failed.CompareAndSwap(nil, &err) }
 // pauses above 1 GiB, or reads become slow.
 func (db *DB) CompactionDebtBytes() uint64 { return db.p.Metrics().Compact.EstimatedDebt }
 
+// CacheUse is how the block cache has been used since the database was opened.
+type CacheUse struct {
+	Hits, Misses int64 // blocks found, and read from the file
+	Bytes        int64 // in it now
+}
+
+// CacheUse tells how the block cache has been used.
+func (db *DB) CacheUse() CacheUse {
+	m := db.p.Metrics().BlockCache
+	return CacheUse{Hits: m.Hits, Misses: m.Misses, Bytes: m.Size}
+}
+
 // Snapshot is the database as it is now, until it is closed.
 func (db *DB) Snapshot() *Snapshot {
 	s := db.p.NewSnapshot()

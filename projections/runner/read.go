@@ -70,6 +70,10 @@ func (v View) MayHaveState(t ledger.Token) bool {
 	return v.known == nil || v.known.mayHave(store.StateKey(t, ""))
 }
 
+// KnowsAll tells whether all tokens that have state are known in memory, which a
+// start reads beside its work.
+func (r *Runner) KnowsAll() bool { return r.known.Load().any.Complete() }
+
 // Get is the store's, but a state that certainly is not there costs no look-up.
 func (v View) Get(key []byte) ([]byte, error) {
 	if v.known != nil && !v.known.mayHave(key) {
