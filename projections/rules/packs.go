@@ -16,6 +16,7 @@ var embedded embed.FS
 // Packs is a set of packs. It never changes and is safe for concurrent use.
 type Packs struct {
 	packs     []*Pack // widest layer first, then by id
+	reach     []reach // of each pack
 	countries []string
 	relaxed   map[string][]relaxed // by rule, pack/rule
 	sectors   []string             // every word for one that a rule names, sorted
@@ -92,6 +93,9 @@ func New(packs ...*Pack) (*Packs, error) {
 				s.countries = append(s.countries, r)
 			}
 		}
+	}
+	for _, p := range s.packs {
+		s.reach = append(s.reach, newReach(p))
 	}
 	for _, p := range s.packs {
 		for i := range p.Relaxes {
