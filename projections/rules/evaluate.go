@@ -95,11 +95,14 @@ func (e *evaluation) run() {
 	if len(e.here) > len(e.atBuf) {
 		e.at = make([]*here, 0, len(e.here))
 	}
-	for i, r := range e.packs.reach {
-		if !r.may(e.here) {
+	looked := -1
+	for i := range e.packs.reach {
+		r := &e.packs.reach[i]
+		if r.pack == looked || !r.may(e.here) {
 			continue
 		}
-		p := e.packs.packs[i]
+		looked = r.pack
+		p := e.packs.packs[r.pack]
 		e.at = e.at[:0]
 		if e.applies(p) {
 			e.pack(p)

@@ -1,12 +1,16 @@
 package rules
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
-// reach is where a pack may hold at all. A decision looks at those of all packs,
-// which lie side by side, and then only into the few packs that may apply.
+// reach is a region in which a pack may hold. A decision looks at those of all
+// packs, which lie side by side, and then only into the few packs that may apply.
 type reach struct {
-	region code // of the pack's one region; 0: there are more, or none
+	region code // 0: the pack may hold anywhere
 	mask   code // the part of a place's code that must equal it
+	pack   int  // in the set
 }
 
 // code is an ISO 3166 code as a number, its letters from the highest byte on: of a
@@ -31,28 +35,40 @@ func codeOf(region string) (c code) {
 	return c
 }
 
-func newReach(p *Pack) reach {
-	if p.Applies.WithoutPack || len(p.Applies.Regions) != 1 {
-		return reach{}
+// reaches lists where a pack may hold.
+func reaches(p *Pack, index int) (out []reach) {
+	for _, r := range p.Applies.Regions {
+		mask := wholeMask
+		if len(r) == countryLetters {
+			mask = countryMask
+		}
+		out = append(out, reach{codeOf(r), mask, index})
 	}
-	r := p.Applies.Regions[0]
-	if len(r) == countryLetters {
-		return reach{codeOf(r), countryMask}
+	if p.Applies.WithoutPack || len(out) == 0 {
+		return []reach{{pack: index}}
 	}
-	return reach{codeOf(r), wholeMask}
+	return out
 }
 
-// may is false only if a pack certainly holds at none of the places.
-func (r reach) may(at []here) bool {
+// may is false only if none of the places can lie in the region, nor it in them.
+func (r *reach) may(at []here) bool {
 	if r.region == 0 {
 		return true
 	}
 	for i := range at {
 		h := &at[i]
-		if h.code == 0 || (h.code^r.region)&r.mask == 0 ||
-			len(h.place.Region) == countryLetters && (h.code^r.region)&countryMask == 0 {
+		if h.code == 0 || (h.code^r.region)&r.mask == 0 || h.code&^countryMask == 0 && (h.code^r.region)&countryMask == 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// hasCountry tells whether the country of a place has a pack. A place in no country
+// we know has none.
+func (s *Packs) hasCountry(region string) bool {
+	if c := codeOf(region) & countryMask; c != 0 && !slices.Contains(s.countryCodes, 0) {
+		return slices.Contains(s.countryCodes, c)
+	}
+	return region != "" && maybe(s.countries, region) && len(s.countries) > 0
 }
