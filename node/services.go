@@ -10,6 +10,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
 	ledgerrpc "github.com/consent-ledger/consent-ledger/ledger/rpc"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
 	"github.com/consent-ledger/consent-ledger/projections/attempts"
 	"github.com/consent-ledger/consent-ledger/projections/feed"
 	"github.com/consent-ledger/consent-ledger/projections/registry"
@@ -124,6 +125,12 @@ func (n *Node) Lists() *registry.Snapshot { return n.registry.Snapshot() }
 
 // ListsKept waits until everything about the lists is on this server's disk.
 func (n *Node) ListsKept(ctx context.Context) error { return n.registry.WaitKept(ctx) }
+
+// StateCache is how the projections' block cache has been used.
+func (n *Node) StateCache() store.CacheUse { return n.stateDB.CacheUse() }
+
+// StateResident tells whether all tokens that have state are known in memory.
+func (n *Node) StateResident() bool { return n.runner.KnowsAll() }
 
 // WaitApplied waits until the projections hold everything acknowledged.
 func (n *Node) WaitApplied(ctx context.Context) error {

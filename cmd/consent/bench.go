@@ -53,23 +53,32 @@ func (f *benchFlags) temp() (string, func(), error) {
 	return dir, func() { os.RemoveAll(dir) }, nil
 }
 
+func benchConfig(dir string) node.Config {
+	return node.Config{Dir: dir + "/ledger", Listen: "127.0.0.1:0", NATSListen: node.NATSListenNone, Version: version()}
+}
+
 // withNode runs do on a fresh node and closes it.
 func withNode(ctx context.Context, dir string, do func(ctx context.Context, n *node.Node) error) error {
 	roomForGarbage()
-	cfg := node.Config{Dir: dir + "/ledger", Listen: "127.0.0.1:0", NATSListen: node.NATSListenNone, Version: version()}
+	cfg := benchConfig(dir)
 	if _, err := node.Init(ctx, cfg); err != nil {
 		return err
 	}
+	return openNode(ctx, cfg, do)
+}
+
+// openNode runs do on a node that is there and closes it.
+func openNode(ctx context.Context, cfg node.Config, do func(ctx context.Context, n *node.Node) error) error {
 	n, err := node.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	go func() { ended <- n.Run(ctx) }()
+	go func() { ended <- n.Run(ctx); cancel() }() // its end ends whatever waits for it
 	err = do(ctx, n)
 	cancel()
-	return firstError(err, <-ended, n.Close())
+	return firstError(<-ended, err, n.Close())
 }
 
 // load calls do from many goroutines for a while and gives the rate and the

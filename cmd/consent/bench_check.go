@@ -4,11 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
-	"testing"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
 	"github.com/consent-ledger/consent-ledger/consumers/client"
@@ -16,63 +13,9 @@ import (
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
-func benchCheckCommand() *cobra.Command {
-	var f benchFlags
-	var persons int
-	c := &cobra.Command{
-		Use:     "check",
-		Short:   "Checks in process and over HTTP",
-		Long:    "Checks of random numbers, half of them known, with all rules: in process, and over HTTP by 64 callers.",
-		Example: "  consent bench check --persons 1000000",
-		Args:    cobra.NoArgs,
-		RunE:    func(c *cobra.Command, _ []string) error { return benchCheck(c, f, persons) },
-	}
-	f.add(c)
-	c.Flags().IntVar(&persons, "persons", 200_000, "persons in the ledger")
-	return c
-}
-
 func benchQuestion(i int) *consentv1.CheckRequest {
 	return &consentv1.CheckRequest{Question: &consentv1.Question{Number: benchNumber(i), Seller: "acme",
 		Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING}}
-}
-
-func benchCheck(c *cobra.Command, f benchFlags, persons int) error {
-	dir, remove, err := f.temp()
-	if err != nil {
-		return err
-	}
-	defer remove()
-	return withNode(c.Context(), dir, func(ctx context.Context, n *node.Node) error {
-		if err := benchState(ctx, n, persons, c.ErrOrStderr()); err != nil {
-			return err
-		}
-		d, out := n.Decider(), c.OutOrStdout()
-		m, err := load(1, f.length(), func(_, _ int) error {
-			_, err := d.Check(ctx, benchQuestion(rand.IntN(2*persons)))
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		report(out, "in process, 1 caller (bar: 100,000/s, 50 us)", m)
-		allocs := testing.AllocsPerRun(1000, func() { _, _ = d.Check(ctx, benchQuestion(rand.IntN(2*persons))) })
-		fmt.Fprintf(out, "allocations a check: %.0f, on %d cores\n", allocs, runtime.GOMAXPROCS(0))
-		cl, err := client.New(n.URL(), n.AdminKey(), client.Options{})
-		if err != nil {
-			return err
-		}
-		defer cl.Close()
-		m, err = load(64, f.length(), func(_, _ int) error {
-			_, err := cl.Decisions.Check(ctx, connect.NewRequest(benchQuestion(rand.IntN(2*persons))))
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		report(out, "over HTTP, 64 callers (bar: 15,400/s, 5 ms)", m)
-		return nil
-	})
 }
 
 func benchScrubCommand() *cobra.Command {

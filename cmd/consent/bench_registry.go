@@ -262,31 +262,28 @@ func (b *registryBench) lookups(s *registry.Snapshot) error {
 func (b *registryBench) restart(ctx context.Context) error {
 	debug.FreeOSMemory()
 	began := time.Now()
-	cfg := node.Config{Dir: b.dir + "/ledger", Listen: "127.0.0.1:0", NATSListen: node.NATSListenNone, Version: version()}
-	n, err := node.Open(ctx, cfg)
-	if err != nil {
+	return openNode(ctx, benchConfig(b.dir), func(ctx context.Context, n *node.Node) error {
+		question := &consentv1.CheckRequest{Question: &consentv1.Question{Number: fmt.Sprintf("+1%d5550100", b.maker.codes[0]), Seller: "acme",
+			Channel: consentv1.Channel_CHANNEL_VOICE_LIVE, Purpose: consentv1.Purpose_PURPOSE_MARKETING}}
+		err := until(ctx, func() bool {
+			res, err := n.Decider().Check(ctx, question)
+			return err == nil && slices.ContainsFunc(res.GetDecision().GetLists(), func(l *consentv1.ListUse) bool { return l.GetVersionDate() != "" })
+		})
+		b.say("restart to the first decision with the list: %.2f s (bar 10); resident %d MB", time.Since(began).Seconds(), residentBytes()>>20)
 		return err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- n.Run(ctx) }()
-	number := fmt.Sprintf("+1%d5550100", b.maker.codes[0])
-	answered := func() bool {
-		res, err := n.Decider().Check(ctx, &consentv1.CheckRequest{Question: &consentv1.Question{Number: number, Seller: "acme",
-			Channel: consentv1.Channel_CHANNEL_VOICE_LIVE, Purpose: consentv1.Purpose_PURPOSE_MARKETING}})
-		return err == nil && slices.ContainsFunc(res.GetDecision().GetLists(), func(l *consentv1.ListUse) bool { return l.GetVersionDate() != "" })
-	}
-	for !answered() && ctx.Err() == nil {
+	})
+}
+
+// until asks every millisecond until something is so.
+func until(ctx context.Context, so func() bool) error {
+	for !so() {
 		select {
-		case err := <-ended:
-			cancel()
-			return firstError(err, n.Close())
 		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
-	b.say("restart to the first decision with the list: %.2f s (bar 10); resident %d MB", time.Since(began).Seconds(), residentBytes()>>20)
-	cancel()
-	return firstError(<-ended, n.Close())
+	return nil
 }
 
 func heapBytes() uint64 {

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -57,6 +58,10 @@ type DB struct {
 	noLog bool
 	// failed is set for good by the first scan that broke off.
 	failed atomic.Pointer[error]
+
+	// mu guards newest and the readers of every snapshot.
+	mu     sync.Mutex
+	newest *Snapshot // nil: nobody has asked since the last commit
 }
 
 // Open opens the database in dir and makes it if it is not there; the parent
@@ -98,7 +103,7 @@ func lockError(dir string, err error) error {
 // Close closes the database. What was committed is synced by it.
 func (db *DB) Close() error {
 	db.wal.armed.Store(false)
-	if err := errors.Join(db.p.Close(), db.lock.Close()); err != nil {
+	if err := errors.Join(db.outdate(), db.p.Close(), db.lock.Close()); err != nil {
 		return fmt.Errorf("store: close: %w", err)
 	}
 	return nil
@@ -122,25 +127,16 @@ func (db *DB) fail(err error) { db.failed.CompareAndSwap(nil, &err) }
 // pauses above 1 GiB, or reads become slow.
 func (db *DB) CompactionDebtBytes() uint64 { return db.p.Metrics().Compact.EstimatedDebt }
 
-// Snapshot is the database as it is now, until it is closed.
-func (db *DB) Snapshot() *Snapshot {
-	s := db.p.NewSnapshot()
-	return &Snapshot{reader: reader{r: s, fail: db.fail}, s: s}
+// CacheUse is how the block cache has been used since the database was opened.
+type CacheUse struct {
+	Hits, Misses int64 // blocks found, and read from the file
+	Bytes        int64 // in it now
 }
 
-// Snapshot is a database at one moment. Safe for concurrent use; Close must
-// come after the last use and before the database is closed.
-type Snapshot struct {
-	reader
-	s *pebble.Snapshot
-}
-
-// Close releases what the snapshot holds back from compaction.
-func (s *Snapshot) Close() error {
-	if err := s.s.Close(); err != nil {
-		return fmt.Errorf("store: close snapshot: %w", err)
-	}
-	return nil
+// CacheUse tells how the block cache has been used.
+func (db *DB) CacheUse() CacheUse {
+	m := db.p.Metrics().BlockCache
+	return CacheUse{Hits: m.Hits, Misses: m.Misses, Bytes: m.Size}
 }
 
 // NewBatch begins a batch. It must end with Commit or Close.
@@ -183,7 +179,7 @@ func (b *Batch) Commit(sync bool) error {
 	if err := b.b.Commit(o); err != nil {
 		return errors.Join(wrap("commit", err), b.Close())
 	}
-	return wrap("close batch", b.b.Close())
+	return errors.Join(b.db.outdate(), wrap("close batch", b.b.Close()))
 }
 
 // Close drops a batch that is not to be committed.

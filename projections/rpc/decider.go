@@ -75,6 +75,12 @@ type asking struct {
 	region  string
 	reveal  bool
 
+	// Filled by decide: when it was asked, what must be applied, and the attempts'
+	// wholeness then.
+	now   time.Time
+	need  ledger.Position
+	whole uint64
+
 	// reserving is set for a reservation; kept takes what each question was about.
 	reserving *reserving
 	kept      *[]attempts.Call
@@ -96,49 +102,84 @@ type resolved struct {
 // decide answers questions at one position. The error is for the whole call: a
 // seller or campaign that is not registered, a position beyond the tail.
 func (d *Decider) decide(ctx context.Context, qs []*consentv1.Question, a asking) ([]*consentv1.Decision, error) {
-	began, need, whole := time.Now(), d.Acked(), d.Attempts.Wholeness()
-	if a.atLeast > need {
-		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("at_least: position %d lies beyond the ledger's tail %d; treat the answer as BLOCK", a.atLeast, need))
+	began := time.Now()
+	a.need, a.whole = d.Acked(), d.Attempts.Wholeness()
+	if a.atLeast > a.need {
+		return nil, connect.NewError(connect.CodeFailedPrecondition, fmt.Errorf("at_least: position %d lies beyond the ledger's tail %d; treat the answer as BLOCK", a.atLeast, a.need))
 	}
-	now := d.Now()
+	a.now = d.Now()
+	// Nearly every answer waits for nothing, and a timer costs as much as a look at a
+	// state: so the first try has no patience.
+	out, err := d.answer(ctx, impatient, qs, &a)
+	if errors.Is(err, errWaits) {
+		wait, cancel := context.WithTimeout(ctx, applyWait)
+		defer cancel()
+		out, err = d.answer(ctx, wait, qs, &a)
+	}
+	if errors.Is(err, errWaits) {
+		return d.allBlocked(qs, &a), nil
+	}
+	if err != nil || a.reserving != nil {
+		return out, err
+	}
+	took := time.Since(began) / time.Duration(max(1, len(qs)))
+	for _, dec := range out {
+		d.Observe(dec, took)
+	}
+	return out, nil
+}
+
+// impatient is the context of a wait that nobody is ready for.
+var impatient = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// errWaits: what an answer needs was not there before the wait ended. Nothing was
+// answered.
+var errWaits = errors.New("rpc: not ready to answer")
+
+// answer tries once, and waits for what it needs until wait ends (errWaits).
+func (d *Decider) answer(ctx, wait context.Context, qs []*consentv1.Question, a *asking) ([]*consentv1.Decision, error) {
+	if !d.Fresh(wait) || !d.AwaitPacks(wait) && wait == impatient {
+		return nil, errWaits
+	}
 	out := make([]*consentv1.Decision, len(qs))
-	wait, cancel := context.WithTimeout(ctx, applyWait)
-	defer cancel()
-	if !d.Fresh(wait) {
-		return d.allBlocked(out, qs, a, rules.CodeStateStale, now), nil
+	if a.kept != nil {
+		*a.kept = (*a.kept)[:0] // another try may have filled it
 	}
-	d.AwaitPacks(wait)
-	err := d.together(wait, need, func(v runner.View) error {
-		known := resident{d.Listing.Snapshot(), d.Registry.Snapshot(), d.Packs.Snapshot()}
-		if known.listed.Position != v.Position || known.lists.Position != v.Position || known.packs.Position != v.Position {
-			return errApart
-		}
-		for i, q := range qs {
-			r, err := d.resolve(q, a, known.listed, now)
-			if err != nil {
-				return fmt.Errorf("questions[%d]: %w", i, err)
-			}
-			r.whole, r.reserving = whole, a.reserving
-			if out[i], err = d.one(ctx, v, known, &r); err != nil {
-				return err
-			}
-			show(out[i], r, a.reveal)
-			if a.kept != nil {
-				*a.kept = append(*a.kept, r.call)
-			}
-			if a.reserving == nil {
-				d.Observe(out[i], time.Since(began)/time.Duration(len(qs)))
-			}
-		}
-		return nil
-	})
+	err := d.together(wait, a.need, func(v runner.View) error { return d.each(ctx, v, qs, a, out) })
 	switch {
 	case err == nil:
 		return out, nil
 	case errors.Is(err, errApart), errors.Is(err, runner.ErrStopped), wait.Err() != nil && ctx.Err() == nil:
-		return d.allBlocked(out, qs, a, rules.CodeStateStale, now), nil
+		return nil, errWaits
 	}
 	return nil, err
+}
+
+// each answers questions from one view.
+func (d *Decider) each(ctx context.Context, v runner.View, qs []*consentv1.Question, a *asking, out []*consentv1.Decision) error {
+	known := resident{d.Listing.Snapshot(), d.Registry.Snapshot(), d.Packs.Snapshot()}
+	if known.listed.Position != v.Position || known.lists.Position != v.Position || known.packs.Position != v.Position {
+		return errApart
+	}
+	for i, q := range qs {
+		r, err := d.resolve(q, a, known.listed)
+		if err != nil {
+			return fmt.Errorf("questions[%d]: %w", i, err)
+		}
+		r.whole, r.reserving = a.whole, a.reserving
+		if out[i], err = d.one(ctx, v, known, &r); err != nil {
+			return err
+		}
+		show(out[i], r, a.reveal)
+		if a.kept != nil {
+			*a.kept = append(*a.kept, r.call)
+		}
+	}
+	return nil
 }
 
 // resident is what is known beside the state, of the same position.
@@ -150,8 +191,8 @@ type resident struct {
 
 // AwaitPacks waits until there are rules to decide by, or ctx ends: a server that
 // has just begun publishes its own within a moment, and fetches those of sellers.
-// What was tried in vain is not waited for.
-func (d *Decider) AwaitPacks(ctx context.Context) {
+// What was tried in vain is not waited for. It tells whether they are there.
+func (d *Decider) AwaitPacks(ctx context.Context) bool {
 	here := func() bool {
 		_, ok := d.Packs.Snapshot().Packs("")
 		return ok && !d.Packs.Fetching()
@@ -159,14 +200,15 @@ func (d *Decider) AwaitPacks(ctx context.Context) {
 	for !here() {
 		changed := d.Packs.Watch()
 		if here() {
-			return
+			return true
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return
+			return here()
 		}
 	}
+	return true
 }
 
 // errApart: state, listing and lists are of different positions. A pause lifted
@@ -186,14 +228,15 @@ func (d *Decider) together(ctx context.Context, need ledger.Position, f func(run
 	}
 }
 
-// allBlocked answers every question with the same reason.
-func (d *Decider) allBlocked(out []*consentv1.Decision, qs []*consentv1.Question, a asking, code string, now time.Time) []*consentv1.Decision {
+// allBlocked answers every question with STATE_STALE.
+func (d *Decider) allBlocked(qs []*consentv1.Question, a *asking) []*consentv1.Decision {
+	out := make([]*consentv1.Decision, len(qs))
 	for i, q := range qs {
-		at := now
+		at := a.now
 		if q.GetAt() != nil {
 			at = q.GetAt().AsTime()
 		}
-		out[i] = rules.Blocked(code, at, d.Runner.Applied())
+		out[i] = rules.Blocked(rules.CodeStateStale, at, d.Runner.Applied())
 		n, _ := phone.Parse(q.GetNumber(), a.region)
 		show(out[i], resolved{number: n}, a.reveal)
 		d.Observe(out[i], 0)
@@ -213,8 +256,8 @@ func show(dec *consentv1.Decision, r resolved, reveal bool) {
 }
 
 // resolve reads a question against what is registered.
-func (d *Decider) resolve(q *consentv1.Question, a asking, listed *listing.Snapshot, now time.Time) (resolved, error) {
-	r := resolved{at: now, in: rules.Input{Seller: q.GetSeller(), Programme: q.GetProgramme(), Campaign: q.GetCampaign(), Channel: q.GetChannel(), Purpose: q.GetPurpose(),
+func (d *Decider) resolve(q *consentv1.Question, a *asking, listed *listing.Snapshot) (resolved, error) {
+	r := resolved{at: a.now, in: rules.Input{Seller: q.GetSeller(), Programme: q.GetProgramme(), Campaign: q.GetCampaign(), Channel: q.GetChannel(), Purpose: q.GetPurpose(),
 		Subject: q.GetSubject(), Sector: q.GetSector(), Marketing: q.GetContent().GetMarketing(), OptOutNotice: q.GetContent().GetOptOutNotice(), CallReference: q.GetCallReference()}}
 	if q.GetCampaign() != "" {
 		c, ok := listed.Campaign(q.GetCampaign())
@@ -248,7 +291,7 @@ func (d *Decider) resolve(q *consentv1.Question, a asking, listed *listing.Snaps
 		if !plausible(q.GetAt()) {
 			return r, &ledger.InvalidError{Field: "at", Problem: "is no instant between 1970 and 2262", Fix: "write RFC 3339"}
 		}
-		r.at, r.past = q.GetAt().AsTime(), q.GetAt().AsTime().Before(now)
+		r.at, r.past = q.GetAt().AsTime(), q.GetAt().AsTime().Before(a.now)
 	}
 	if q.GetAsOf() != nil {
 		if !plausible(q.GetAsOf()) {

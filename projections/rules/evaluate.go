@@ -1,12 +1,9 @@
 package rules
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
-
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/projections/rules/calendar"
 	"github.com/consent-ledger/consent-ledger/projections/rules/places"
@@ -16,7 +13,8 @@ import (
 
 // evaluation gathers what the rules say about one question.
 type evaluation struct {
-	in    *Input
+	input Input
+	in    *Input // input; Packs.For has one of its own
 	packs *Packs
 	q     suppression.Question
 
@@ -47,15 +45,20 @@ type evaluation struct {
 	neverEnds  bool      // something blocks without a known end
 	open       []openWindow
 
+	// Room for the usual answer: what stays in the evaluation, which is used again,
+	// and what the decision keeps.
 	hereBuf  [6]here
 	atBuf    [6]*here
 	okBuf    [4]reason
 	blockBuf [6]reason
+	openBuf  [6]openWindow
+	room     *room
 }
 
 // here is one candidate place at the instant of the contact.
 type here struct {
 	place *places.Place
+	code  code      // of the place's region
 	local time.Time // in UTC if the zone is not known
 	// first and last date it may be there; the same but for a place without a zone.
 	first, last calendar.Date
@@ -76,7 +79,8 @@ type facts struct {
 func (e *evaluation) run() {
 	in := e.in
 	e.q = suppression.Question{Programme: in.Programme, Channel: in.Channel, Purpose: in.Purpose, At: in.At}
-	e.here, e.oks, e.blocks = e.hereBuf[:0], e.okBuf[:0], e.blockBuf[:0]
+	e.here, e.oks, e.blocks, e.open = e.hereBuf[:0], e.okBuf[:0], e.blockBuf[:0], e.openBuf[:0]
+	e.uses, e.lists = e.room.uses[:0], e.room.lists[:0]
 	if len(in.Places) > len(e.hereBuf) {
 		e.here = make([]here, 0, len(in.Places))
 	}
@@ -91,7 +95,14 @@ func (e *evaluation) run() {
 	if len(e.here) > len(e.atBuf) {
 		e.at = make([]*here, 0, len(e.here))
 	}
-	for _, p := range e.packs.packs {
+	looked := -1
+	for i := range e.packs.reach {
+		r := &e.packs.reach[i]
+		if r.pack == looked || !r.may(e.here) {
+			continue
+		}
+		looked = r.pack
+		p := e.packs.packs[r.pack]
 		e.at = e.at[:0]
 		if e.applies(p) {
 			e.pack(p)
@@ -104,7 +115,7 @@ func (e *evaluation) run() {
 }
 
 func newHere(p *places.Place, at time.Time) here {
-	h := here{place: p, local: at.UTC()}
+	h := here{place: p, code: codeOf(p.Region), local: at.UTC()}
 	if p.Zone != nil {
 		h.local = at.In(p.Zone)
 		h.first = calendar.Of(at, p.Zone)
@@ -140,12 +151,6 @@ func (e *evaluation) applies(p *Pack) bool {
 	}
 	for i := range e.here {
 		h := &e.here[i]
-		if p.state != "" { // the same, for the many packs that are for one state
-			if r := h.place.Region; r == p.state || len(r) == 2 && r == p.state[:2] || len(r) > len(p.state) && inside(r, p.state) {
-				e.at = append(e.at, h)
-			}
-			continue
-		}
 		if p.Applies.WithoutPack && !e.packs.hasCountry(h.place.Region) || !p.Applies.WithoutPack && maybe(p.Applies.Regions, h.place.Region) {
 			e.at = append(e.at, h)
 		}
@@ -385,37 +390,6 @@ func (e *evaluation) unspoken(p *Pack, next time.Time) {
 	} else if next.After(e.blockedTo) {
 		e.blockedTo = next
 	}
-}
-
-func (e *evaluation) decision() *consentv1.Decision {
-	in := e.in
-	d := &consentv1.Decision{
-		Verdict: consentv1.Verdict_VERDICT_ALLOW, Position: uint64(in.Position), At: timestamppb.New(in.At),
-		Packs: e.uses, Lists: e.lists, Caps: e.caps, Deadlines: e.due, Unassigned: in.Unassigned,
-	}
-	for i := range in.Places {
-		if z := in.Places[i].Zone; z != nil && !slices.Contains(d.Zones, z.String()) {
-			d.Zones = append(d.Zones, z.String())
-		}
-	}
-	if len(d.Zones) > 0 {
-		d.Tzdata = in.Tzdata
-	}
-	said := e.oks
-	if e.blocked() {
-		d.Verdict, said = consentv1.Verdict_VERDICT_BLOCK, e.blocks
-	} else if e.closings(); !e.validUntil.IsZero() {
-		d.ValidUntil = timestamppb.New(e.validUntil)
-	}
-	slices.SortStableFunc(said, func(a, b reason) int { return cmp.Compare(a.rank, b.rank) })
-	d.Reasons = make([]*consentv1.Reason, 0, len(said))
-	for _, r := range said {
-		d.Reasons = append(d.Reasons, r.msg)
-	}
-	if d.Verdict == consentv1.Verdict_VERDICT_ALLOW {
-		d.Basis = said[0].msg.GetCode()
-	}
-	return d
 }
 
 func (e *evaluation) blocked() bool { return len(e.blocks) > 0 }

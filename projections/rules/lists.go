@@ -120,7 +120,14 @@ func (e *evaluation) use(registry string, a *RegistryAnswer) {
 			return
 		}
 	}
-	e.lists = append(e.lists, &consentv1.ListUse{Registry: registry, VersionDate: a.VersionDate, Listed: a.Listed})
+	var l *consentv1.ListUse
+	if n := len(e.lists); n < len(e.room.list) {
+		l = &e.room.list[n]
+	} else {
+		l = &consentv1.ListUse{}
+	}
+	l.Registry, l.VersionDate, l.Listed = registry, a.VersionDate, a.Listed
+	e.lists = append(e.lists, l)
 }
 
 // age tells whether the list is too old on the day of the contact. The age that

@@ -20,17 +20,18 @@ func (e *evaluation) nextAllowed() (time.Time, bool) {
 	t, in := e.blockedTo, *e.in
 	for range nextSteps {
 		in.At = t
-		next := evaluation{in: &in, packs: e.packs}
-		next.run()
+		next := judge(&in, e.packs)
+		blocked, ends, to := next.blocked(), !next.neverEnds, next.blockedTo
+		next.done()
 		switch {
-		case !next.blocked():
+		case !blocked:
 			return t, true
-		case next.neverEnds:
+		case !ends:
 			return time.Time{}, false
-		case !next.blockedTo.After(t):
+		case !to.After(t):
 			return time.Time{}, false // a rule that does not say when it ends
 		}
-		t = next.blockedTo
+		t = to
 	}
 	return time.Time{}, false
 }

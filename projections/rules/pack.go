@@ -64,7 +64,6 @@ type Pack struct {
 	Calendars []calendar.Spec `yaml:"calendars"`
 
 	set   *calendar.Set
-	state string // the one state it is for; empty: it is for more, or less
 	hash  [sha256.Size]byte
 	use   *consentv1.PackUse
 	cells [channels][purposes]*cell

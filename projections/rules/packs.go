@@ -16,9 +16,12 @@ var embedded embed.FS
 // Packs is a set of packs. It never changes and is safe for concurrent use.
 type Packs struct {
 	packs     []*Pack // widest layer first, then by id
+	reach     []reach // of all packs, in their order
 	countries []string
-	relaxed   map[string][]relaxed // by rule, pack/rule
-	sectors   []string             // every word for one that a rule names, sorted
+	// countryCodes are their codes; 0 for one that is no country's.
+	countryCodes []code
+	relaxed      map[string][]relaxed // by rule, pack/rule
+	sectors      []string             // every word for one that a rule names, sorted
 }
 
 // relaxed is one seller's relaxation of a registry rule.
@@ -93,6 +96,15 @@ func New(packs ...*Pack) (*Packs, error) {
 			}
 		}
 	}
+	for i, p := range s.packs {
+		s.reach = append(s.reach, reaches(p, i)...)
+	}
+	for _, c := range s.countries {
+		if len(c) != countryLetters {
+			c = ""
+		}
+		s.countryCodes = append(s.countryCodes, codeOf(c))
+	}
 	for _, p := range s.packs {
 		for i := range p.Relaxes {
 			if err := s.relax(p, &p.Relaxes[i]); err != nil {
@@ -136,12 +148,6 @@ func (s *Packs) relax(p *Pack, r *Relax) error {
 	}
 	s.relaxed[r.Rule] = append(s.relaxed[r.Rule], relaxed{p.Seller, from, to})
 	return nil
-}
-
-// hasCountry tells whether the country of a place has a pack. A place in no country
-// we know has none.
-func (s *Packs) hasCountry(region string) bool {
-	return region != "" && maybe(s.countries, region) && len(s.countries) > 0
 }
 
 // All lists the packs, widest layer first, then by id. Do not change them.

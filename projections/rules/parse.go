@@ -36,9 +36,6 @@ func Parse(name string, raw []byte) (*Pack, error) {
 	if len(v.problems) > 0 {
 		return nil, fmt.Errorf("rules: %w", errors.Join(v.problems...))
 	}
-	if r := p.Applies.Regions; len(r) == 1 && strings.Contains(r[0], "-") {
-		p.state = r[0]
-	}
 	p.hash = sha256.Sum256(raw)
 	p.use = &consentv1.PackUse{Id: p.ID, Version: p.Version, Sha256: p.SHA256()}
 	p.compile()

@@ -7,6 +7,8 @@
 //
 //	rules.go     Input, Decide, Blocked
 //	evaluate.go  one question judged by all packs that apply
+//	answer.go    the decision made of it
+//	reach.go     which packs may apply
 //	judge.go     requests to stop, consent, permits, confirmations, bans
 //	lists.go     the company's list, registries, their preferences
 //	times.go     windows, caps, cooling-off, emergencies
@@ -155,11 +157,11 @@ func Decide(in Input, packs *Packs) *consentv1.Decision {
 		d.Reasons[0] = unjudged("The question does not name one channel, one purpose and an instant, so nothing can allow it.")
 		return d
 	}
-	e := evaluation{in: &in, packs: packs}
-	e.run()
+	e := judge(&in, packs)
+	defer e.done()
 	d := e.decision()
 	if next, ok := e.nextAllowed(); ok {
-		d.NextAllowedAt = timestamppb.New(next)
+		d.NextAllowedAt = stamp(&e.room.next, next)
 	}
 	return d
 }

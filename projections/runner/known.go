@@ -47,6 +47,9 @@ func fingerprint(key []byte) (f uint32, all, ok bool) {
 	return binary.BigEndian.Uint32(key[tokenAt+versionBytes:]), string(key[sellerAt:]) == ledger.All, true
 }
 
+// fingerprintOf is that of all keys of a token.
+func fingerprintOf(t ledger.Token) uint32 { return binary.BigEndian.Uint32(t[1:]) }
+
 // add remembers the token of a key; keys of other spaces are ignored.
 func (k *known) add(key []byte) {
 	f, all, ok := fingerprint(key)
@@ -69,6 +72,13 @@ func (k *known) mayHave(key []byte) bool {
 		return k.all.MayHold(f)
 	}
 	return k.any.MayHold(f)
+}
+
+// lacksAll is true only if the key is that of a state towards all sellers and the
+// store certainly does not have it.
+func (k *known) lacksAll(key []byte) bool {
+	f, all, ok := fingerprint(key)
+	return ok && all && !k.all.MayHold(f)
 }
 
 // load reads all tokens of a snapshot. What is written after the snapshot was

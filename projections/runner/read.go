@@ -67,12 +67,17 @@ type View struct {
 // MayHaveState is false only for a token that certainly has no suppression
 // state in this view, which spares the unknown a look-up.
 func (v View) MayHaveState(t ledger.Token) bool {
-	return v.known == nil || v.known.mayHave(store.StateKey(t, ""))
+	return v.known == nil || v.known.any.MayHold(fingerprintOf(t))
 }
 
-// Get is the store's, but a state that certainly is not there costs no look-up.
+// KnowsAll tells whether all tokens that have state are known in memory, which a
+// start reads beside its work.
+func (r *Runner) KnowsAll() bool { return r.known.Load().any.Complete() }
+
+// Get is the store's, but a state towards all sellers that certainly is not there
+// costs no look-up. Whether a token has any, MayHaveState tells.
 func (v View) Get(key []byte) ([]byte, error) {
-	if v.known != nil && !v.known.mayHave(key) {
+	if v.known != nil && v.known.lacksAll(key) {
 		return nil, nil
 	}
 	return v.Reader.Get(key)

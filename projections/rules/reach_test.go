@@ -1,0 +1,89 @@
+package rules_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"github.com/consent-ledger/consent-ledger/projections/rules"
+	"github.com/consent-ledger/consent-ledger/projections/rules/places"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// TestNoPackIsPassedOver: the short look at where packs may hold never leaves out
+// one that does, whatever is written for a region.
+func TestNoPackIsPassedOver(t *testing.T) {
+	packs := baseline(t)
+	regions := []string{"", "U", "US", "us", "USA", "US-", "US-N", "US-NY", "US-NY-", "US-NY-061", "US-NYC", "US-NYCX", "US-FL-086", "U-S-NY", "-US", "CA", "CA-ON", "GB",
+		"GB-ENG", "AU-NSW", "AU-NS", "IN", "IN-MH", "FR-75", "JP", "DE-BY", "NL", "001", "ZZ"}
+	for _, p := range packs.All() {
+		regions = append(regions, p.Applies.Regions...)
+	}
+	region := rapid.OneOf(rapid.SampledFrom(regions), rapid.StringMatching(`(US|CA|GB|AU|U|A)?-?[A-Z]{0,4}(-[A-Z0-9]{0,3})?`))
+	rapid.Check(t, func(t *rapid.T) {
+		in := ask(rapid.SampledFrom([]consentv1.Channel{live, sms}).Draw(t, "channel"), marketing)
+		in.Places = nil
+		for range rapid.IntRange(0, 7).Draw(t, "places") {
+			in.Places = append(in.Places, places.Place{Region: region.Draw(t, "region")})
+		}
+		var want, got []string
+		for _, p := range packs.For(&in) {
+			want = append(want, p.ID)
+		}
+		for _, u := range rules.Decide(in, packs).GetPacks() {
+			got = append(got, u.GetId())
+		}
+		if !slices.Equal(want, got) {
+			t.Fatalf("at %v: judged by %v, but %v hold", in.Places, got, want)
+		}
+	})
+}
+
+// TestAnswersAreNobodyElses: what a decision holds is not used again for the next,
+// on any number of goroutines.
+func TestAnswersAreNobodyElses(t *testing.T) {
+	packs := baseline(t)
+	questions := []rules.Input{ask(live, marketing), ask(sms, marketing, stop(now)), ask(live, marketing, stop(now), dnc(now))}
+	for i, home := range homes[:9] {
+		in := ask(live, marketing)
+		in.Places, in.At = home, now.Add(time.Duration(i)*3*time.Hour)
+		questions = append(questions, in)
+	}
+	want := make([]string, len(questions))
+	kept := make([]*consentv1.Decision, len(questions))
+	for i, in := range questions {
+		kept[i] = rules.Decide(in, packs)
+		want[i] = text(t, kept[i])
+	}
+	t.Run("crowd", func(t *testing.T) {
+		for range 4 {
+			t.Run("", func(t *testing.T) {
+				t.Parallel()
+				for n := range 50 * len(questions) {
+					i := n % len(questions)
+					if got := text(t, rules.Decide(questions[i], packs)); got != want[i] {
+						t.Fatalf("question %d: another answer:\n%s\n%s", i, got, want[i])
+					}
+				}
+			})
+		}
+	})
+	for i, d := range kept {
+		if got := text(t, d); got != want[i] {
+			t.Errorf("answer %d changed after it was given:\n%s\n%s", i, got, want[i])
+		}
+	}
+}
+
+// text is a decision as bytes that are equal if the decisions are.
+func text(t *testing.T, d *consentv1.Decision) string {
+	t.Helper()
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
