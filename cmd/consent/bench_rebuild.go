@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -120,15 +121,15 @@ func foldOnce(ctx context.Context, dir string, l *syntheticLedger, inBulk bool, 
 	debug.FreeOSMemory()
 	resetPeak()
 	began, used := time.Now(), processorTime()
-	go func() { ended <- r.Run(ctx) }()
+	go pprof.Do(ctx, pprof.Labels("fold", name), func(ctx context.Context) { ended <- r.Run(ctx) })
 	if err := r.WaitApplied(ctx, l.tail); err != nil {
 		cancel()
 		return m, nil, errors.Join(err, <-ended)
 	}
 	took := time.Since(began)
 	m = measured{Rate: float64(l.tail) / took.Seconds(), Cost: (processorTime() - used) / time.Duration(l.tail)}
-	fmt.Fprintf(out, "  %-20s %8.2f s %10.0f entries/s %6.1f us of processor an entry, at most %d MB resident, %d MB on disk\n",
-		name, took.Seconds(), m.Rate, float64(m.Cost.Nanoseconds())/1e3, peakBytes()>>20, folderBytes(folder)>>20)
+	fmt.Fprintf(out, "  %-20s %8.2f s %10.0f entries/s %6.1f us of processor an entry (%.2f cores), at most %d MB resident, %d MB on disk\n",
+		name, took.Seconds(), m.Rate, float64(m.Cost.Nanoseconds())/1e3, m.Cost.Seconds()*m.Rate, peakBytes()>>20, folderBytes(folder)>>20)
 	hashes, err = r.StateHash(ctx)
 	cancel()
 	if e := <-ended; !errors.Is(e, context.Canceled) {

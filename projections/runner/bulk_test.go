@@ -141,8 +141,8 @@ func TestBulkIsTheSame(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := drawLedger(rt)
 		want := foldedWith(t, s, Options{})
-		chunk := rapid.SampledFrom([]int{1, 300, 5000, 0}).Draw(rt, "chunk")
-		r := start(t, openDB(t, t.TempDir()), s, inBulk(s, Options{Bulk: bulk.Options{ChunkBytes: chunk}}), nil, joinedAll()...)
+		o := bulk.Options{BlockBytes: rapid.SampledFrom([]int{1, 100, 1000, 0}).Draw(rt, "block"), ChunkBytes: rapid.SampledFrom([]int{1, 300, 5000, 0}).Draw(rt, "chunk")}
+		r := start(t, openDB(t, t.TempDir()), s, inBulk(s, Options{Bulk: o}), nil, joinedAll()...)
 		r.wait(s.Tail())
 		if d := cmp.Diff(want, r.hash()); d != "" {
 			rt.Fatal(d)

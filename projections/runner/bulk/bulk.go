@@ -52,8 +52,10 @@ const (
 
 // Options of a fold; the zero value is good.
 type Options struct {
-	// ChunkBytes bounds what one goroutine sorts in memory. 0: 64 MiB.
+	// ChunkBytes bounds what one goroutine sorts in memory, but for one block. 0: 64 MiB.
 	ChunkBytes int
+	// BlockBytes is how much is gathered for a partition before it is written. 0: 64 KiB.
+	BlockBytes int
 }
 
 // Fold is a bulk fold under way. It must end with Close.
@@ -69,6 +71,9 @@ func Begin(db *store.DB, o Options) (*Fold, error) {
 	if o.ChunkBytes == 0 {
 		o.ChunkBytes = chunkBytesDefault
 	}
+	if o.BlockBytes == 0 {
+		o.BlockBytes = blockBytesDefault
+	}
 	tables, err := db.NewTables()
 	if err != nil {
 		return nil, err
@@ -77,7 +82,7 @@ func Begin(db *store.DB, o Options) (*Fold, error) {
 	if err != nil {
 		return nil, errors.Join(err, tables.Close())
 	}
-	return &Fold{tables: tables, scratch: &scratch{f: file}, chunkBytes: o.ChunkBytes}, nil
+	return &Fold{tables: tables, scratch: newScratch(file, o.BlockBytes), chunkBytes: o.ChunkBytes}, nil
 }
 
 // Close ends a fold and removes what it has left on disk.

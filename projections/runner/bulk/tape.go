@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"slices"
+	"sync"
 	"sync/atomic"
+
+	"github.com/klauspost/compress/s2"
 )
 
-// blockBytes is how much a tape gathers before it writes. There are up to 1,024
-// tapes, so this is also what bounds their memory: 64 MiB.
-const blockBytes = 64 << 10
+// blockBytesDefault is how much a tape gathers before it writes. There are up to
+// 1,024 tapes of server projections, so this is also what bounds their memory: 64 MiB.
+const blockBytesDefault = 64 << 10
 
 // errTorn: a block of the scratch file is not what was written. The fold must
 // begin anew, which a restart does.
@@ -19,36 +23,55 @@ var errTorn = errors.New("scratch file is damaged; start again, and look at the 
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// scratch is a file of blocks, written once each, at any place. Safe for
+// scratch is a file of compressed blocks, written once each, at any place. Safe for
 // concurrent use.
 type scratch struct {
 	f   *os.File
 	end atomic.Int64
+	// room holds *[]byte to compress into and read into.
+	room sync.Pool
+	// blockBytes is how much goes into a block, but for what is larger itself.
+	blockBytes int
+}
+
+func newScratch(f *os.File, blockBytes int) *scratch {
+	return &scratch{f: f, blockBytes: blockBytes, room: sync.Pool{New: func() any { return new([]byte) }}}
 }
 
 // extent is where a block lies.
 type extent struct {
-	at  int64
-	len uint32
-	sum uint32
+	at   int64
+	disk uint32 // its size there
+	len  uint32 // what it holds
+	sum  uint32 // of the bytes on disk
 }
 
 func (s *scratch) write(b []byte) (extent, error) {
-	x := extent{at: s.end.Add(int64(len(b))) - int64(len(b)), len: uint32(len(b)), sum: crc32.Checksum(b, castagnoli)}
-	if _, err := s.f.WriteAt(b, x.at); err != nil {
+	room := s.room.Get().(*[]byte)
+	defer s.room.Put(room)
+	*room = s2.Encode((*room)[:cap(*room)], b)
+	x := extent{disk: uint32(len(*room)), len: uint32(len(b)), sum: crc32.Checksum(*room, castagnoli)}
+	x.at = s.end.Add(int64(x.disk)) - int64(x.disk)
+	if _, err := s.f.WriteAt(*room, x.at); err != nil {
 		return x, fmt.Errorf("scratch file: %w; make room, then start again", err)
 	}
 	return x, nil
 }
 
-// read appends a block to a slice.
+// read appends what a block holds to a slice.
 func (s *scratch) read(x extent, to []byte) ([]byte, error) {
-	n := len(to)
-	to = append(to, make([]byte, x.len)...)
-	if _, err := s.f.ReadAt(to[n:], x.at); err != nil {
+	room := s.room.Get().(*[]byte)
+	defer s.room.Put(room)
+	*room = slices.Grow((*room)[:0], int(x.disk))[:x.disk]
+	if _, err := s.f.ReadAt(*room, x.at); err != nil {
 		return nil, fmt.Errorf("scratch file: %w", err)
 	}
-	if crc32.Checksum(to[n:], castagnoli) != x.sum {
+	if crc32.Checksum(*room, castagnoli) != x.sum {
+		return nil, errTorn
+	}
+	n := len(to)
+	to = slices.Grow(to, int(x.len))[:n+int(x.len)]
+	if _, err := s2.Decode(to[n:], *room); err != nil {
 		return nil, errTorn
 	}
 	return to, nil
@@ -75,7 +98,7 @@ func (t *tape) add(op byte, a, b []byte) error {
 	t.buf = append(binary.AppendUvarint(t.buf, uint64(len(a))), a...)
 	t.buf = append(binary.AppendUvarint(t.buf, uint64(len(b))), b...)
 	t.bytes += int64(len(t.buf) - before)
-	if len(t.buf) < blockBytes {
+	if len(t.buf) < t.s.blockBytes {
 		return nil
 	}
 	return t.flush()
