@@ -61,11 +61,14 @@ func (l *syntheticLedger) Key(ledger.PersonID, consentv1.PersonalClass) (*consen
 }
 
 // withSyntheticLedger makes a ledger and runs do on it.
-func withSyntheticLedger(ctx context.Context, dir string, persons, entries int, progress io.Writer, do func(context.Context, *syntheticLedger) error) error {
+func withSyntheticLedger(ctx context.Context, dir string, persons, entries, sealed int, progress io.Writer, do func(context.Context, *syntheticLedger) error) error {
 	roomForGarbage()
 	patterns, err := entryPatterns(ctx, dir+"/patterns")
 	if err != nil {
 		return err
+	}
+	for _, e := range []*consentv1.Entry{patterns.grant, patterns.stop} {
+		e.Personal = e.Personal[:min(sealed, len(e.Personal))]
 	}
 	keys, err := seal.Create(dir + "/keys")
 	if err != nil {

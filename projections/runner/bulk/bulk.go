@@ -38,8 +38,9 @@ const (
 	partitionBits = 9
 	partitions    = 1 << partitionBits
 
-	// versionAt and tokenAt are where keys of a ByToken projection hold their token.
-	versionAt, tokenAt = 1, 2
+	// versionAt is where keys of a ByToken projection hold their token, whose first
+	// byte is its version.
+	versionAt = 1
 
 	// chunkBytesDefault bounds what one goroutine sorts at a time; its index is
 	// about a fifth of that again.
@@ -125,10 +126,10 @@ func (pt *Part) Batch(shard int) projections.Batch { return pt.shards[shard] }
 // of other versions all in the first or the last partition.
 func partitionOf(version byte, rest []byte) int {
 	switch {
-	case version < ledger.TokenVersion || len(rest) == 0:
-		return 0
 	case version > ledger.TokenVersion:
 		return partitions - 1
+	case version < ledger.TokenVersion || len(rest) == 0:
+		return 0
 	case len(rest) == 1:
 		return int(rest[0]) << (partitionBits - 8)
 	}
@@ -140,7 +141,8 @@ func firstKey(space byte, partition int) []byte {
 	if partition == partitions {
 		return []byte{space + 1}
 	}
-	return []byte{space, ledger.TokenVersion, byte(partition >> (partitionBits - 8)), byte(partition << (16 - partitionBits))}
+	first := []byte{byte(partition >> (partitionBits - 8)), byte(partition << (16 - partitionBits))}
+	return append([]byte{space, ledger.TokenVersion}, bytes.TrimRight(first, "\x00")...)
 }
 
 // batch is the projections.Batch of one shard. Nothing is ever found in it.

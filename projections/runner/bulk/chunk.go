@@ -74,16 +74,14 @@ func (c *chunk) key(s set) []byte {
 	return key
 }
 
-// prefixOf are eight bytes from the second of the token on; all of a partition
-// agree on what comes before. Zeros stand for what is missing, which keeps the order.
+// prefixOf are the first eight bytes of the token; all keys of a partition are of one
+// space. Zeros stand for what is missing, which keeps the order.
 func prefixOf(key []byte) uint64 {
-	if len(key) >= tokenAt+8 {
-		return binary.BigEndian.Uint64(key[tokenAt:])
+	if len(key) >= versionAt+8 {
+		return binary.BigEndian.Uint64(key[versionAt:])
 	}
 	var b [8]byte
-	if len(key) > tokenAt {
-		copy(b[:], key[tokenAt:])
-	}
+	copy(b[:], key[versionAt:])
 	return binary.BigEndian.Uint64(b[:])
 }
 
