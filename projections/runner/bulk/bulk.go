@@ -8,7 +8,7 @@
 //
 // Until that step the database holds nothing of it, so a crash before it leaves
 // what was there before, and a crash after it everything. Memory is bounded,
-// however large the ledger: the blocks being filled (64 KiB a partition, 512
+// however large the ledger: the blocks being filled (32 KiB a partition, 512
 // partitions a key space) and one chunk for each goroutine that sorts.
 //
 //	bulk.go   partitions, batches, the end
@@ -55,7 +55,7 @@ const (
 type Options struct {
 	// ChunkBytes bounds what one goroutine sorts in memory, but for one block. 0: 64 MiB.
 	ChunkBytes int
-	// BlockBytes is how much is gathered for a partition before it is written. 0: 64 KiB.
+	// BlockBytes is how much is gathered for a partition before it is written. 0: 32 KiB.
 	BlockBytes int
 }
 

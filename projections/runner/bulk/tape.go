@@ -14,8 +14,8 @@ import (
 )
 
 // blockBytesDefault is how much a tape gathers before it writes. There are up to
-// 1,024 tapes of server projections, so this is also what bounds their memory: 64 MiB.
-const blockBytesDefault = 64 << 10
+// 1,024 tapes of server projections, so this is also what bounds their memory: 32 MiB.
+const blockBytesDefault = 32 << 10
 
 // errTorn: a block of the scratch file is not what was written. The fold must
 // begin anew, which a restart does.
