@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"runtime"
 
-	"google.golang.org/protobuf/proto"
-
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -20,7 +18,7 @@ type TokenOpener interface {
 // the message's bytes.
 func DecodeCommit(m Message, o TokenOpener) ([]*Entry, error) {
 	var c consentv1.Commit
-	if err := proto.Unmarshal(m.Data, &c); err != nil {
+	if err := unmarshalCommit(m.Data, &c); err != nil {
 		return nil, fmt.Errorf("ledger: message %d is no commit: %w", m.Seq, err)
 	}
 	if len(c.GetEntries()) == 0 || c.GetFirstPosition() == 0 {
@@ -48,10 +46,10 @@ func Breathe(i int) {
 	}
 }
 
-// DecodeEntry reads one stored entry.
+// DecodeEntry reads one stored entry, which shares its bytes.
 func DecodeEntry(raw []byte, o TokenOpener) (*Entry, error) {
-	msg := &consentv1.Entry{}
-	if err := proto.Unmarshal(raw, msg); err != nil {
+	msg, err := unmarshalEntry(raw)
+	if err != nil {
 		return nil, fmt.Errorf("no entry: %w", err)
 	}
 	if len(msg.GetEntryId()) != len(EntryID{}) || len(raw) > EntryBytesMax {

@@ -301,7 +301,7 @@ func (n *Node) openProjections(ctx context.Context) (err error) {
 	n.lists.law = embedded
 	n.listing, n.registry, n.packs = listing.New(), registry.New(n.lists.shelf), publication.New(embedded.All()...)
 	ps := []projections.Projection{suppression.Projection{}, timeline.Projection{}, parties.Projection{}, n.listing, n.registry, n.packs, attempts.Anchors{}}
-	n.runner, err = runner.Open(n.stateDB, n.reader, ps, runner.Options{Logger: n.cfg.Logger, Metrics: runner.Metrics{
+	n.runner, err = runner.Open(n.stateDB, n.reader, ps, runner.Options{Logger: n.cfg.Logger, Through: n.writer.Acked, Metrics: runner.Metrics{
 		Applied: n.fresh.applied(n.metrics),
 	}})
 	if err != nil {

@@ -74,7 +74,7 @@ func (o *operations) Rebuild(ctx context.Context, progress func(*consentv1.Rebui
 	target := ledger.Position(o.n.writer.Acked())
 	err := o.n.runner.Rebuild(ctx, func(p runner.Progress) {
 		if sendErr == nil {
-			sendErr = progress(&consentv1.RebuildResponse{Position: uint64(p.Applied), Target: uint64(p.Through)})
+			sendErr = progress(&consentv1.RebuildResponse{Position: uint64(p.Folded), Target: uint64(p.Through)})
 		}
 	})
 	if err != nil {

@@ -64,6 +64,19 @@ type ByToken interface {
 	ByToken()
 }
 
+// Joined marks a projection that can be folded in pieces. Let a run of entries be
+// split anywhere, each piece be folded over an empty store, and the values that
+// the pieces give a key be joined in their order, those before a deletion left
+// out: then the store is the one that folding all entries one after another gives.
+// So Apply may be told that every key is missing, and what it writes is sorted and
+// joined later, which for a whole ledger is far cheaper than reading before each write.
+type Joined interface {
+	ByToken
+	// Join gives the one value of a key from several, oldest first, at least two. It
+	// may keep none of the slices.
+	Join(values [][]byte) ([]byte, error)
+}
+
 // Resident is a projection that also answers from memory. Load, Apply and
 // Committed are called by one goroutine at a time and never overlap.
 type Resident interface {

@@ -20,6 +20,8 @@ import (
 // feed share its cores.
 type bareLedger struct {
 	recorder *recorder.Recorder
+	log      *stream.Log
+	keys     *seal.Keyring
 	commits  commitCount
 }
 
@@ -87,7 +89,7 @@ func withBareLedger(ctx context.Context, dir string, do func(ctx context.Context
 		return err
 	}
 	defer func() { err = firstError(err, ix.Close()) }()
-	l := &bareLedger{}
+	l := &bareLedger{log: log, keys: keys}
 	w, err := writer.Open(ctx, writer.Config{Log: log, Index: ix, Keys: keys, Clock: writer.SystemClock(), Metrics: &l.commits,
 		Lagging: func() bool { return false }, Version: version(), Instance: "bench"})
 	if err != nil {

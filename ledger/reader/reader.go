@@ -14,7 +14,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
-	"github.com/consent-ledger/consent-ledger/ledger/index"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -28,10 +27,18 @@ type Files interface {
 	GetBytes(ctx context.Context, name ledger.Hash) ([]byte, error)
 }
 
+// Index finds messages and keys; package index keeps one.
+type Index interface {
+	// SeqOf gives the message that holds a position; ledger.ErrNotFound beyond the tail.
+	SeqOf(at ledger.Position) (uint64, error)
+	// Key gives the newest wrapped key of a person's class.
+	Key(p ledger.PersonID, class consentv1.PersonalClass) (*consentv1.WrappedKey, bool, error)
+}
+
 // Reader reads entries. Safe for concurrent use.
 type Reader struct {
 	log   ledger.Log
-	index *index.Index
+	index Index
 	keys  *seal.Keyring
 	files Files
 
@@ -48,7 +55,7 @@ type commit struct {
 }
 
 // New makes a reader.
-func New(log ledger.Log, ix *index.Index, keys *seal.Keyring, files Files) *Reader {
+func New(log ledger.Log, ix Index, keys *seal.Keyring, files Files) *Reader {
 	return &Reader{log: log, index: ix, keys: keys, files: files}
 }
 

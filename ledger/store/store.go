@@ -52,10 +52,12 @@ type Options struct {
 // come after the last of them, all iterators ended and all snapshots closed.
 type DB struct {
 	reader
-	p     *pebble.DB
-	wal   *walFS
-	lock  *pebble.Lock
-	noLog bool
+	p       *pebble.DB
+	dir     string
+	options *pebble.Options // with all defaults, for tables made beside it
+	wal     *walFS
+	lock    *pebble.Lock
+	noLog   bool
 	// failed is set for good by the first scan that broke off.
 	failed atomic.Pointer[error]
 
@@ -76,6 +78,9 @@ func openOn(disk vfs.FS, dir string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, lockError(dir, err)
 	}
+	if err := clearWorkshop(dir); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	opts := pebbleOptions(o)
 	opts.Lock = lock
 	wal := &walFS{FS: disk, log: opts.Logger}
@@ -85,7 +90,7 @@ func openOn(disk vfs.FS, dir string, o Options) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("store: open %s: %w", dir, err), lock.Close())
 	}
 	wal.armed.Store(true)
-	db := &DB{p: p, wal: wal, lock: lock, noLog: o.NoLog}
+	db := &DB{p: p, dir: dir, options: tableOptions(opts), wal: wal, lock: lock, noLog: o.NoLog}
 	db.reader = reader{r: p, fail: db.fail}
 	return db, nil
 }

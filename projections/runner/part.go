@@ -10,6 +10,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
 	"github.com/consent-ledger/consent-ledger/projections"
+	"github.com/consent-ledger/consent-ledger/projections/runner/bulk"
 )
 
 // shardsMax bounds the goroutines of one projection.
@@ -22,6 +23,8 @@ type part struct {
 	// shards are one overlay, or several if tokens may be folded side by side:
 	// each token has its writes in just one of them.
 	shards []*overlay
+	// bulk takes the writes in place of the overlays during a bulk fold; else nil.
+	bulk *bulk.Part
 
 	applied ledger.Position
 	leaf    ledger.Hash
@@ -133,14 +136,30 @@ func (pt *part) foldShards(entries []*ledger.Entry) error {
 }
 
 func (pt *part) foldOne(e *ledger.Entry) error {
-	if err := pt.p.Apply(pt.shards[pt.shardOf(e)], e); err != nil {
+	if err := pt.p.Apply(pt.batchOf(e), e); err != nil {
 		return fmt.Errorf("projection %s: entry %d: %w", pt.p.Name(), e.Position, err)
 	}
 	return nil
 }
 
 // shardOf spreads tokens by a byte behind those of the known set's shards.
-func (pt *part) shardOf(e *ledger.Entry) int { return int(e.Token[5]) % len(pt.shards) }
+func (pt *part) shardOf(e *ledger.Entry) int {
+	if pt.bulk != nil {
+		return pt.bulk.ShardOf(e.Token)
+	}
+	return int(e.Token[5]) % len(pt.shards)
+}
+
+// batchOf is where an entry's writes go.
+func (pt *part) batchOf(e *ledger.Entry) projections.Batch {
+	if pt.bulk != nil {
+		return pt.bulk.Batch(pt.shardOf(e))
+	}
+	return pt.shards[pt.shardOf(e)]
+}
+
+// pending tells whether a batch must move the part's writes to the store.
+func (pt *part) pending() bool { return pt.bulk == nil && pt.applied != pt.stored }
 
 func (pt *part) verify(e *ledger.Entry) error {
 	if e.Position != pt.applied {
@@ -155,7 +174,7 @@ func (pt *part) verify(e *ledger.Entry) error {
 
 // flush moves state and position to a batch, if the position moved.
 func (pt *part) flush(b *store.Batch) (moved bool, err error) {
-	if pt.applied == pt.stored {
+	if !pt.pending() {
 		return false, nil
 	}
 	for _, o := range pt.shards {
@@ -163,13 +182,12 @@ func (pt *part) flush(b *store.Batch) (moved bool, err error) {
 			return false, err
 		}
 	}
-	m := meta{version: pt.p.Version(), applied: pt.applied, leaf: pt.leaf}
-	return true, b.Set(store.MetaKey(pt.p.Name()), m.encode())
+	return true, b.Set(pt.metaKey(), pt.meta().encode())
 }
 
 // committed publishes what is in the store now.
 func (pt *part) committed() {
-	if pt.applied == pt.stored {
+	if !pt.pending() {
 		return
 	}
 	pt.stored = pt.applied
@@ -183,13 +201,23 @@ func wipeParts(db *store.DB, parts ...*part) error {
 	b := db.NewBatch()
 	for _, pt := range parts {
 		for _, s := range pt.p.Spaces() {
-			if err := b.DeleteRange(store.SpaceRange(s)); err != nil {
+			if err := wipeSpace(db, b, s); err != nil {
 				return errors.Join(err, b.Close())
 			}
 		}
-		if err := b.Delete(store.MetaKey(pt.p.Name())); err != nil {
+		if err := b.Delete(pt.metaKey()); err != nil {
 			return errors.Join(err, b.Close())
 		}
 	}
 	return b.Commit(false)
+}
+
+// wipeSpace deletes a space unless it is empty: a deletion of nothing would keep
+// tables that come later from where reads look last.
+func wipeSpace(db *store.DB, b *store.Batch, space byte) error {
+	lo, hi := store.SpaceRange(space)
+	if last, _, err := db.Last(lo, hi); err != nil || last == nil {
+		return err
+	}
+	return b.DeleteRange(lo, hi)
 }

@@ -9,8 +9,10 @@ import (
 
 // Progress of a rebuild.
 type Progress struct {
-	// Applied is how far it is, Through where it ends: both are positions.
-	Applied, Through ledger.Position
+	// Folded is how far it is, Through where it ends: both are positions. In a bulk
+	// fold nothing shows before all is folded and then sorted, which takes about a
+	// third of the time.
+	Folded, Through ledger.Position
 }
 
 // rebuild is the request to begin anew. It ends the follower as an error does,
@@ -50,7 +52,7 @@ func (r *Runner) watch(ctx context.Context, through ledger.Position, progress fu
 			return err
 		}
 		if progress != nil {
-			progress(Progress{Applied: r.Applied(), Through: through})
+			progress(Progress{Folded: ledger.Position(r.folded.Load()), Through: through})
 		}
 		if reached {
 			return nil
@@ -70,7 +72,9 @@ func (r *Runner) wipe() error {
 	defer r.step()
 	defer r.seq.Add(1)
 	r.o.Logger.Info("projections are deleted and folded anew", "position", r.Applied())
+	r.reached = max(r.reached, r.Applied())
 	r.applied.Store(0)
+	r.folded.Store(0)
 	if err := wipeParts(r.db, r.parts...); err != nil {
 		return err
 	}

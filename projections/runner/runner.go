@@ -22,6 +22,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
 	"github.com/consent-ledger/consent-ledger/projections"
+	"github.com/consent-ledger/consent-ledger/projections/runner/bulk"
 )
 
 // Errors of the runner. Each says what is now true.
@@ -60,6 +61,14 @@ type Options struct {
 	// far behind, besides the commit that reaches them. 0: 20,000 and 32 MiB. A
 	// runner that keeps up makes one batch a commit: it never waits for more.
 	BatchEntriesMax, BatchBytesMax int
+	// Through gives a position that the ledger certainly holds. Projections that
+	// begin from nothing are folded in bulk up to it; a rebuild, at least up to where
+	// they were. Nil: there is none.
+	Through func() ledger.Position
+	// BulkEntriesMin is from how many entries a bulk fold pays. 0: 50,000.
+	BulkEntriesMin int
+	// Bulk are the bounds of a bulk fold.
+	Bulk bulk.Options
 	// Logger hears of deletions and rebuilds. Nil discards.
 	Logger *slog.Logger
 	// Metrics are told what happened.
@@ -81,7 +90,11 @@ type Runner struct {
 	db     *store.DB
 	source projections.Source
 	o      Options
-	parts  []*part // belong to Run while it runs
+	parts  []*part // belong to Run while it runs, as do the next two
+	// catchup is the bulk fold under way; nil: none.
+	catchup *catchup
+	// reached is where the projections were before they were last deleted.
+	reached ledger.Position
 
 	rebuilds chan *rebuild
 	running  atomic.Bool
@@ -90,7 +103,9 @@ type Runner struct {
 	// snapshot between two equal even numbers is exactly at applied.
 	seq     atomic.Uint64
 	applied atomic.Uint64
-	known   atomic.Pointer[known]
+	// folded is how far entries were folded, in the store or not yet.
+	folded atomic.Uint64
+	known  atomic.Pointer[known]
 
 	// mu guards changed, stopped and the step of applied together, so that nobody
 	// can begin to wait for a position that has just passed.
@@ -111,6 +126,9 @@ func Open(db *store.DB, source projections.Source, ps []projections.Projection, 
 	}
 	if o.BatchBytesMax == 0 {
 		o.BatchBytesMax = batchBytesDefault
+	}
+	if o.BulkEntriesMin == 0 {
+		o.BulkEntriesMin = bulkEntriesMin
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -178,21 +196,30 @@ func (r *Runner) run(ctx context.Context) error {
 		for {
 			err := r.follow(ctx)
 			var again *rebuild
-			if !errors.As(err, &again) {
-				return err
+			switch {
+			case errors.Is(err, errCaughtUp):
+				if err := r.endCatchup(ctx); err != nil {
+					return err
+				}
+			case errors.As(err, &again):
+				if err := errors.Join(r.dropCatchup(), r.wipe()); err != nil {
+					return fmt.Errorf("projections: rebuild: %w", err)
+				}
+				close(again.wiped)
+			default:
+				return errors.Join(err, r.dropCatchup())
 			}
-			if err := r.wipe(); err != nil {
-				return fmt.Errorf("projections: rebuild: %w", err)
-			}
-			close(again.wiped)
 		}
 	})
 	return g.Wait()
 }
 
-// follow reads and folds side by side until one of them fails or a rebuild is
-// asked for.
+// follow reads and folds side by side until one of them fails, a rebuild is asked
+// for or a bulk fold has reached its end.
 func (r *Runner) follow(ctx context.Context) error {
+	if err := r.beginCatchup(); err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	commits := make(chan []*ledger.Entry, readAheadCommits)
 	after := r.slowest()
@@ -239,8 +266,12 @@ func (r *Runner) fold(ctx context.Context, in <-chan []*ledger.Entry) error {
 		case again := <-r.rebuilds:
 			return again
 		case c := <-in:
-			if err := r.apply(ctx, r.gather(c, in)); err != nil {
+			c = r.gather(c, in)
+			if err := r.apply(ctx, c); err != nil {
 				return err
+			}
+			if r.caughtUp(ledger.Position(r.folded.Load())) {
+				return errCaughtUp
 			}
 		}
 	}
@@ -281,6 +312,7 @@ func (r *Runner) apply(ctx context.Context, entries []*ledger.Entry) error {
 	if err := r.commit(last.Position); err != nil {
 		return fmt.Errorf("projections: commit of the batch up to position %d: %w", last.Position, err)
 	}
+	r.folded.Store(uint64(last.Position))
 	r.step()
 	if m := r.o.Metrics; m.Applied != nil {
 		m.Applied(r.Applied(), last.RecordedAt)
@@ -374,14 +406,14 @@ func (r *Runner) waitForCompaction(ctx context.Context) error {
 	return nil
 }
 
-// slowest is the lowest position of all parts. Only Run may ask.
+// slowest is the lowest position that the store has of all parts. Only Run may ask.
 func (r *Runner) slowest() ledger.Position {
 	if len(r.parts) == 0 {
 		return 0
 	}
-	at := r.parts[0].applied
+	at := r.parts[0].stored
 	for _, p := range r.parts[1:] {
-		at = min(at, p.applied)
+		at = min(at, p.stored)
 	}
 	return at
 }

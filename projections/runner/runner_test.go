@@ -389,8 +389,8 @@ func TestRebuild(t *testing.T) {
 	var last Progress
 	err := r.Read(t.Context(), s.Tail(), func(v View) error {
 		err := r.Rebuild(t.Context(), func(p Progress) {
-			if p.Applied < last.Applied {
-				t.Errorf("progress from %d to %d", last.Applied, p.Applied)
+			if p.Folded < last.Folded {
+				t.Errorf("progress from %d to %d", last.Folded, p.Folded)
 			}
 			last = p
 		})
@@ -404,7 +404,7 @@ func TestRebuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last.Applied < s.Tail() || last.Through != s.Tail() {
+	if last.Folded < s.Tail() || last.Through != s.Tail() {
 		t.Error(last)
 	}
 	if d := cmp.Diff(want, r.hash()); d != "" {

@@ -2,6 +2,7 @@ package suppression_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
@@ -254,4 +256,60 @@ func ExampleView_Consent() {
 	// Output:
 	// true
 	// false stop 2026-01-03
+}
+
+// TestFoldedInPieces: what the projection writes when it is told that nothing is
+// there, joined in the order of the ledger, is what it writes one after another;
+// an erasure takes away what the pieces before it have.
+func TestFoldedInPieces(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		one, whole, values := token(1), &memory{m: map[string][]byte{}}, map[string][][]byte{}
+		facts := anyFacts(rt)
+		for range rapid.IntRange(0, 2).Draw(rt, "erasures") {
+			facts = slices.Insert(facts, rapid.IntRange(0, len(facts)).Draw(rt, "erased at"), on(3, erased(), forNobody))
+		}
+		piece := &memory{m: map[string][]byte{}}
+		for _, in := range facts {
+			if rapid.Bool().Draw(rt, "a new piece") {
+				gather(values, piece)
+			}
+			if in.Fact.GetPersonErased() != nil {
+				clear(values)
+			}
+			for _, b := range []*memory{whole, piece} {
+				if err := (suppression.Projection{}).Apply(b, entry(one, in)); err != nil {
+					rt.Fatal(err)
+				}
+			}
+		}
+		gather(values, piece)
+		got := map[string][]byte{}
+		for key, vs := range values {
+			if got[key] = vs[0]; len(vs) > 1 {
+				var err error
+				if got[key], err = (suppression.Projection{}).Join(vs); err != nil {
+					rt.Fatal(err)
+				}
+			}
+		}
+		if diff := cmp.Diff(whole.m, got); diff != "" {
+			rt.Fatalf("joined pieces are not the whole:\n%s", diff)
+		}
+	})
+}
+
+// gather adds what a piece has written and empties it.
+func gather(values map[string][][]byte, piece *memory) {
+	for key, v := range piece.m {
+		values[key] = append(values[key], v)
+	}
+	clear(piece.m)
+}
+
+func TestJoinRefusesWhatIsNoState(t *testing.T) {
+	for _, values := range [][][]byte{{{0xff}, nil}, {nil, {0xff}}} {
+		if _, err := (suppression.Projection{}).Join(values); !errors.Is(err, suppression.ErrBadState) {
+			t.Error(err)
+		}
+	}
 }

@@ -208,7 +208,7 @@ func Load(get func(key []byte) ([]byte, error), t ledger.Token, seller string) (
 // and may be shared.
 type Projection struct{}
 
-var _ projections.ByToken = Projection{}
+var _ projections.Joined = Projection{}
 
 // Name implements projections.Projection.
 func (Projection) Name() string { return name }
@@ -221,6 +221,22 @@ func (Projection) Spaces() []byte { return []byte{space} }
 
 // ByToken implements projections.ByToken.
 func (Projection) ByToken() {}
+
+// Join implements projections.Joined: joining is what folding does with every fact.
+func (Projection) Join(values [][]byte) ([]byte, error) {
+	s, err := Decode(values[0])
+	if err != nil {
+		return nil, err
+	}
+	for _, raw := range values[1:] {
+		later, err := Decode(raw)
+		if err != nil {
+			return nil, err
+		}
+		merge(s, later)
+	}
+	return Encode(s)
+}
 
 // Apply folds an entry about a number into each state it concerns. An erasure
 // deletes all states of the number and leaves one, towards all sellers.

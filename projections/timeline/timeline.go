@@ -23,7 +23,7 @@ const (
 // Projection is the timeline. It keeps nothing in memory and may be shared.
 type Projection struct{}
 
-var _ projections.ByToken = Projection{}
+var _ projections.Joined = Projection{}
 
 // Name implements projections.Projection.
 func (Projection) Name() string { return name }
@@ -36,6 +36,12 @@ func (Projection) Spaces() []byte { return []byte{store.SpaceTimeline} }
 
 // ByToken implements projections.ByToken.
 func (Projection) ByToken() {}
+
+// errTwice: an entry came twice in one ledger.
+var errTwice = errors.New("timeline: two items at one position")
+
+// Join implements projections.Joined. A key names one entry, so there are never two values.
+func (Projection) Join([][]byte) ([]byte, error) { return nil, errTwice }
 
 // Apply writes one item for an entry about a number. PersonErased is a barrier:
 // the number's items before it go, and what is left is the erasure itself.
