@@ -109,7 +109,7 @@ func (t *Tables) Ingest(ctx context.Context, spaces ...byte) error {
 	}
 	paths := slices.Clone(t.paths)
 	t.paths = nil
-	return wrap("ingest", t.db.p.Ingest(ctx, paths))
+	return errors.Join(wrap("ingest", t.db.p.Ingest(ctx, paths)), t.db.outdate())
 }
 
 // Close removes what was made and not taken over.

@@ -56,6 +56,11 @@ func TestTablesAreTakenOverAtOnce(t *testing.T) {
 	if d := cmp.Diff(want, contents(t, db)); d != "" {
 		t.Error(d)
 	}
+	now := db.Snapshot()
+	defer now.Close()
+	if v, err := now.Get([]byte("\x20a")); string(v) != "\x20a" || err != nil {
+		t.Errorf("a snapshot of after does not see it: %q, %v", v, err)
+	}
 	if v, err := old.Get([]byte("\x20a")); v != nil || err != nil {
 		t.Errorf("a snapshot of before sees it: %q, %v", v, err)
 	}
