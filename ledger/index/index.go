@@ -82,6 +82,12 @@ type Index struct {
 	// mu orders changes of what is staged and applied: one goroutine stages while
 	// another settles and a third writes. writing orders what writes the database.
 	mu, writing sync.Mutex
+	// written is how far the database has come; writing guards it.
+	written Applied
+	// keysOpen are messages of the keys stream that are not wholly in the database, in
+	// order; ahead are keys of persons without an entry in it. mu guards both.
+	keysOpen []*keysMessage
+	ahead    map[ledger.PersonID]ahead
 
 	stop   context.CancelFunc
 	loaded sync.WaitGroup
@@ -101,7 +107,7 @@ func Open(dir string, o Options) (*Index, error) {
 		return nil, fmt.Errorf("index: %w", err)
 	}
 	ix := &Index{db: db, live: o.Live, log: o.Logger,
-		events: store.NewFingerprints(), tokens: store.NewFingerprints()}
+		events: store.NewFingerprints(), tokens: store.NewFingerprints(), ahead: map[ledger.PersonID]ahead{}}
 	if err := ix.load(dir, o.Ledger); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -154,6 +160,7 @@ func (ix *Index) load(dir string, id [16]byte) error {
 		}
 	}
 	ix.applied.Store(&a)
+	ix.written = a
 	ix.staged.Store(&[]*plan{})
 	return ix.loadCatalog()
 }
@@ -177,7 +184,7 @@ func (ix *Index) Applied() Applied { return *ix.applied.Load() }
 // Hash is the state hash of all that is applied, which it writes first: equal for
 // every index that read the same streams.
 func (ix *Index) Hash(ctx context.Context) (ledger.Hash, error) {
-	if err := ix.Write(); err != nil {
+	if err := ix.Flush(); err != nil {
 		return ledger.Hash{}, err
 	}
 	return ix.db.Hash(ctx, []byte{0}, []byte{0xff})
@@ -216,20 +223,19 @@ func (ix *Index) stagePlans(plans []*plan) { ix.staged.Store(&plans) }
 // ApplyCommit settles and writes the commit stored as message seq: one that was
 // staged, oldest first, or one read from the stream. After any error the index must
 // be closed.
-func (ix *Index) ApplyCommit(seq, keysSeq uint64, entries []*ledger.Entry) error {
-	if err := ix.Settle(seq, keysSeq, entries); err != nil {
+func (ix *Index) ApplyCommit(seq uint64, entries []*ledger.Entry) error {
+	if err := ix.Settle(seq, entries); err != nil {
 		return err
 	}
 	return ix.Write()
 }
 
-// Settle takes note that a commit is stored as message seq of the ledger and its
-// new keys as message keysSeq of the keys stream, 0 if it brought none: what is
-// applied now includes it. It is in memory until Write. A commit that was staged,
-// oldest first, or one read from the stream, whose keys came through ApplyKeys.
-// ledger.ErrDamaged, naming the position, if it does not follow from what came
-// before.
-func (ix *Index) Settle(seq, keysSeq uint64, entries []*ledger.Entry) error {
+// Settle takes note that a commit is stored as message seq: what is applied now
+// includes it. It is in memory until Write. A commit that was staged, oldest first,
+// whose keys KeysStored has noted; or one read from the stream, whose keys came
+// through ApplyKeys. ledger.ErrDamaged, naming the position, if it does not follow
+// from what came before.
+func (ix *Index) Settle(seq uint64, entries []*ledger.Entry) error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	at := ix.Applied()
@@ -248,11 +254,11 @@ func (ix *Index) Settle(seq, keysSeq uint64, entries []*ledger.Entry) error {
 		return fmt.Errorf("index: message %d is not the commit staged for position %d: %w", seq, plans[n].first, ledger.ErrDamaged)
 	}
 	p := *plans[n] // readers hold the one before
-	p.seq, p.keysSeq = seq, max(keysSeq, at.KeysSeq)
+	p.seq = seq
 	plans[n] = &p
 	ix.stagePlans(plans)
 	ix.catalog.Store(ix.catalog.Load().with(p.catalog))
-	ix.applied.Store(&Applied{Seq: seq, Position: p.last, KeysSeq: p.keysSeq, RecordedAt: p.recordedAt})
+	ix.applied.Store(&Applied{Seq: seq, Position: p.last, KeysSeq: at.KeysSeq, RecordedAt: p.recordedAt})
 	return nil
 }
 
@@ -283,7 +289,10 @@ func (ix *Index) Write() error {
 // write commits a plan in one batch. Fingerprints come after it and before the
 // plan leaves the staged ones, so that no look-up falls between.
 func (ix *Index) write(p *plan) error {
-	at := Applied{Seq: p.seq, Position: p.last, KeysSeq: p.keysSeq, RecordedAt: p.recordedAt}
+	at := Applied{Seq: p.seq, Position: p.last, RecordedAt: p.recordedAt}
+	ix.mu.Lock()
+	at.KeysSeq = ix.keysWritten(p)
+	ix.mu.Unlock()
 	b := ix.db.NewBatch()
 	if err := errors.Join(p.writeTo(b), b.Set(metaApplied, encodeApplied(at))); err != nil {
 		return errors.Join(err, b.Close())
@@ -291,45 +300,12 @@ func (ix *Index) write(p *plan) error {
 	if err := b.Commit(false); err != nil {
 		return err
 	}
+	ix.written = at
 	for h := range p.events {
 		ix.events.Add(fingerprint(h[:]))
 	}
 	for t := range p.tokens {
 		ix.tokens.Add(fingerprint(t[1:]))
 	}
-	return nil
-}
-
-// ApplyKeys writes one message of the keys stream that no commit brings: one read
-// at a start, or keys wrapped anew. A key that is there already is replaced. A
-// message at or before the last one is passed over. Nothing may be staged.
-func (ix *Index) ApplyKeys(seq uint64, keys *consentv1.WrappedKeys) error {
-	ix.writing.Lock()
-	defer ix.writing.Unlock()
-	ix.mu.Lock()
-	defer ix.mu.Unlock()
-	at := ix.Applied()
-	if seq <= at.KeysSeq {
-		return nil
-	}
-	if len(*ix.staged.Load()) > 0 {
-		return fmt.Errorf("index: keys message %d while a commit is open", seq)
-	}
-	p := &plan{persons: make(map[ledger.PersonID]person, len(keys.GetKeys()))}
-	v := view{ix: ix, plans: []*plan{p}}
-	for _, w := range keys.GetKeys() {
-		if err := p.key(v, w); err != nil {
-			return fmt.Errorf("index: keys message %d: %w", seq, err)
-		}
-	}
-	at.KeysSeq = seq
-	b := ix.db.NewBatch()
-	if err := errors.Join(p.writePersons(b), b.Set(metaApplied, encodeApplied(at))); err != nil {
-		return errors.Join(err, b.Close())
-	}
-	if err := b.Commit(false); err != nil {
-		return err
-	}
-	ix.applied.Store(&at)
 	return nil
 }

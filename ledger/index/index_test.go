@@ -269,7 +269,7 @@ func TestBothWays(t *testing.T) {
 		var keys []*consentv1.WrappedKeys
 		settled := 0
 		settle := func() {
-			must(t, ix.Settle(uint64(settled+1), uint64(settled+1), commits[settled]))
+			must(t, ix.Settle(uint64(settled+1), commits[settled]))
 			settled++
 			if at, err := ix.SeqOf(ix.Applied().Position); err != nil || at != uint64(settled) {
 				t.Fatal(fmt.Sprintf("the last position is in message %d, %v, not %d", at, err, settled))
@@ -277,8 +277,17 @@ func TestBothWays(t *testing.T) {
 		}
 		for range rapid.IntRange(1, 8).Draw(t, "commits") {
 			e, k := h.commit(rapid.IntRange(1, 12).Draw(t, "entries"), numbers)
-			must(t, ix.StageSeen(e, k, see(t, ix, e, rapid.Bool().Draw(t, "seen"))))
 			commits, keys = append(commits, e), append(keys, k)
+			if rapid.Bool().Draw(t, "keys ahead") {
+				must(t, ix.KeysStored(uint64(len(keys)), k))
+				if rapid.Bool().Draw(t, "flush") {
+					must(t, ix.Flush())
+				}
+				must(t, ix.StageSeen(e, nil, see(t, ix, e, rapid.Bool().Draw(t, "seen"))))
+			} else {
+				must(t, ix.StageSeen(e, k, see(t, ix, e, rapid.Bool().Draw(t, "seen"))))
+				must(t, ix.KeysStored(uint64(len(keys)), k))
+			}
 			h.agrees(t, ix, numbers)
 			h.finds(t, ix, e)
 			for settled < len(commits) && (len(commits)-settled == stagedMax || rapid.Bool().Draw(t, "ack")) {
@@ -295,7 +304,7 @@ func TestBothWays(t *testing.T) {
 					must(t, ix.ApplyKeys(seq, keys[seq-1]))
 				}
 				for seq := at.Seq + 1; seq <= uint64(len(commits)); seq++ {
-					must(t, ix.ApplyCommit(seq, 0, commits[seq-1]))
+					must(t, ix.ApplyCommit(seq, commits[seq-1]))
 				}
 			}
 		}
@@ -317,7 +326,7 @@ func TestBothWays(t *testing.T) {
 			must(t, anew.ApplyKeys(uint64(i+1), k)) // twice is harmless
 		}
 		for i, e := range commits {
-			must(t, anew.ApplyCommit(uint64(i+1), 0, e))
+			must(t, anew.ApplyCommit(uint64(i+1), e))
 			h.finds(t, anew, e)
 		}
 		h.agrees(t, anew, numbers)
@@ -335,7 +344,7 @@ func TestStagedOnlyIsForgotten(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "index")
 	ix, h := open(t, dir, Options{}), newHistory(1)
 	first, _ := h.commit(3, 2)
-	must(t, ix.ApplyCommit(1, 0, first))
+	must(t, ix.ApplyCommit(1, first))
 	before, err := ix.Hash(t.Context())
 	must(t, err)
 	second, keys := h.commit(3, 2)
@@ -348,7 +357,7 @@ func TestStagedOnlyIsForgotten(t *testing.T) {
 	if before != after || ix.Applied().Position != 3 {
 		t.Fatal("a staged commit is on disk")
 	}
-	must(t, ix.ApplyCommit(2, 0, second)) // as if its ack had been lost
+	must(t, ix.ApplyCommit(2, second)) // as if its ack had been lost
 }
 
 func TestStageIsBounded(t *testing.T) {
@@ -393,10 +402,10 @@ func TestDamageIsNamed(t *testing.T) {
 			ix, h := openTemp(t), newHistory(1)
 			first := []*ledger.Entry{h.entry(tok, stopFact()), h.entry(ledger.Token{}, sellerFact("acme"))}
 			h.firstKey = first[0].Msg.Idempotency
-			must(t, ix.ApplyCommit(1, 0, first))
+			must(t, ix.ApplyCommit(1, first))
 			bad := h.entry(tok, stopFact())
 			tc.damage(h, bad)
-			err := ix.ApplyCommit(2, 0, []*ledger.Entry{bad})
+			err := ix.ApplyCommit(2, []*ledger.Entry{bad})
 			if !errors.Is(err, ledger.ErrDamaged) || !strings.Contains(err.Error(), tc.text) {
 				t.Fatalf("error: %v", err)
 			}
@@ -410,10 +419,10 @@ func TestDamageIsNamed(t *testing.T) {
 func TestApplyRefusesTheWrongMessage(t *testing.T) {
 	ix, h := openTemp(t), newHistory(1)
 	one, keys := h.commit(2, 2)
-	if err := ix.ApplyCommit(2, 0, one); !errors.Is(err, ledger.ErrDamaged) {
+	if err := ix.ApplyCommit(2, one); !errors.Is(err, ledger.ErrDamaged) {
 		t.Fatalf("message 2 after none: %v", err)
 	}
-	if err := ix.ApplyCommit(1, 0, nil); !errors.Is(err, ledger.ErrDamaged) {
+	if err := ix.ApplyCommit(1, nil); !errors.Is(err, ledger.ErrDamaged) {
 		t.Fatalf("an empty commit: %v", err)
 	}
 	if err := ix.ApplyKeys(1, &consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{{Person: []byte{1}}}}); !errors.Is(err, ledger.ErrDamaged) {
@@ -424,7 +433,7 @@ func TestApplyRefusesTheWrongMessage(t *testing.T) {
 		t.Fatal("keys were written under a commit that is open")
 	}
 	foreign, _ := newHistory(2).commit(2, 2)
-	if err := ix.ApplyCommit(1, 0, foreign); !errors.Is(err, ledger.ErrDamaged) {
+	if err := ix.ApplyCommit(1, foreign); !errors.Is(err, ledger.ErrDamaged) {
 		t.Fatalf("another commit than the one staged: %v", err)
 	}
 }
@@ -442,7 +451,7 @@ func TestAnotherVersionIsBuiltAnew(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "index")
 	ix, h := open(t, dir, Options{}), newHistory(1)
 	e, _ := h.commit(3, 2)
-	must(t, ix.ApplyCommit(1, 0, e))
+	must(t, ix.ApplyCommit(1, e))
 	b := ix.db.NewBatch()
 	must(t, b.Set(metaVersion, []byte{0, 0, 0, 99}))
 	must(t, b.Commit(false))
@@ -452,7 +461,7 @@ func TestAnotherVersionIsBuiltAnew(t *testing.T) {
 	if ix.Applied() != (Applied{}) || len(ix.Sellers()) > 0 {
 		t.Fatal("an index of another version was kept")
 	}
-	must(t, ix.ApplyCommit(1, 0, e))
+	must(t, ix.ApplyCommit(1, e))
 }
 
 func TestSeqOf(t *testing.T) {
@@ -460,7 +469,7 @@ func TestSeqOf(t *testing.T) {
 	seqs := map[ledger.Position]uint64{}
 	for seq := uint64(1); seq <= 5; seq++ {
 		e, _ := h.commit(int(seq), 3)
-		must(t, ix.ApplyCommit(seq, 0, e))
+		must(t, ix.ApplyCommit(seq, e))
 		for _, e := range e {
 			seqs[e.Position] = seq
 		}
@@ -486,9 +495,9 @@ func TestKeysAndErasures(t *testing.T) {
 	erased, kept := ledger.PersonID(first[0].Msg.GetPerson()), ledger.PersonID(first[1].Msg.GetPerson())
 	ke, kk := h.key(erased, 1), h.key(kept, 1)
 	must(t, ix.ApplyKeys(1, &consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{ke, kk}}))
-	must(t, ix.ApplyCommit(1, 0, first))
+	must(t, ix.ApplyCommit(1, first))
 	wantPending(t, ix)
-	must(t, ix.ApplyCommit(2, 0, []*ledger.Entry{h.erase(token(1))}))
+	must(t, ix.ApplyCommit(2, []*ledger.Entry{h.erase(token(1))}))
 	wantPending(t, ix, erased)
 
 	again := proto.CloneOf(kk)
@@ -545,7 +554,7 @@ func TestCatalog(t *testing.T) {
 	if ix.Seller("acme") {
 		t.Error("a staged seller is registered")
 	}
-	must(t, ix.ApplyCommit(1, 0, entries))
+	must(t, ix.ApplyCommit(1, entries))
 	for range 2 { // from memory, then from disk
 		if !ix.Seller("acme") || ix.Seller("club") || !ix.Programme("acme", "club") || ix.Programme("club", "acme") ||
 			!proto.Equal(ix.Campaign("spring"), campaign) || ix.Campaign("x") != nil || !ix.Source("crm") || ix.Source("leads") ||
@@ -601,7 +610,7 @@ func TestReadersSeeWhatWasAcknowledged(t *testing.T) {
 		mu.Lock()
 		known = append(known, entries...)
 		mu.Unlock()
-		must(t, ix.ApplyCommit(seq, 0, entries))
+		must(t, ix.ApplyCommit(seq, entries))
 	}
 	close(done)
 	wg.Wait()
@@ -612,7 +621,7 @@ func TestFingerprintsLoad(t *testing.T) {
 	ix, h := open(t, dir, Options{}), newHistory(1)
 	e, k := h.commit(50, 10)
 	must(t, ix.ApplyKeys(1, k))
-	must(t, ix.ApplyCommit(1, 0, e))
+	must(t, ix.ApplyCommit(1, e))
 	must(t, ix.Close())
 	ix = open(t, dir, Options{})
 	defer ix.Close()
@@ -675,7 +684,7 @@ func benchmarkCommits(b *testing.B, size int, known bool) {
 	if known {
 		for range 20 {
 			seq++
-			must(b, ix.ApplyCommit(seq, 0, make1()))
+			must(b, ix.ApplyCommit(seq, make1()))
 		}
 	}
 	b.ReportAllocs()
@@ -685,7 +694,7 @@ func benchmarkCommits(b *testing.B, size int, known bool) {
 		b.StartTimer()
 		seq++
 		must(b, ix.Stage(entries, nil))
-		must(b, ix.ApplyCommit(seq, 0, entries))
+		must(b, ix.ApplyCommit(seq, entries))
 	}
 	b.ReportMetric(float64(size)*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
 }

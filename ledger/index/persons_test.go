@@ -58,3 +58,62 @@ func TestKeyLists(t *testing.T) {
 		}
 	})
 }
+
+// TestKeysAhead: keys of persons still to begin are wrapped anew and found, and no
+// crash passes over one that is not in the database.
+func TestKeysAhead(t *testing.T) {
+	dir := t.TempDir() + "/index"
+	ix, h := open(t, dir, Options{}), newHistory(1)
+	first, second := []*ledger.Entry{h.entry(token(1), stopFact())}, []*ledger.Entry{h.entry(token(2), stopFact())}
+	one, two := ledger.PersonID(first[0].Msg.GetPerson()), ledger.PersonID(second[0].Msg.GetPerson())
+	a, b, own := h.key(one, 1), h.key(two, 1), h.key(two, 1)
+	own.Class = consentv1.PersonalClass_PERSONAL_CLASS_WORDS
+	brought := &consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{own}}
+
+	must(t, ix.KeysStored(1, &consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{a, b}}))
+	if err := ix.KeysStored(1, brought); err == nil {
+		t.Fatal("a message of keys was noted twice")
+	}
+	must(t, ix.StageSeen(first, nil, see(t, ix, first, true)))
+	must(t, ix.ApplyCommit(1, first))
+	must(t, ix.Close())
+	ix = open(t, dir, Options{}) // after a crash
+	if at := ix.Applied(); at.Seq != 1 || at.KeysSeq != 0 {
+		t.Fatalf("applied %+v: the keys stream is read on behind a key that is missing", at)
+	}
+	must(t, ix.ApplyKeys(1, &consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{a, b}}))
+	must(t, ix.Close())
+
+	ix, h = open(t, t.TempDir()+"/index", Options{}), newHistory(1)
+	defer func() { must(t, ix.Close()) }()
+	must(t, ix.KeysStored(1, &consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{a, b}}))
+	must(t, ix.StageSeen(first, nil, see(t, ix, first, true)))
+	must(t, ix.ApplyCommit(1, first))
+	again := proto.CloneOf(b)
+	again.Epoch, again.Wrapped = 2, []byte("wrapped anew")
+	must(t, ix.Flush())
+	n := 0
+	for range ix.BucketKeys(two.Bucket()) {
+		n++
+	}
+	if n != 1 {
+		t.Fatalf("%d keys in the bucket of a person still to begin", n)
+	}
+	must(t, ix.ApplyKeys(2, &consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{again}}))
+	must(t, ix.StageSeen(second, brought, see(t, ix, second, true)))
+	must(t, ix.KeysStored(3, brought))
+	for range 2 { // staged, then written
+		if w, found, err := ix.Key(two, b.GetClass()); err != nil || !found || !proto.Equal(w, again) {
+			t.Fatalf("key %v, %v", w, err)
+		}
+		if w, found, err := ix.Key(two, own.GetClass()); err != nil || !found || !proto.Equal(w, own) {
+			t.Fatalf("key %v, %v", w, err)
+		}
+		if ix.Applied().Seq == 1 {
+			must(t, ix.ApplyCommit(2, second))
+		}
+	}
+	if ix.written.KeysSeq != 3 || len(ix.ahead)+len(ix.keysOpen) > 0 {
+		t.Fatalf("keys written to %d, %d ahead, %d messages open", ix.written.KeysSeq, len(ix.ahead), len(ix.keysOpen))
+	}
+}

@@ -13,7 +13,9 @@ import (
 
 // plan is what one commit changes. Once made it does not change.
 type plan struct {
-	seq, keysSeq uint64 // its messages, once it is settled
+	seq    uint64                 // its message, once it is settled
+	brings *consentv1.WrappedKeys // its new keys
+	keysIn *keysMessage           // their message, once it is stored; mu guards it
 
 	first, last ledger.Position
 	recordedAt  time.Time
@@ -42,6 +44,7 @@ func (ix *Index) plan(entries []*ledger.Entry, keys *consentv1.WrappedKeys, seen
 		tokens:  make(map[ledger.Token]holders, len(entries)),
 		persons: make(map[ledger.PersonID]person, len(entries)),
 		erased:  map[ledger.PersonID]ledger.Position{},
+		brings:  keys,
 	}
 	at := ix.Applied()
 	p.last, p.recordedAt = at.Position, at.RecordedAt
@@ -151,6 +154,9 @@ func (p *plan) person(v view, e *ledger.Entry) error {
 	}
 	if begins {
 		of = of.begin(id)
+		if a, ok := v.ix.ahead[id]; ok {
+			row.keys = a.keys
+		}
 	}
 	if ends {
 		of = of.end()

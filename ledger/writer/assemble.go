@@ -27,7 +27,6 @@ type job struct {
 	outcomes []ledger.Outcome
 	data     []byte // the Commit, exactly as it will be stored
 	keys     *consentv1.WrappedKeys
-	keysSeq  uint64 // the message that holds keys; 0 without
 	entries  []*ledger.Entry
 	done     chan struct{} // closed when it is published, or never will be
 }
@@ -197,7 +196,11 @@ func (a *assembly) person(p *planned) error {
 		return err
 	}
 	if n.open.IsZero() {
-		n.open = seal.DrawPerson()
+		if k, ok := a.w.reserve.take(); ok {
+			n.open, n.keys = k.Person, append(n.keys, &k)
+		} else {
+			n.open = seal.DrawPerson()
+		}
 	}
 	p.person, p.seen, p.before = n.open, n.seen, n.last
 	n.last = p

@@ -78,6 +78,11 @@ func (w *Writer) erasure(number string, x ledger.ExchangeToken, reason string) (
 // names. It runs after each erasure and at every start: a crash anywhere in it
 // leaves old and new epoch live, and the next run goes through it again.
 func (w *Writer) finishErasures(ctx context.Context) error {
+	w.keysMu.Lock()
+	defer w.keysMu.Unlock()
+	if err := w.index.Flush(); err != nil { // the keys of a bucket are looked for in the database
+		return err
+	}
 	pending, err := w.index.PendingErasures()
 	if err != nil || len(pending) == 0 {
 		return err

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 
@@ -138,7 +140,7 @@ func TestKeysAreDurableBeforeTheirCommit(t *testing.T) {
 			t.Fatal(err)
 		}
 		entries, err := ledger.DecodeCommit(m, w.keys)
-		if err := errors.Join(err, anew.ApplyCommit(seq, 0, entries)); err != nil {
+		if err := errors.Join(err, anew.ApplyCommit(seq, entries)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -175,4 +177,64 @@ func TestKeysWithoutAnAnswerEndTheWriter(t *testing.T) {
 	if r := w.start().must(grant(number, "e1"))[0]; r.Duplicate {
 		t.Error("the fact was recorded although its keys were not")
 	}
+}
+
+// TestErasingBesideKeysDrawnAhead: an erasure ends epochs under which keys of persons
+// still to begin are wrapped; what is sealed for those persons later opens all the
+// same, in this life and by an index built anew.
+func TestErasingBesideKeysDrawnAhead(t *testing.T) {
+	w := newWorld(t)
+	l := w.start()
+	l.must(sellerFact())
+	numbers := func(from, n int) (out []string) {
+		for i := from; i < from+n; i++ {
+			out = append(out, fmt.Sprintf("+1%d555%04d", 201+i/100, 100+i%100))
+		}
+		return out
+	}
+	record := func(numbers []string) map[string]ledger.Position {
+		at := map[string]ledger.Position{}
+		for some := range slices.Chunk(numbers, 50) { // several commits: the reserve grows
+			facts := make([]*consentv1.Fact, len(some))
+			for i, n := range some {
+				facts[i] = grant(n, n)
+			}
+			for i, r := range l.must(facts...) {
+				at[some[i]] = r.Position
+			}
+		}
+		return at
+	}
+	before := numbers(0, 600)
+	record(before)
+	for _, n := range before[:120] {
+		x, err := w.keys.Exchange(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, persons, err := l.writer.Erase(t.Context(), n, x, "erasure_request"); err != nil || persons != 1 {
+			t.Fatalf("erase: %d persons, %v", persons, err)
+		}
+	}
+	after := record(numbers(600, 700))
+	opens := func(l *life) {
+		t.Helper()
+		for n, at := range after {
+			e, err := l.reader.Entry(t.Context(), at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fact, erased, err := l.reader.Open(t.Context(), e); err != nil || erased || fact.GetNumber() != n {
+				t.Fatalf("position %d: erased %t, %v", at, erased, err)
+			}
+		}
+	}
+	opens(l)
+	if err := l.end(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(w.dir, "index")); err != nil {
+		t.Fatal(err)
+	}
+	opens(w.start())
 }

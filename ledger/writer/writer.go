@@ -74,6 +74,10 @@ type Writer struct {
 	offer   func(seq uint64, data []byte, entries []*ledger.Entry)
 	watch   func(context.Context) error
 	queue   *queue
+	reserve *reserve
+
+	// keysMu: keys are stored, noted and destroyed one message at a time.
+	keysMu sync.Mutex
 
 	// next belongs to the assembler; tail to the publisher, and to the assembler
 	// while the publisher has nothing to do.
@@ -95,7 +99,7 @@ type Writer struct {
 // interrupted, and only then lets the writer exist: its index is exact.
 func Open(ctx context.Context, cfg Config) (*Writer, error) {
 	w := &Writer{log: cfg.Log, index: cfg.Index, keys: cfg.Keys, files: cfg.Files, metrics: cfg.Metrics,
-		offer: cfg.Offer, watch: cfg.Watch, queue: newQueue(cfg.Lagging), ending: make(chan struct{})}
+		offer: cfg.Offer, watch: cfg.Watch, queue: newQueue(cfg.Lagging), reserve: newReserve(), ending: make(chan struct{})}
 	if w.offer == nil {
 		w.offer = func(uint64, []byte, []*ledger.Entry) {}
 	}
@@ -145,7 +149,7 @@ func (w *Writer) catchUp(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
 		}
-		if err := w.index.ApplyCommit(m.Seq, 0, entries); err != nil {
+		if err := w.index.ApplyCommit(m.Seq, entries); err != nil {
 			return err
 		}
 		if m.Seq >= tail {
@@ -193,8 +197,18 @@ func (w *Writer) Run(ctx context.Context) error {
 	if w.watch != nil {
 		g.Go(func() error { return w.watch(watched) })
 	}
+	drawing, stopDrawing := context.WithCancel(gctx)
+	g.Go(func() error {
+		if err := w.drawAhead(drawing); err != nil {
+			w.fail(err)
+			stopAssembling(err)
+			return err
+		}
+		return nil
+	})
 	g.Go(func() error {
 		defer close(jobs)
+		defer stopDrawing()
 		return w.assembleAll(ctx, gctx, jobs, settled)
 	})
 	g.Go(func() error {
@@ -294,25 +308,6 @@ func (w *Writer) assembleOne(ctx context.Context, items []item, last *job) (*job
 	return w.assemble(ctx, items)
 }
 
-// keysFirst makes the keys durable that a commit needs for the first time, while
-// the commit before it may still be in flight. A crash after it leaves orphan
-// keys, which harm nobody.
-func (w *Writer) keysFirst(ctx context.Context, j *job) error {
-	if j.keys == nil {
-		return nil
-	}
-	data, err := proto.Marshal(j.keys)
-	if err != nil {
-		return fmt.Errorf("writer: serialize keys: %w", err)
-	}
-	seq, err := w.appendKeysSettled(ctx, data)
-	if err != nil {
-		return err
-	}
-	j.keysSeq = seq
-	return nil
-}
-
 // writeIndex puts settled commits into the database while the next ones are
 // assembled and published; look-ups see them before. It takes them all whatever
 // happens, so that nobody waits for it; after an error they are read again from the
@@ -354,7 +349,7 @@ func (w *Writer) store(ctx context.Context, j *job) error {
 			return err
 		}
 		w.tail++
-		if err := w.index.Settle(w.tail, j.keysSeq, j.entries); err != nil {
+		if err := w.index.Settle(w.tail, j.entries); err != nil {
 			return err
 		}
 		w.acked.Store(uint64(j.entries[len(j.entries)-1].Position))
@@ -362,9 +357,6 @@ func (w *Writer) store(ctx context.Context, j *job) error {
 		w.metrics.Committed(len(j.entries), len(j.data), w.clock.source.Mono()-started)
 	}
 	if a := j.items[0].call.alone; a != nil {
-		if err := w.index.Write(); err != nil { // keys are looked for in the database
-			return err
-		}
 		return a.after(ctx)
 	}
 	return nil

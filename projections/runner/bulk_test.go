@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -128,28 +129,41 @@ func inBulk(s *memsource.Source, o Options) Options {
 	return o
 }
 
-func foldedWith(t *testing.T, s *memsource.Source, o Options) map[string]ledger.Hash {
+// foldedOneByOne is the state of a ledger that is folded one entry after another,
+// in a database that is emptied first.
+func foldedOneByOne(t *testing.T, db *store.DB, s *memsource.Source) map[string]ledger.Hash {
 	t.Helper()
-	r := start(t, openDB(t, t.TempDir()), s, o, nil, joinedAll()...)
+	r := startEmpty(t, db, s, Options{}, nil)
 	r.wait(s.Tail())
+	defer func() { _ = r.stop() }()
 	return r.hash()
+}
+
+func startEmpty(t *testing.T, db *store.DB, s *memsource.Source, o Options, change func(*Runner)) started {
+	t.Helper()
+	b := db.NewBatch()
+	if err := errors.Join(b.DeleteRange([]byte{0}, []byte{0xff}), b.Commit(false)); err != nil {
+		t.Fatal(err)
+	}
+	return start(t, db, s, o, change, joinedAll()...)
 }
 
 // TestBulkIsTheSame: in bulk or one after another, in pieces of any size, the state
 // is the same, and so is what follows after it.
 func TestBulkIsTheSame(t *testing.T) {
+	slow, quick := openDB(t, t.TempDir()), openDB(t, t.TempDir())
 	rapid.Check(t, func(rt *rapid.T) {
 		s := drawLedger(rt)
-		want := foldedWith(t, s, Options{})
 		o := bulk.Options{BlockBytes: rapid.SampledFrom([]int{1, 100, 1000, 0}).Draw(rt, "block"), ChunkBytes: rapid.SampledFrom([]int{1, 300, 5000, 0}).Draw(rt, "chunk")}
-		r := start(t, openDB(t, t.TempDir()), s, inBulk(s, Options{Bulk: o}), nil, joinedAll()...)
+		r := startEmpty(t, quick, s, inBulk(s, Options{Bulk: o}), nil)
+		defer func() { _ = r.stop() }()
 		r.wait(s.Tail())
-		if d := cmp.Diff(want, r.hash()); d != "" {
+		if d := cmp.Diff(foldedOneByOne(t, slow, s), r.hash()); d != "" {
 			rt.Fatal(d)
 		}
 		more := s.Append(memsource.Declared{Token: memsource.TokenOf(0), Fact: erasure()}, memsource.Declared{Token: memsource.TokenOf(1), Fact: fact()})
 		r.wait(more)
-		want = foldedWith(t, s, Options{})
+		want := foldedOneByOne(t, slow, s)
 		if d := cmp.Diff(want, r.hash()); d != "" {
 			rt.Fatal("what came after:", d)
 		}
@@ -166,31 +180,48 @@ func TestBulkIsTheSame(t *testing.T) {
 // taken in the middle, and goes on from what is left.
 func TestCrashInBulk(t *testing.T) {
 	errCrash := errors.New("crash")
+	slow := openDB(t, t.TempDir())
 	rapid.Check(t, func(rt *rapid.T) {
-		s := drawLedger(rt)
-		want := foldedWith(t, s, Options{})
+		s, dir := drawLedger(rt), t.TempDir()
+		quick, err := store.Open(filepath.Join(dir, "db"), store.Options{})
+		if err != nil {
+			rt.Fatal(err)
+		}
 		after := rapid.IntRange(1, 12).Draw(rt, "commits before the crash")
 		o := inBulk(s, Options{BatchEntriesMax: rapid.IntRange(1, 60).Draw(rt, "batch")})
-		dir, left, commits := t.TempDir(), t.TempDir(), 0
-		r := start(t, openDB(t, dir), s, o, func(r *Runner) {
+		left, commits := t.TempDir(), 0
+		r := start(t, quick, s, o, func(r *Runner) {
 			r.testingOnlyBeforeCommit = func(ledger.Position) error {
-				if commits++; commits < after {
+				if commits++; commits != after {
 					return nil
 				}
 				copyFiles(t, filepath.Join(dir, "db"), filepath.Join(left, "db"))
 				return errCrash
 			}
 		}, joinedAll()...)
-		err := r.WaitApplied(context.Background(), s.Tail())
-		if err != nil && !errors.Is(err, errCrash) {
+		err = r.WaitApplied(context.Background(), s.Tail())
+		_ = r.stop()
+		if err := errors.Join(quick.Close(), os.RemoveAll(dir)); err != nil {
 			rt.Fatal(err)
 		}
 		if err == nil { // it was done before
 			return
 		}
-		again := start(t, openDB(t, left), s, o, nil, joinedAll()...)
+		if !errors.Is(err, errCrash) {
+			rt.Fatal(err)
+		}
+		db, err := store.Open(filepath.Join(left, "db"), store.Options{})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		again := start(t, db, s, o, nil, joinedAll()...)
 		again.wait(s.Tail())
-		if d := cmp.Diff(want, again.hash()); d != "" {
+		got := again.hash()
+		_ = again.stop()
+		if err := errors.Join(db.Close(), os.RemoveAll(left)); err != nil {
+			rt.Fatal(err)
+		}
+		if d := cmp.Diff(foldedOneByOne(t, slow, s), got); d != "" {
 			rt.Fatal(d)
 		}
 	})
