@@ -146,12 +146,12 @@ func (e *evaluation) who() {
 
 // applies tells whether a pack may hold somewhere, and puts the places into e.at.
 func (e *evaluation) applies(p *Pack) bool {
-	if p.Layer == LayerSeller && p.Seller != e.in.Seller {
+	if p.Seller != e.in.Seller && p.Layer == LayerSeller {
 		return false
 	}
 	for i := range e.here {
 		h := &e.here[i]
-		if p.Applies.WithoutPack && !e.packs.hasCountry(h.place.Region) || !p.Applies.WithoutPack && maybe(p.Applies.Regions, h.place.Region) {
+		if p.Applies.WithoutPack && !e.packs.hasCountry(h) || !p.Applies.WithoutPack && h.mayLieIn(p) {
 			e.at = append(e.at, h)
 		}
 	}
@@ -344,13 +344,12 @@ func (e *evaluation) paused() {
 // its own demands.
 func (e *evaluation) pack(p *Pack) {
 	e.uses = append(e.uses, p.use)
-	country := p.Layer == LayerCountry
-	if country {
+	if p.country {
 		e.countries++
 	}
 	c, next := p.cells[e.in.Channel][e.in.Purpose], time.Time{}
 	if c == nil {
-		if country {
+		if p.country {
 			e.unspoken(p, next)
 		}
 		return
@@ -372,7 +371,7 @@ func (e *evaluation) pack(p *Pack) {
 	e.coolingOff(c)
 	e.bans(c)
 	e.emergencies(c)
-	if !spoken && country {
+	if !spoken && p.country {
 		e.unspoken(p, next)
 	}
 }

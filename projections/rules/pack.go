@@ -63,10 +63,14 @@ type Pack struct {
 	// shared ones.
 	Calendars []calendar.Spec `yaml:"calendars"`
 
-	set   *calendar.Set
-	hash  [sha256.Size]byte
-	use   *consentv1.PackUse
-	cells [channels][purposes]*cell
+	set  *calendar.Set
+	hash [sha256.Size]byte
+
+	// What a decision reads, side by side.
+	use     *consentv1.PackUse
+	country bool   // it is of the country's layer
+	regions []code // of Applies; 0 for what is no code
+	cells   [channels][purposes]*cell
 }
 
 // SHA256 is the hash of the file's bytes, hex.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/consent-ledger/consent-ledger/projections/rules/calendar"
+	"github.com/consent-ledger/consent-ledger/projections/rules/places"
 )
 
 //go:embed packs/*.yaml packs/*.cases.csv
@@ -18,7 +19,7 @@ type Packs struct {
 	packs     []*Pack // widest layer first, then by id
 	reach     []reach // of all packs, in their order
 	countries []string
-	// countryCodes are their codes; 0 for one that is no country's.
+	// countryCodes are their codes; 0 for what is no code.
 	countryCodes []code
 	relaxed      map[string][]relaxed // by rule, pack/rule
 	sectors      []string             // every word for one that a rule names, sorted
@@ -99,12 +100,7 @@ func New(packs ...*Pack) (*Packs, error) {
 	for i, p := range s.packs {
 		s.reach = append(s.reach, reaches(p, i)...)
 	}
-	for _, c := range s.countries {
-		if len(c) != countryLetters {
-			c = ""
-		}
-		s.countryCodes = append(s.countryCodes, codeOf(c))
-	}
+	s.countryCodes = codesOf(s.countries)
 	for _, p := range s.packs {
 		for i := range p.Relaxes {
 			if err := s.relax(p, &p.Relaxes[i]); err != nil {
@@ -178,8 +174,9 @@ func (s *Packs) For(in *Input) (out []*Pack) {
 
 // At lists the packs that hold at a place, for whatever seller.
 func (s *Packs) At(region string) (out []*Pack) {
+	there := here{place: &places.Place{Region: region}, code: codeOf(region)}
 	for _, p := range s.packs {
-		if p.Layer != LayerSeller && (p.Applies.WithoutPack && !s.hasCountry(region) || !p.Applies.WithoutPack && surely(p.Applies.Regions, region)) {
+		if p.Layer != LayerSeller && (p.Applies.WithoutPack && !s.hasCountry(&there) || !p.Applies.WithoutPack && surely(p.Applies.Regions, region)) {
 			out = append(out, p)
 		}
 	}

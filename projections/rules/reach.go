@@ -9,7 +9,6 @@ import (
 // packs, which lie side by side, and then only into the few packs that may apply.
 type reach struct {
 	region code // 0: the pack may hold anywhere
-	mask   code // the part of a place's code that must equal it
 	pack   int  // in the set
 }
 
@@ -21,7 +20,6 @@ const (
 	countryLetters = 2
 	partLettersMax = 3 // behind the hyphen
 	countryMask    = code(0xffff) << 48
-	wholeMask      = ^code(0)
 )
 
 func codeOf(region string) (c code) {
@@ -35,17 +33,26 @@ func codeOf(region string) (c code) {
 	return c
 }
 
+func codesOf(regions []string) (out []code) {
+	for _, r := range regions {
+		out = append(out, codeOf(r))
+	}
+	return out
+}
+
+// touches tells whether of two codes, neither 0, one lies in the other or is it.
+func (c code) touches(d code) bool {
+	whole := c&^countryMask == 0 || d&^countryMask == 0
+	return c == d || whole && (c^d)&countryMask == 0
+}
+
 // reaches lists where a pack may hold.
 func reaches(p *Pack, index int) (out []reach) {
-	for _, r := range p.Applies.Regions {
-		mask := wholeMask
-		if len(r) == countryLetters {
-			mask = countryMask
-		}
-		out = append(out, reach{codeOf(r), mask, index})
-	}
-	if p.Applies.WithoutPack || len(out) == 0 {
+	if p.Applies.WithoutPack || len(p.regions) == 0 {
 		return []reach{{pack: index}}
+	}
+	for _, c := range p.regions {
+		out = append(out, reach{c, index})
 	}
 	return out
 }
@@ -56,19 +63,26 @@ func (r *reach) may(at []here) bool {
 		return true
 	}
 	for i := range at {
-		h := &at[i]
-		if h.code == 0 || (h.code^r.region)&r.mask == 0 || h.code&^countryMask == 0 && (h.code^r.region)&countryMask == 0 {
+		if c := at[i].code; c == 0 || c.touches(r.region) {
 			return true
 		}
 	}
 	return false
 }
 
+// mayLieIn tells whether a place may lie in the regions of a pack; no regions: all.
+func (h *here) mayLieIn(p *Pack) bool {
+	if h.code == 0 || slices.Contains(p.regions, 0) {
+		return maybe(p.Applies.Regions, h.place.Region)
+	}
+	return len(p.regions) == 0 || slices.ContainsFunc(p.regions, h.code.touches)
+}
+
 // hasCountry tells whether the country of a place has a pack. A place in no country
 // we know has none.
-func (s *Packs) hasCountry(region string) bool {
-	if c := codeOf(region) & countryMask; c != 0 && !slices.Contains(s.countryCodes, 0) {
-		return slices.Contains(s.countryCodes, c)
+func (s *Packs) hasCountry(h *here) bool {
+	if h.code == 0 || slices.Contains(s.countryCodes, 0) {
+		return h.place.Region != "" && maybe(s.countries, h.place.Region) && len(s.countries) > 0
 	}
-	return region != "" && maybe(s.countries, region) && len(s.countries) > 0
+	return slices.ContainsFunc(s.countryCodes, h.code.touches)
 }

@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,7 +40,40 @@ func TestNoPackIsPassedOver(t *testing.T) {
 		if !slices.Equal(want, got) {
 			t.Fatalf("at %v: judged by %v, but %v hold", in.Places, got, want)
 		}
+		if spelled := spelledOut(packs, in.Places); !slices.Equal(spelled, got) {
+			t.Fatalf("at %v: judged by %v, but by their letters %v hold", in.Places, got, spelled)
+		}
 	})
+}
+
+// spelledOut lists the packs that hold at places, read letter by letter.
+func spelledOut(packs *rules.Packs, at []places.Place) (ids []string) {
+	lies := func(region, in string) bool {
+		return in != "" && (region == in || strings.HasPrefix(region, in+"-"))
+	}
+	touches := func(regions []string, place string) bool {
+		return slices.ContainsFunc(regions, func(r string) bool { return lies(place, r) || lies(r, place) })
+	}
+	var countries []string
+	for _, p := range packs.All() {
+		if p.Layer == rules.LayerCountry {
+			countries = append(countries, p.Applies.Regions...)
+		}
+	}
+	for _, p := range packs.All() {
+		holds := len(at) == 0 && (p.Applies.WithoutPack || len(p.Applies.Regions) == 0)
+		for _, h := range at {
+			if p.Applies.WithoutPack {
+				holds = holds || !touches(countries, h.Region)
+			} else {
+				holds = holds || len(p.Applies.Regions) == 0 || touches(p.Applies.Regions, h.Region)
+			}
+		}
+		if holds {
+			ids = append(ids, p.ID)
+		}
+	}
+	return ids
 }
 
 // TestAnswersAreNobodyElses: what a decision holds is not used again for the next,
