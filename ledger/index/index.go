@@ -10,7 +10,9 @@
 // to an earlier position as a whole, and the stream is read on from there.
 //
 // A commit on its way to the stream is staged: its plan is held in memory and
-// every look-up sees it, so that the next commit can be assembled meanwhile.
+// every look-up sees it, so that the next commit can be assembled meanwhile. Once
+// stored it is settled, and stays in memory until it is written. Keys are noted
+// before their person has an entry (keys.go) and written with it.
 package index
 
 import (

@@ -26,8 +26,8 @@ func (ix *Index) Idempotency(h ledger.Hash) (r Recorded, found bool, err error) 
 
 func (v view) event(k eventKey) (r Recorded, found bool, err error) {
 	for _, p := range slices.Backward(v.plans) {
-		if r, ok := p.events[k]; ok {
-			return r, true, nil
+		if e, ok := p.events[k]; ok {
+			return recorded(e), true, nil
 		}
 	}
 	if !v.ix.events.MayHold(fingerprint(k[:])) {

@@ -21,7 +21,7 @@ type plan struct {
 	recordedAt  time.Time
 	leaf        ledger.Hash // of the last entry
 
-	events  map[eventKey]Recorded
+	events  map[eventKey]*ledger.Entry
 	tokens  map[ledger.Token]holders
 	persons map[ledger.PersonID]person
 	erased  map[ledger.PersonID]ledger.Position
@@ -40,7 +40,7 @@ func (ix *Index) plan(entries []*ledger.Entry, keys *consentv1.WrappedKeys, seen
 	}
 	p := &plan{
 		first:   entries[0].Position,
-		events:  make(map[eventKey]Recorded, len(entries)),
+		events:  make(map[eventKey]*ledger.Entry, len(entries)),
 		tokens:  make(map[ledger.Token]holders, len(entries)),
 		persons: make(map[ledger.PersonID]person, len(entries)),
 		erased:  map[ledger.PersonID]ledger.Position{},
@@ -119,18 +119,23 @@ func (p *plan) event(v view, e *ledger.Entry) error {
 		return damaged("keyed hashes of an impossible size")
 	}
 	k := eventKey(e.Msg.GetIdempotency())
-	r, found := p.events[k]
-	if !found && v.seen == nil {
-		var err error
-		if r, found, err = v.event(k); err != nil {
+	if before := p.events[k]; before != nil {
+		return damaged("the same source and event id as position %d", before.Position)
+	}
+	if v.seen == nil {
+		if r, found, err := v.event(k); err != nil {
 			return err
+		} else if found {
+			return damaged("the same source and event id as position %d", r.Position)
 		}
 	}
-	if found {
-		return damaged("the same source and event id as position %d", r.Position)
-	}
-	p.events[k] = Recorded{Position: e.Position, EntryID: e.ID, Leaf: e.Leaf, RecordedAt: e.RecordedAt.Round(0).UTC(), Content: ledger.Hash(e.Msg.GetContent())}
+	p.events[k] = e
 	return nil
+}
+
+// recorded is what is found under the idempotency key of an entry.
+func recorded(e *ledger.Entry) Recorded {
+	return Recorded{Position: e.Position, EntryID: e.ID, Leaf: e.Leaf, RecordedAt: e.RecordedAt.Round(0).UTC(), Content: ledger.Hash(e.Msg.GetContent())}
 }
 
 // person checks the entry's place in its person's chain and in the history of
@@ -231,7 +236,7 @@ func (p *plan) isOf(entries []*ledger.Entry) bool {
 func (p *plan) writeTo(b *store.Batch) error {
 	w := writes{b: b}
 	for _, k := range sorted(p.events, func(a, b eventKey) int { return bytes.Compare(a[:], b[:]) }) {
-		w.set(store.IdempotencyKey(k), p.events[k].encode(w.buf[:0]))
+		w.set(store.IdempotencyKey(k), recorded(p.events[k]).encode(w.buf[:0]))
 	}
 	for _, t := range sorted(p.tokens, func(a, b ledger.Token) int { return bytes.Compare(a[:], b[:]) }) {
 		w.set(store.TokenKey(t), p.tokens[t].encode(w.buf[:0]))

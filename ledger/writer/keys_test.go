@@ -207,7 +207,7 @@ func TestErasingBesideKeysDrawnAhead(t *testing.T) {
 	}
 	before := numbers(0, 600)
 	record(before)
-	for _, n := range before[:120] {
+	for _, n := range before[:40] {
 		x, err := w.keys.Exchange(n)
 		if err != nil {
 			t.Fatal(err)

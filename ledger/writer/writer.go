@@ -4,7 +4,8 @@
 //
 // Life of a fact: Record puts a call in a lane (queue.go). The assembler takes
 // what waits and makes one commit (assemble.go) while the publisher makes the one
-// before it durable (publish.go), indexes it and answers. Up to two commits are
+// before it durable (publish.go) and answers, while the index is written with the
+// one before that. Persons are drawn ahead (reserve.go). Up to two commits are
 // open, never more than one is in flight. When there is nothing else to assemble
 // the assembler publishes by itself. Whatever leaves doubt ends the writer:
 // the process restarts, reads the stream to its tail, and that settles it.
