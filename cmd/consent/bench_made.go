@@ -19,6 +19,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
+	"github.com/consent-ledger/consent-ledger/projections/rules/places"
 	"github.com/consent-ledger/consent-ledger/projections/suppression"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -28,13 +29,16 @@ import (
 // through the ledger in ten. What folds a row is the projection's own fold; the
 // ledger holds no entry of them, so nothing may be rebuilt from it.
 type madePersons struct {
-	codes []int // American area codes
+	codes []int // American area codes that lie somewhere
 	n     int
 	at    time.Time // all facts are of the months before
 }
 
 func newMadePersons(n int) *madePersons {
-	return &madePersons{codes: americanAreaCodes(), n: n, at: time.Now()}
+	codes := slices.DeleteFunc(americanAreaCodes(), func(code int) bool { // toll-free is no person's
+		return len(places.OfNumber(fmt.Sprintf("+1%d5550100", code)).Regions) > 10
+	})
+	return &madePersons{codes: codes, n: n, at: time.Now()}
 }
 
 // number is that of person i. From n on they are nobody's.

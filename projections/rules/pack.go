@@ -68,8 +68,8 @@ type Pack struct {
 
 	// What a decision reads, side by side.
 	use     *consentv1.PackUse
-	country bool   // it is of the country's layer
-	regions []code // of Applies; 0 for what is no code
+	country bool  // it is of the country's layer
+	regions codes // of Applies
 	cells   [channels][purposes]*cell
 }
 

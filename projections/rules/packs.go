@@ -19,8 +19,8 @@ type Packs struct {
 	packs     []*Pack // widest layer first, then by id
 	reach     []reach // of all packs, in their order
 	countries []string
-	// countryCodes are their codes; 0 for what is no code.
-	countryCodes []code
+
+	countryCodes codes
 	relaxed      map[string][]relaxed // by rule, pack/rule
 	sectors      []string             // every word for one that a rule names, sorted
 }

@@ -1,9 +1,6 @@
 package rules
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // reach is a region in which a pack may hold. A decision looks at those of all
 // packs, which lie side by side, and then only into the few packs that may apply.
@@ -33,25 +30,43 @@ func codeOf(region string) (c code) {
 	return c
 }
 
-func codesOf(regions []string) (out []code) {
+// codes are those of some regions; whole: each of them has one.
+type codes struct {
+	of    []code
+	whole bool
+}
+
+func codesOf(regions []string) codes {
+	out := codes{whole: true}
 	for _, r := range regions {
-		out = append(out, codeOf(r))
+		c := codeOf(r)
+		out.of, out.whole = append(out.of, c), out.whole && c != 0
 	}
 	return out
 }
 
+// touch tells whether a code, not 0, touches one of them.
+func (s *codes) touch(c code) bool {
+	for _, d := range s.of {
+		if c.touches(d) {
+			return true
+		}
+	}
+	return false
+}
+
 // touches tells whether of two codes, neither 0, one lies in the other or is it.
 func (c code) touches(d code) bool {
-	whole := c&^countryMask == 0 || d&^countryMask == 0
-	return c == d || whole && (c^d)&countryMask == 0
+	x := c ^ d
+	return x == 0 || x&countryMask == 0 && (c&^countryMask == 0 || d&^countryMask == 0)
 }
 
 // reaches lists where a pack may hold.
 func reaches(p *Pack, index int) (out []reach) {
-	if p.Applies.WithoutPack || len(p.regions) == 0 {
+	if p.Applies.WithoutPack || len(p.regions.of) == 0 {
 		return []reach{{pack: index}}
 	}
-	for _, c := range p.regions {
+	for _, c := range p.regions.of {
 		out = append(out, reach{c, index})
 	}
 	return out
@@ -72,17 +87,17 @@ func (r *reach) may(at []here) bool {
 
 // mayLieIn tells whether a place may lie in the regions of a pack; no regions: all.
 func (h *here) mayLieIn(p *Pack) bool {
-	if h.code == 0 || slices.Contains(p.regions, 0) {
+	if h.code == 0 || !p.regions.whole {
 		return maybe(p.Applies.Regions, h.place.Region)
 	}
-	return len(p.regions) == 0 || slices.ContainsFunc(p.regions, h.code.touches)
+	return len(p.regions.of) == 0 || p.regions.touch(h.code)
 }
 
 // hasCountry tells whether the country of a place has a pack. A place in no country
 // we know has none.
 func (s *Packs) hasCountry(h *here) bool {
-	if h.code == 0 || slices.Contains(s.countryCodes, 0) {
+	if h.code == 0 || !s.countryCodes.whole {
 		return h.place.Region != "" && maybe(s.countries, h.place.Region) && len(s.countries) > 0
 	}
-	return slices.ContainsFunc(s.countryCodes, h.code.touches)
+	return s.countryCodes.touch(h.code)
 }
