@@ -88,3 +88,27 @@ func TestQuickWireIsTaken(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkEntry reads a grant by hand and by package proto.
+func BenchmarkEntry(b *testing.B) {
+	raw, err := os.ReadFile("../test/golden/v1/entry_consent_granted.binpb")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("by hand", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := unmarshalEntry(raw); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("proto", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := proto.Unmarshal(raw, &consentv1.Entry{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -65,80 +66,93 @@ func benchRebuild(c *cobra.Command, f benchFlags, persons, entries, sealed int) 
 		return err
 	}
 	defer remove()
-	out := c.OutOrStdout()
 	return withSyntheticLedger(c.Context(), dir, persons, entries, sealed, c.ErrOrStderr(), func(ctx context.Context, l *syntheticLedger) error {
-		fmt.Fprintf(out, "%d persons, %d entries of %d bytes in commits of %.0f, made in %.1f s\n", persons, l.tail, l.bytes/int64(l.tail), l.entriesPerCommit(), l.took.Seconds())
-		var want map[string]ledger.Hash
-		var incremental, inBulk []measured
+		b := &rebuildBench{l: l, folder: filepath.Join(dir, "projections"), out: c.OutOrStdout()}
+		fmt.Fprintf(b.out, "%d persons, %d entries of %d bytes in commits of %.0f, made in %.1f s\n", persons, l.tail, l.bytes/int64(l.tail), l.entriesPerCommit(), l.took.Seconds())
 		for range f.rounds {
-			for _, way := range []struct {
-				name string
-				bulk bool
-				into *[]measured
-			}{{"one after another", false, &incremental}, {"in bulk", true, &inBulk}} {
-				m, hashes, err := foldOnce(ctx, dir, l, way.bulk, out, way.name)
-				if err != nil {
-					return err
-				}
-				for name, h := range hashes {
-					if want != nil && want[name] != h {
-						return fmt.Errorf("projection %s: another state hash when folded %s", name, way.name)
-					}
-				}
-				want, *way.into = hashes, append(*way.into, m)
+			if err := errors.Join(b.fold(ctx, false), b.fold(ctx, true)); err != nil {
+				return err
 			}
 		}
-		a, b := median(incremental), median(inBulk)
-		fmt.Fprintf(out, "rebuild of %d persons from %d entries: %.0f entries/s, %.1f us of processor an entry; one after another %.0f, %.1f us: %.2f x (bar: 150,000/s on 2 cores; here %d); state hashes equal\n",
-			persons, l.tail, b.Rate, float64(b.Cost.Nanoseconds())/1e3, a.Rate, float64(a.Cost.Nanoseconds())/1e3, b.Rate/a.Rate, runtime.GOMAXPROCS(0))
+		one, bulk := median(b.oneByOne), median(b.inBulk)
+		fmt.Fprintf(b.out, "rebuild of %d persons from %d entries: %.0f entries/s, %.1f us of processor an entry; one after another %.0f, %.1f us: %.2f x (bar: 150,000/s on 2 cores; here %d); state hashes equal\n",
+			persons, l.tail, bulk.Rate, micros(bulk.Cost), one.Rate, micros(one.Cost), bulk.Rate/one.Rate, runtime.GOMAXPROCS(0))
 		return nil
 	})
 }
+
+// rebuildBench folds one ledger again and again.
+type rebuildBench struct {
+	l                *syntheticLedger
+	folder           string
+	out              io.Writer
+	oneByOne, inBulk []measured
+	want             map[string]ledger.Hash
+}
+
+func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
 // everyProjection is what a server folds from the ledger.
 func everyProjection() []projections.Projection {
 	return []projections.Projection{suppression.Projection{}, timeline.Projection{}, parties.Projection{}, listing.New(), registry.New(nil), publication.New(), attempts.Anchors{}}
 }
 
-// foldOnce folds a ledger into an empty database and removes that.
-func foldOnce(ctx context.Context, dir string, l *syntheticLedger, inBulk bool, out io.Writer, name string) (m measured, hashes map[string]ledger.Hash, err error) {
-	folder := filepath.Join(dir, "projections")
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	db, err := store.Open(folder, store.Options{})
+// fold folds the ledger into an empty database; in bulk, it does so again over what
+// is there then, as consent rebuild does.
+func (b *rebuildBench) fold(ctx context.Context, inBulk bool) (err error) {
+	defer func() { err = errors.Join(err, os.RemoveAll(b.folder)) }()
+	db, err := store.Open(b.folder, store.Options{})
 	if err != nil {
-		return m, nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	o := runner.Options{Through: func() ledger.Position { return l.tail }}
-	if !inBulk {
+	name, o, into := "one after another", runner.Options{Through: func() ledger.Position { return b.l.tail }}, &b.oneByOne
+	if inBulk {
+		name, into = "in bulk", &b.inBulk
+	} else {
 		o.BulkEntriesMin = math.MaxInt
 	}
-	r, err := runner.Open(db, l, everyProjection(), o)
+	r, err := runner.Open(db, b.l, everyProjection(), o)
 	if err != nil {
-		return m, nil, err
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	debug.FreeOSMemory()
-	resetPeak()
-	disk := watchFolder(folder)
-	began, used := time.Now(), processorTime()
-	go pprof.Do(ctx, pprof.Labels("fold", name), func(ctx context.Context) { ended <- r.Run(ctx) })
-	err = r.WaitApplied(ctx, l.tail)
-	took, most := time.Since(began), disk()
-	if err != nil {
-		cancel()
-		return m, nil, errors.Join(err, <-ended)
+	run := func() error {
+		go pprof.Do(ctx, pprof.Labels("fold", name), func(ctx context.Context) { ended <- r.Run(ctx) })
+		return r.WaitApplied(ctx, b.l.tail)
 	}
-	m = measured{Rate: float64(l.tail) / took.Seconds(), Cost: (processorTime() - used) / time.Duration(l.tail)}
-	fmt.Fprintf(out, "  %-20s %8.2f s %10.0f entries/s %6.1f us of processor an entry (%.2f cores), at most %d MB resident and %d MB on disk\n",
-		name, took.Seconds(), m.Rate, float64(m.Cost.Nanoseconds())/1e3, m.Cost.Seconds()*m.Rate, peakBytes()>>20, most>>20)
-	hashes, err = r.StateHash(ctx)
+	m, err := b.measure(ctx, name, r, run)
+	if *into = append(*into, m); err == nil && inBulk {
+		_, err = b.measure(ctx, "in bulk, again", r, func() error { return r.Rebuild(ctx, nil) })
+	}
 	cancel()
 	if e := <-ended; !errors.Is(e, context.Canceled) {
 		err = errors.Join(err, e)
 	}
-	return m, hashes, err
+	return err
+}
+
+// measure times what folds the ledger, and looks whether the state is as ever.
+func (b *rebuildBench) measure(ctx context.Context, name string, r *runner.Runner, do func() error) (m measured, err error) {
+	debug.FreeOSMemory()
+	resetPeak()
+	disk := watchFolder(b.folder)
+	began, used := time.Now(), processorTime()
+	err = do()
+	took, most := time.Since(began), disk()
+	if err != nil {
+		return m, err
+	}
+	m = measured{Rate: float64(b.l.tail) / took.Seconds(), Cost: (processorTime() - used) / time.Duration(b.l.tail)}
+	fmt.Fprintf(b.out, "  %-20s %8.2f s %10.0f entries/s %6.1f us of processor an entry (%.2f cores), at most %d MB resident and %d MB on disk\n",
+		name, took.Seconds(), m.Rate, micros(m.Cost), m.Cost.Seconds()*m.Rate, peakBytes()>>20, most>>20)
+	hashes, err := r.StateHash(ctx)
+	if err == nil && b.want != nil && !maps.Equal(b.want, hashes) {
+		err = fmt.Errorf("folded %s, the state is another: %v, not %v", name, hashes, b.want)
+	}
+	b.want = hashes
+	return m, err
 }
 
 // watchFolder looks now and then how much is in a folder, and gives the most it saw.

@@ -11,7 +11,7 @@ import (
 type Progress struct {
 	// Folded is how far it is, Through where it ends: both are positions. In a bulk
 	// fold nothing shows before all is folded and then sorted, which takes about a
-	// third of the time.
+	// fifth of the time.
 	Folded, Through ledger.Position
 }
 
