@@ -107,7 +107,7 @@ func benchScrub(c *cobra.Command, f benchFlags, rows, persons int) error {
 			return err
 		}
 		defer cl.Close()
-		began, counts := time.Now(), map[consentv1.Verdict]int{}
+		began, counts, given := time.Now(), map[consentv1.Verdict]int{}, []*consentv1.ScrubRow{}
 		st := cl.Decisions.Scrub(ctx)
 		sent := make(chan error, 1)
 		go func() { sent <- sendScrub(st.Send, rows, persons, st.CloseRequest) }()
@@ -116,10 +116,14 @@ func benchScrub(c *cobra.Command, f benchFlags, rows, persons int) error {
 			if err != nil {
 				return err
 			}
-			for _, r := range res.GetRows() {
-				counts[r.GetVerdict()]++
+			if res.GetRenumbered() {
+				given = given[:0]
 			}
-			done += len(res.GetRows())
+			given = append(given, res.GetRows()...)
+			for _, a := range res.GetAnswers() {
+				counts[given[a].GetVerdict()]++
+			}
+			done += len(res.GetAnswers())
 		}
 		if err := firstError(<-sent, st.CloseResponse()); err != nil {
 			return err
@@ -132,7 +136,7 @@ func benchScrub(c *cobra.Command, f benchFlags, rows, persons int) error {
 }
 
 func sendScrub(send func(*consentv1.ScrubRequest) error, rows, persons int, end func() error) error {
-	req := &consentv1.ScrubRequest{Question: benchQuestion(0).GetQuestion()}
+	req := &consentv1.ScrubRequest{Question: benchQuestion(0).GetQuestion(), ShareAnswers: true}
 	for i := range rows {
 		req.Numbers = append(req.Numbers, benchNumber(rand.IntN(10*persons)))
 		if len(req.Numbers) == 5000 || i == rows-1 {
