@@ -308,10 +308,10 @@ func (d *Decider) asked(v runner.View, known resident, r *resolved) (in rules.In
 	if !r.asOf.IsZero() {
 		packs, ok = known.packs.PacksAsOf(r.in.Seller, r.asOf)
 	}
-	if !ok {
+	if in = r.in; !ok {
 		return in, nil, nil
 	}
-	if in = r.in; in.Sector != "" && !slices.Contains(packs.Sectors(), in.Sector) {
+	if in.Sector != "" && !slices.Contains(packs.Sectors(), in.Sector) {
 		return in, nil, &ledger.InvalidError{Field: "sector", Problem: "is no word that a rule pack knows, so the rules of that trade would be silent",
 			Fix: "use one of: " + strings.Join(packs.Sectors(), ", ") + "; or none"}
 	}

@@ -143,7 +143,7 @@ func (s *scrub) underView(ctx context.Context, first received) error {
 		if err != nil {
 			return err
 		}
-		if packs == nil {
+		if packs == nil && r.asOf.IsZero() {
 			return errScrubStale
 		}
 		worker := func() *scrubWorker { return &scrubWorker{scrub: s, view: v, known: known, r: r, in: in, packs: packs} }

@@ -70,7 +70,12 @@ func (w *scrubWorker) answer(ctx context.Context, numbers []string) ([]*said, er
 	if err := w.states.load(w.view, w.r.in.Seller, w.rows); err != nil {
 		return nil, err
 	}
-	fresh := func() *said { return w.say(rules.Decide(w.in, w.packs)) }
+	fresh := func() *said {
+		if w.packs == nil { // of as_of, there were none
+			return w.say(rules.Blocked(rules.CodeStateStale, w.r.at, w.view.Position))
+		}
+		return w.say(rules.Decide(w.in, w.packs))
+	}
 	for begin := 0; begin < len(w.rows); begin += listsBatch {
 		end, lists := min(begin+listsBatch, len(w.rows)), 0
 		w.lists, lists = w.askLists(w.lists[:0], w.digits[begin:end])
