@@ -83,4 +83,3 @@ func TestScrubRefusesLists(t *testing.T) {
 		})
 	}
 }
-
