@@ -47,6 +47,9 @@ func fingerprint(key []byte) (f uint32, all, ok bool) {
 	return binary.BigEndian.Uint32(key[tokenAt+versionBytes:]), string(key[sellerAt:]) == ledger.All, true
 }
 
+// fingerprintOf is that of all keys of a token.
+func fingerprintOf(t ledger.Token) uint32 { return binary.BigEndian.Uint32(t[1:]) }
+
 // add remembers the token of a key; keys of other spaces are ignored.
 func (k *known) add(key []byte) {
 	f, all, ok := fingerprint(key)

@@ -67,7 +67,7 @@ type View struct {
 // MayHaveState is false only for a token that certainly has no suppression
 // state in this view, which spares the unknown a look-up.
 func (v View) MayHaveState(t ledger.Token) bool {
-	return v.known == nil || v.known.mayHave(store.StateKey(t, ""))
+	return v.known == nil || v.known.any.MayHold(fingerprintOf(t))
 }
 
 // Get is the store's, but a state that certainly is not there costs no look-up.
