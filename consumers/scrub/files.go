@@ -40,6 +40,7 @@ func Files(ctx context.Context, decisions consentv1connect.DecisionServiceClient
 	progress := o.Progress
 	o.Progress = func(_, _ int64, rows int) { progress(src.read.Load(), src.size, rows) }
 	r := &run{Options: o, decisions: decisions, list: newList(src), sum: newSummary(), written: func(*batch) error { return nil }}
+	r.list.size = o.batch
 	header, err := r.list.header(o.Column, columns)
 	if err != nil {
 		return r.sum, err

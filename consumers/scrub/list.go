@@ -31,6 +31,7 @@ type list struct {
 	lines int      // lines given so far
 	text  []byte   // of the row being read, with the ends of its lines
 
+	size   int // rows of a batch
 	width  int // fields of the header; 0 until it is read
 	column int // of the numbers, from 0
 	end    string
@@ -70,7 +71,7 @@ type badRow struct {
 }
 
 func newList(in io.Reader) *list {
-	return &list{in: bufio.NewReaderSize(in, 1<<20), end: "\n"}
+	return &list{in: bufio.NewReaderSize(in, 1<<20), size: batchRows, end: "\n"}
 }
 
 // header reads the first row and finds the column of the numbers. What follows is
@@ -143,7 +144,7 @@ func orEOF(err error) error {
 // batch reads the next rows into b. The error is io.EOF once there are none.
 func (l *list) batch(b *batch) error {
 	*b = batch{text: b.text[:0], rows: b.rows[:0], numbers: b.numbers[:0], ends: b.ends[:0]}
-	for len(b.rows) < batchRows && len(b.text) < rowBytesMax {
+	for len(b.rows) < l.size && len(b.text) < rowBytesMax {
 		line := l.lines + 1
 		problem, err := l.next(b)
 		if errors.Is(err, io.EOF) {

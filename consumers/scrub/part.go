@@ -205,7 +205,7 @@ func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // batchWritten notes a batch that is whole in the file.
 func (p *part) batchWritten(b *batch) error {
-	if p.done = positionAfter(b); time.Since(p.saved) < checkpointEvery {
+	if p.done = positionAfter(b); time.Since(p.saved) < p.run.checkpoints {
 		return nil
 	}
 	return p.checkpoint()

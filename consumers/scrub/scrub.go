@@ -14,6 +14,7 @@
 package scrub
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,11 @@ type Options struct {
 	// Progress hears of bytes read of how many there are (-1: unknown) and of rows
 	// done; nil: nobody.
 	Progress func(bytes, total int64, rows int)
+	// checkpoints are so far apart; 0: checkpointEvery. batch is the rows of a
+	// message; 0: batchRows.
+	checkpoints time.Duration
+	batch       int
+
 	// Say hears what somebody should know; nil: nobody. It holds no number.
 	Say func(text string)
 }
@@ -67,6 +73,7 @@ func (o *Options) setDefaults() {
 	if o.Stdout == nil {
 		o.Stdout = os.Stdout
 	}
+	o.checkpoints, o.batch = cmp.Or(o.checkpoints, checkpointEvery), cmp.Or(o.batch, batchRows)
 	if o.Progress == nil {
 		o.Progress = func(int64, int64, int) {}
 	}

@@ -59,6 +59,8 @@ type Decider struct {
 	Attempts *attempts.Keeper
 	// KeepDecisions: what Check and CheckBatch answer is durable before it is given.
 	KeepDecisions bool
+	// ScrubView is how long a scrub is answered from one view; 0: five minutes.
+	ScrubView time.Duration
 	// Acked is the last durable position.
 	Acked func() ledger.Position
 	// Fresh tells whether the ledger's leader answered lately (DESIGN 5); it may

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,9 +20,9 @@ import (
 )
 
 const (
-	// scrubViewMax is how long a scrub is answered from one view, at one instant.
+	// scrubViewDefault is how long a scrub is answered from one view, at one instant.
 	// Longer, and what is written at last would be older than it looks.
-	scrubViewMax = 5 * time.Minute
+	scrubViewDefault = 5 * time.Minute
 	// scrubIdleMax is how long a view is kept for a client that sends nothing.
 	scrubIdleMax = 10 * time.Second
 	// scrubAhead is how many messages of a scrub are under way for each worker.
@@ -187,7 +188,7 @@ func (s *scrub) work(ctx context.Context, worker func() *scrubWorker, first rece
 
 // handOut hands out requests until the view is too old, the client is silent or done.
 func (s *scrub) handOut(ctx context.Context, work, order chan<- *job, next received) error {
-	old, more := time.After(scrubViewMax), true
+	old, more := time.After(cmp.Or(s.ScrubView, scrubViewDefault)), true
 	for more {
 		switch n := len(next.numbers); {
 		case next.err != nil:
