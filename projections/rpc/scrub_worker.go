@@ -45,6 +45,7 @@ type scrubWorker struct {
 	packs *rules.Packs
 
 	classes rules.Classes[*said]
+	invalid *said            // the answer to what is no number
 	equal   map[string]*said // by content
 	content []byte
 
@@ -109,7 +110,10 @@ func (w *scrubWorker) read(numbers []string, out []*said) {
 		digits, ok := registry.ParseNumber(n.E164)
 		x, bad := w.Keys.Exchange(n.E164)
 		if err != nil || !ok || bad != nil {
-			out[i] = w.say(rules.Blocked(rules.CodeNumberInvalid, w.r.at, w.view.Position))
+			if w.invalid == nil {
+				w.invalid = w.say(rules.Blocked(rules.CodeNumberInvalid, w.r.at, w.view.Position))
+			}
+			out[i] = w.invalid
 			continue
 		}
 		row := scrubRow{at: i, number: n, token: w.Keys.Token(x), state: -1}
