@@ -23,7 +23,8 @@ const (
 	// scrubViewDefault is how long a scrub is answered from one view, at one instant.
 	// Longer, and what is written at last would be older than it looks.
 	scrubViewDefault = 5 * time.Minute
-	// scrubIdleMax is how long a view is kept for a client that sends nothing.
+	// scrubIdleMax is how long a view is kept for a client that sends nothing, or
+	// does not take its answers.
 	scrubIdleMax = 10 * time.Second
 	// scrubAhead is how many messages of a scrub are under way for each worker.
 	scrubAhead = 3
@@ -50,24 +51,17 @@ func (d *Decider) scrub(ctx context.Context, st scrubStream) error {
 	if first.GetQuestion() == nil {
 		return &ledger.InvalidError{Field: "question", Problem: "is missing in the first message", Fix: "send the campaign first"}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
 	s := &scrub{Decider: d, question: proto.CloneOf(first.GetQuestion()), region: first.GetDefaultRegion(),
-		requests: receiveAll(ctx, st, first), out: sender{st: st, shared: first.GetShareAnswers(), observe: d.Observe}}
+		requests: receiveAll(ctx, st, first), order: make(chan *job, scrubAhead*runtime.GOMAXPROCS(0))}
 	s.question.Number = ""
-	for {
-		select {
-		case req, more := <-s.requests:
-			if !more {
-				return nil
-			}
-			if err := s.underView(ctx, req); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+	out := &sender{st: st, shared: first.GetShareAnswers(), observe: d.Observe}
+	group.Go(func() error { return out.all(ctx, s.order) })
+	group.Go(func() error {
+		defer close(s.order)
+		return s.views(ctx)
+	})
+	return group.Wait()
 }
 
 // received is what a client sent, or why there is no more of it.
@@ -108,28 +102,66 @@ type scrub struct {
 	question *consentv1.Question
 	region   string
 	requests <-chan received
-	out      sender
+	order    chan *job // in which the sender sends
 }
 
 // job is one message of numbers on its way.
 type job struct {
 	numbers []string
+	first   bool // of its view
 	said    []*said
 	done    chan struct{} // closed when said is whole
 }
 
-// underView answers from one view, until that is too old, the client is silent or
-// done, or something fails.
-func (s *scrub) underView(ctx context.Context, first received) error {
+// job makes a job of what was received.
+func (r received) job() (*job, error) {
+	if n := len(r.numbers); r.err == nil && n > questionsMax {
+		return nil, &ledger.InvalidError{Field: "numbers", Problem: fmt.Sprintf("are %d in one message, at most %d are taken", n, questionsMax), Fix: "send smaller messages"}
+	}
+	return &job{numbers: r.numbers, done: make(chan struct{})}, r.err
+}
+
+// views answers from one view after another. While the client is silent, or does
+// not take its answers, none is held.
+func (s *scrub) views(ctx context.Context) error {
+	for {
+		select {
+		case req, more := <-s.requests:
+			if !more {
+				return nil
+			}
+			j, err := req.job()
+			for j != nil && err == nil {
+				j.first = true
+				select {
+				case s.order <- j:
+					j, err = s.underView(ctx, j)
+				case <-ctx.Done():
+					err = context.Cause(ctx)
+				}
+			}
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// underView answers from one view, until that is too old, the client is silent,
+// does not take its answers or is done, or something fails. It gives the job that
+// had no more place.
+func (s *scrub) underView(ctx context.Context, first *job) (next *job, err error) {
 	need, whole := s.Acked(), s.Attempts.Wholeness()
 	wait, cancel := context.WithTimeout(ctx, applyWait)
 	defer cancel()
 	if !s.Fresh(wait) {
-		return errScrubStale
+		return nil, errScrubStale
 	}
 	s.AwaitPacks(wait)
 	seen := false
-	err := s.together(wait, need, func(v runner.View) error {
+	err = s.together(wait, need, func(v runner.View) error {
 		known := resident{s.Listing.Snapshot(), s.Registry.Snapshot(), s.Packs.Snapshot()}
 		if known.listed.Position != v.Position || known.lists.Position != v.Position || known.packs.Position != v.Position {
 			return errApart
@@ -148,12 +180,13 @@ func (s *scrub) underView(ctx context.Context, first received) error {
 			return errScrubStale
 		}
 		worker := func() *scrubWorker { return &scrubWorker{scrub: s, view: v, known: known, r: r, in: in, packs: packs} }
-		return s.work(ctx, worker, first)
+		next, err = s.work(ctx, worker, first)
+		return err
 	})
 	if errors.Is(err, errApart) || errors.Is(err, runner.ErrStopped) || err != nil && !seen && wait.Err() != nil && ctx.Err() == nil {
-		return errScrubStale
+		return nil, errScrubStale
 	}
-	return err
+	return next, err
 }
 
 // errScrubStale: nobody can tell now. A file of ten million rows that all say
@@ -161,12 +194,11 @@ func (s *scrub) underView(ctx context.Context, first received) error {
 var errScrubStale = connect.NewError(connect.CodeUnavailable,
 	errors.New(rules.CodeStateStale+": the server cannot tell now whether its state is whole and fresh; treat what was not answered as BLOCK and run the scrub again"))
 
-// work hands what is received to workers and their answers, in order, to the sender.
-func (s *scrub) work(ctx context.Context, worker func() *scrubWorker, first received) error {
+// work lets workers answer what is received.
+func (s *scrub) work(ctx context.Context, worker func() *scrubWorker, first *job) (next *job, err error) {
 	group, ctx := errgroup.WithContext(ctx)
-	workers := runtime.GOMAXPROCS(0)
-	work, order := make(chan *job), make(chan *job, scrubAhead*workers)
-	for range workers {
+	work := make(chan *job)
+	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() error {
 			w := worker()
 			for j := range work {
@@ -179,44 +211,47 @@ func (s *scrub) work(ctx context.Context, worker func() *scrubWorker, first rece
 			return nil
 		})
 	}
-	group.Go(func() error { return s.out.all(ctx, order) })
-	err := s.handOut(ctx, work, order, first)
+	next, err = s.handOut(ctx, work, first)
 	close(work)
-	close(order)
-	return errors.Join(err, group.Wait())
+	return next, errors.Join(err, group.Wait())
 }
 
-// handOut hands out requests until the view is too old, the client is silent or done.
-func (s *scrub) handOut(ctx context.Context, work, order chan<- *job, next received) error {
-	old, more := time.After(cmp.Or(s.ScrubView, scrubViewDefault)), true
-	for more {
-		switch n := len(next.numbers); {
-		case next.err != nil:
-			return next.err
-		case n > questionsMax:
-			return &ledger.InvalidError{Field: "numbers", Problem: fmt.Sprintf("are %d in one message, at most %d are taken", n, questionsMax), Fix: "send smaller messages"}
-		}
-		j := &job{numbers: next.numbers, done: make(chan struct{})}
-		for _, to := range []chan<- *job{order, work} {
-			select {
-			case to <- j:
-			case <-ctx.Done():
-				return nil // whoever failed says why
-			}
-		}
-		silent := time.NewTimer(scrubIdleMax)
+// handOut hands out jobs for as long as the view may be held.
+func (s *scrub) handOut(ctx context.Context, work chan<- *job, j *job) (next *job, err error) {
+	old := time.After(cmp.Or(s.ScrubView, scrubViewDefault))
+	for {
 		select {
-		case next, more = <-s.requests:
-		case <-old:
-			more = false
-		case <-silent.C:
-			more = false
+		case work <- j:
 		case <-ctx.Done():
-			more = false
+			return nil, nil // whoever failed says why
 		}
-		silent.Stop()
+		wait := time.NewTimer(scrubIdleMax)
+		j = nil
+		select {
+		case req, more := <-s.requests:
+			if !more {
+				return nil, nil
+			}
+			if j, err = req.job(); err != nil {
+				return nil, err
+			}
+		case <-old:
+		case <-wait.C:
+		case <-ctx.Done():
+		}
+		if j == nil {
+			wait.Stop()
+			return nil, nil
+		}
+		select {
+		case s.order <- j:
+		case <-wait.C:
+			return j, nil
+		case <-ctx.Done():
+			return nil, nil
+		}
+		wait.Stop()
 	}
-	return nil
 }
 
 // sender gives answers in the form that the client wants. It belongs to one
@@ -232,12 +267,14 @@ type sender struct {
 
 // all sends jobs as they are done. A view's answers begin a numbering of their own.
 func (s *sender) all(ctx context.Context, jobs <-chan *job) error {
-	s.renumber()
 	for j := range jobs {
 		select {
 		case <-j.done:
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		if j.first {
+			s.renumber()
 		}
 		give := s.rows
 		if s.shared {
