@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/projections/registry"
+	"github.com/consent-ledger/consent-ledger/projections/rules"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -46,15 +47,21 @@ func (o *operations) GetRegistryLoad(_ context.Context, req *consentv1.GetRegist
 // otherwise: that of the American national list, the strictest there is.
 const maxAgeDefault = 31
 
+// maxAgeOf is the age in days at which a list may still be used, and the pack that
+// says so; empty: none does.
+func maxAgeOf(law *rules.Packs, registry string) (days int, by string) {
+	if days, by, ok := law.RegistryMaxAge(registry); ok {
+		return days, by
+	}
+	return maxAgeDefault, ""
+}
+
 // ListRegistries lists the versions in use or awaited.
 func (o *operations) ListRegistries(context.Context, *consentv1.ListRegistriesRequest) (*consentv1.ListRegistriesResponse, error) {
 	res := &consentv1.ListRegistriesResponse{}
 	now := o.n.cfg.Clock.Wall()
 	for _, v := range o.n.registry.Snapshot().Versions() {
-		maxAge, by, ok := o.n.lists.law.RegistryMaxAge(v.Registry)
-		if !ok {
-			maxAge = maxAgeDefault
-		}
+		maxAge, by := maxAgeOf(o.n.lists.law, v.Registry)
 		m := &consentv1.RegistryVersion{Registry: v.Registry, VersionDate: v.VersionDate, MaxAgeDays: uint32(maxAge), MaxAgeBy: by, Position: uint64(v.Position),
 			Licensees: v.Licensees, Numbers: v.Numbers, Added: v.Added, Removed: v.Removed, FollowsDate: v.FollowsDate, AreaCodes: v.AreaCodes,
 			CallingCode: uint32(v.CallingCode), Asked: v.Asked, Publisher: v.Publisher, Subscription: v.Subscription, Whole: v.Whole, Problem: v.Problem}
@@ -75,16 +82,22 @@ func (o *operations) ListRegistries(context.Context, *consentv1.ListRegistriesRe
 // somebody, or some area code, still depends on.
 type listAges struct {
 	registry *registry.Projection
+	law      *rules.Packs
 	now      func() time.Time
 }
 
 var (
 	listAgeDesc     = prometheus.NewDesc("consent_registry_age_days", "Age of a list in days, by its own day: of the oldest version in use.", []string{"registry", "licensees"}, nil)
+	listLeftDesc    = prometheus.NewDesc("consent_registry_days_left", "Days until a list is too old: 0 on the last day on which it may be used, negative after it.", []string{"registry", "licensees"}, nil)
 	listNumbersDesc = prometheus.NewDesc("consent_registry_numbers", "Numbers on the newest version of a list.", []string{"registry", "licensees"}, nil)
 )
 
 // Describe implements prometheus.Collector.
-func (a listAges) Describe(out chan<- *prometheus.Desc) { out <- listAgeDesc; out <- listNumbersDesc }
+func (a listAges) Describe(out chan<- *prometheus.Desc) {
+	out <- listAgeDesc
+	out <- listLeftDesc
+	out <- listNumbersDesc
+}
 
 // Collect implements prometheus.Collector.
 func (a listAges) Collect(out chan<- prometheus.Metric) {
@@ -103,6 +116,8 @@ func (a listAges) Collect(out chan<- prometheus.Metric) {
 	}
 	for l, age := range ages {
 		out <- prometheus.MustNewConstMetric(listAgeDesc, prometheus.GaugeValue, float64(age), l.registry, l.licensees)
+		maxAge, _ := maxAgeOf(a.law, l.registry)
+		out <- prometheus.MustNewConstMetric(listLeftDesc, prometheus.GaugeValue, float64(maxAge-age), l.registry, l.licensees)
 		out <- prometheus.MustNewConstMetric(listNumbersDesc, prometheus.GaugeValue, float64(numbers[l]), l.registry, l.licensees)
 	}
 }

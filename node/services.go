@@ -102,16 +102,18 @@ func (t feedTokens) NumberOf(token ledger.Token) (string, error) {
 }
 
 // decided counts one decision.
-func (m *metrics) decided(d *consentv1.Decision, took time.Duration) {
+func (m *metrics) decided(d *consentv1.Decision, numbers int, took time.Duration) {
 	verdict := "BLOCK"
 	if d.GetVerdict() == consentv1.Verdict_VERDICT_ALLOW {
 		verdict = "ALLOW"
 	}
-	m.decisions.WithLabelValues(verdict).Inc()
+	m.decisions.WithLabelValues(verdict).Add(float64(numbers))
 	for _, r := range d.GetReasons() {
-		m.reasons.WithLabelValues(r.GetCode()).Inc()
+		m.reasons.WithLabelValues(r.GetCode()).Add(float64(numbers))
 	}
-	m.latency.Observe(took.Seconds())
+	if took > 0 { // of a number in a scrub it would say nothing
+		m.latency.Observe(took.Seconds())
+	}
 }
 
 // Recorder records in process: benchmarks use it beside the API.

@@ -64,22 +64,30 @@ func (s *scripted) Export(_ context.Context, _ *connect.Request[consentv1.Export
 
 // Scrub allows numbers that end in 1, and cannot read those with letters.
 func (s *scripted) Scrub(_ context.Context, st *connect.BidiStream[consentv1.ScrubRequest, consentv1.ScrubResponse]) error {
+	given := uint32(0)
 	for {
 		req, err := st.Receive()
 		if err != nil {
 			return nil // the client is done
 		}
 		s.onScrub(req)
-		res := &consentv1.ScrubResponse{}
+		if !req.GetShareAnswers() && given == 0 {
+			return connect.NewError(connect.CodeUnimplemented, errors.New("this server shares answers"))
+		}
+		res := &consentv1.ScrubResponse{Renumbered: given == 0}
 		for _, n := range req.GetNumbers() {
-			row := &consentv1.ScrubRow{Verdict: consentv1.Verdict_VERDICT_BLOCK, Reasons: []string{"NO_CONSENT", "COMPANY_DNC"}, Position: 9}
+			row := &consentv1.ScrubRow{Verdict: consentv1.Verdict_VERDICT_BLOCK, Reasons: []string{"NO_CONSENT", "COMPANY_DNC"}, Position: 9,
+				Lists: []*consentv1.ListUse{{Registry: "us_national_dnc", VersionDate: "2026-02-01", Listed: true}, {Registry: "us_in_dnc"}}, Packs: []string{"us 1", "us-in 2"}}
 			switch {
+			case n == "":
+				row = &consentv1.ScrubRow{Verdict: consentv1.Verdict_VERDICT_BLOCK, Reasons: []string{"NUMBER_INVALID"}, Invalid: true, Position: 9}
 			case strings.HasSuffix(n, "1"):
 				row = &consentv1.ScrubRow{Verdict: consentv1.Verdict_VERDICT_ALLOW, Basis: "OK_WRITTEN_CONSENT", Position: 9}
 			case strings.ContainsAny(n, "abc"):
 				row.Invalid = true
 			}
-			res.Rows = append(res.Rows, row)
+			res.Rows, res.Answers = append(res.Rows, row), append(res.Answers, given)
+			given++
 		}
 		if err := st.Send(res); err != nil {
 			return err
@@ -314,18 +322,45 @@ func TestScrub(t *testing.T) {
 	if len(asked) != 1 || asked[0].GetQuestion().GetCampaign() != "spring" {
 		t.Errorf("asked %v", asked)
 	}
-	var sum scrubSummary
-	if err := json.Unmarshal([]byte(stdout), &sum); err != nil || sum != (scrubSummary{Rows: 4, Allow: 1, Block: 3, Invalid: 1}) {
-		t.Errorf("%s (%v)", stdout, err)
+	want := `{
+  "rows": 4,
+  "allow": 1,
+  "block": 3,
+  "invalid": 2,
+  "later": 0,
+  "reasons": {
+    "COMPANY_DNC": {"rows": 2, "alone": 0, "never": 2},
+    "NO_CONSENT": {"rows": 2, "alone": 0, "never": 2},
+    "NUMBER_INVALID": {"rows": 1, "alone": 1, "never": 1}
+  },
+  "bases": {"OK_WRITTEN_CONSENT": 1},
+  "position": 9,
+  "positionLast": 9,
+  "from": "0001-01-01T00:00:00Z",
+  "to": "0001-01-01T00:00:00Z",
+  "lists": ["us_in_dnc none", "us_national_dnc 2026-02-01"],
+  "packs": ["us 1", "us-in 2"]
+}`
+	var sum, wanted map[string]any
+	if err := json.Unmarshal([]byte(stdout), &sum); err != nil {
+		t.Fatalf("%s: %v", stdout, err)
+	}
+	if err := json.Unmarshal([]byte(want), &wanted); err != nil {
+		t.Fatal(err)
+	}
+	delete(sum, "seconds")
+	if diff := cmp.Diff(wanted, sum); diff != "" {
+		t.Error(diff)
 	}
 	got, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "name,Phone Number,verdict,reasons,basis,next_allowed_at,position\n" +
-		"Ann,+12025550101,ALLOW,,OK_WRITTEN_CONSENT,,9\nBob,(202) 555-0142,BLOCK,NO_CONSENT;COMPANY_DNC,,,9\n" +
-		"Cid,abc,BLOCK,NO_CONSENT;COMPANY_DNC,,,9\nDee,,BLOCK,NO_CONSENT;COMPANY_DNC,,,9\n"
-	if diff := cmp.Diff(want, string(got)); diff != "" {
+	const lists = ",us_national_dnc 2026-02-01 listed;us_in_dnc none,us 1;us-in 2\n"
+	text := "\ufeffname,Phone Number,verdict,reasons,basis,next_allowed_at,position,lists,packs\n" +
+		"Ann,+12025550101,ALLOW,,OK_WRITTEN_CONSENT,,9,,\nBob,\"(202) 555-0142\",BLOCK,NO_CONSENT;COMPANY_DNC,,,9" + lists +
+		"Cid,abc,BLOCK,NO_CONSENT;COMPANY_DNC,,,9" + lists + "Dee,,BLOCK,NUMBER_INVALID,,,9,,\n"
+	if diff := cmp.Diff(text, string(got)); diff != "" {
 		t.Error(diff)
 	}
 }

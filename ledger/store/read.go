@@ -19,6 +19,10 @@ type Reader interface {
 	Get(key []byte) ([]byte, error)
 	// Has tells whether a key exists.
 	Has(key []byte) (bool, error)
+	// GetMany visits those of many keys that are there, in their order, with the
+	// place of each; ascending keys are the fastest. A value is valid only during
+	// the visit.
+	GetMany(keys [][]byte, visit func(i int, value []byte) error) error
 	// Last gives copies of the last key in [lower, upper) and its value, nil if
 	// there is none.
 	Last(lower, upper []byte) (key, value []byte, err error)

@@ -390,3 +390,51 @@ func TestNoLog(t *testing.T) {
 		}
 	}
 }
+
+// TestGetMany says what as many Gets say, in a database and in a snapshot, whatever
+// the order and however often a key is asked for.
+func TestGetMany(t *testing.T) {
+	db, err := Open(filepath.Join(t.TempDir(), "db"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	keys := rapid.SliceOfN(rapid.Byte(), 1, 3)
+	rapid.Check(t, func(rt *rapid.T) {
+		b := db.NewBatch()
+		for _, k := range rapid.SliceOf(keys).Draw(rt, "set") {
+			if err := b.Set(k, append([]byte("v"), k...)); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		for _, k := range rapid.SliceOf(keys).Draw(rt, "delete") {
+			if err := b.Delete(k); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		if err := b.Commit(false); err != nil {
+			rt.Fatal(err)
+		}
+		snap := db.Snapshot()
+		defer snap.Close()
+		asked := rapid.SliceOf(keys).Draw(rt, "asked")
+		for _, r := range []Reader{db, snap} {
+			got := make([][]byte, len(asked))
+			err := r.GetMany(asked, func(i int, v []byte) error {
+				got[i] = bytes.Clone(v)
+				return nil
+			})
+			if err != nil {
+				rt.Fatal(err)
+			}
+			for i, k := range asked {
+				if want, err := r.Get(k); err != nil || !bytes.Equal(got[i], want) {
+					rt.Fatalf("key %x: %x, Get says %x (%v)", k, got[i], want, err)
+				}
+			}
+		}
+	})
+	if err := db.GetMany([][]byte{{1}, {2}}, func(int, []byte) error { return errStop }); err != nil && !errors.Is(err, errStop) {
+		t.Errorf("%v", err)
+	}
+}

@@ -42,6 +42,7 @@ type reserving struct {
 
 // tried fills in what was tried before. A reservation does not count its own call.
 func (d *Decider) tried(v runner.View, token ledger.Token, r *resolved, in *rules.Input) (err error) {
+	in.Attempts, in.AttemptsKnown = nil, false
 	if !r.asOf.IsZero() {
 		return nil // what was known of attempts at another time is not kept
 	}
@@ -88,7 +89,7 @@ func (s *Attempts) Reserve(ctx context.Context, req *consentv1.ReserveRequest) (
 	if err != nil {
 		return nil, ledgerrpc.Error(err)
 	}
-	s.Observe(out.GetDecision(), 0)
+	s.Observe(out.GetDecision(), 1, 0)
 	return out, nil
 }
 

@@ -2,6 +2,7 @@
 // services. Handlers translate and delegate; wire types stop here.
 //
 //	decider.go   one question and many, whatever the transport
+//	scrub.go     a stream of numbers about one question
 //	past.go      what held, or was known, at another instant
 //	decision.go  DecisionService
 //	attempts.go  AttemptService
@@ -58,6 +59,8 @@ type Decider struct {
 	Attempts *attempts.Keeper
 	// KeepDecisions: what Check and CheckBatch answer is durable before it is given.
 	KeepDecisions bool
+	// ScrubView is how long a scrub is answered from one view; 0: five minutes.
+	ScrubView time.Duration
 	// Acked is the last durable position.
 	Acked func() ledger.Position
 	// Fresh tells whether the ledger's leader answered lately (DESIGN 5); it may
@@ -65,8 +68,8 @@ type Decider struct {
 	Fresh func(ctx context.Context) bool
 	// Now is the clock for questions without an instant.
 	Now func() time.Time
-	// Observe is told of every decision.
-	Observe func(d *consentv1.Decision, took time.Duration)
+	// Observe is told of every decision: that of so many numbers, and how long one took.
+	Observe func(d *consentv1.Decision, numbers int, took time.Duration)
 }
 
 // asking is what one call's questions share.
@@ -124,7 +127,7 @@ func (d *Decider) decide(ctx context.Context, qs []*consentv1.Question, a asking
 	}
 	took := time.Since(began) / time.Duration(max(1, len(qs)))
 	for _, dec := range out {
-		d.Observe(dec, took)
+		d.Observe(dec, 1, took)
 	}
 	return out, nil
 }
@@ -239,7 +242,7 @@ func (d *Decider) allBlocked(qs []*consentv1.Question, a *asking) []*consentv1.D
 		out[i] = rules.Blocked(rules.CodeStateStale, at, d.Runner.Applied())
 		n, _ := phone.Parse(q.GetNumber(), a.region)
 		show(out[i], resolved{number: n}, a.reveal)
-		d.Observe(out[i], 0)
+		d.Observe(out[i], 1, 0)
 	}
 	return out
 }
@@ -322,35 +325,43 @@ func (d *Decider) one(ctx context.Context, v runner.View, known resident, r *res
 	if err != nil {
 		return rules.Blocked(rules.CodeNumberInvalid, r.at, v.Position), nil
 	}
+	in, packs, err := d.asked(v, known, r)
+	if err != nil {
+		return nil, err
+	}
+	if packs == nil {
+		return rules.Blocked(rules.CodeStateStale, r.at, v.Position), nil
+	}
+	r.call.Exchange = x
+	if n, ok := registry.ParseNumber(r.number.E164); ok {
+		in.Registries = known.lists.AppendAnswersAsOf(nil, n, in.Seller, r.at, r.asOf)
+	}
+	token, get := d.Keys.Token(x), v.Get
+	if !v.MayHaveState(token) {
+		get = nil
+	}
+	if err := d.about(ctx, v, r, token, get, &in); err != nil {
+		return nil, err
+	}
+	return rules.Decide(in, packs), nil
+}
+
+// asked is what a decision may know of a question, whatever the number, and the
+// packs to decide by; nil: they are not here.
+func (d *Decider) asked(v runner.View, known resident, r *resolved) (in rules.Input, packs *rules.Packs, err error) {
 	packs, ok := known.packs.Packs(r.in.Seller)
 	if !r.asOf.IsZero() {
 		packs, ok = known.packs.PacksAsOf(r.in.Seller, r.asOf)
 	}
-	if !ok {
-		return rules.Blocked(rules.CodeStateStale, r.at, v.Position), nil
+	if in = r.in; !ok {
+		return in, nil, nil
 	}
-	if in := &r.in; in.Sector != "" && !slices.Contains(packs.Sectors(), in.Sector) {
-		return nil, &ledger.InvalidError{Field: "sector", Problem: "is no word that a rule pack knows, so the rules of that trade would be silent",
+	if in.Sector != "" && !slices.Contains(packs.Sectors(), in.Sector) {
+		return in, nil, &ledger.InvalidError{Field: "sector", Problem: "is no word that a rule pack knows, so the rules of that trade would be silent",
 			Fix: "use one of: " + strings.Join(packs.Sectors(), ", ") + "; or none"}
 	}
-	r.call.Exchange = x
-	in, token, listed := r.in, d.Keys.Token(x), known.listed
-	switch {
-	case r.past:
-		if in.View, err = d.viewAt(ctx, v, token, in.Seller, r.at, r.asOf); err != nil {
-			return nil, err
-		}
-	case v.MayHaveState(token):
-		if in.View, err = suppression.Load(v.Get, token, in.Seller); err != nil {
-			return nil, err
-		}
-		if in.View, err = parties.Load(v, in.View, token, in.Seller); err != nil {
-			return nil, err
-		}
-	}
-	in.At, in.Position = r.at, v.Position
-	in.Unassigned, in.Tzdata = r.number.Unassigned, zones.Version()
-	in.Places, in.Areas = rules.Located(in.View, r.number.E164)
+	listed := known.listed
+	in.At, in.Position, in.Tzdata = r.at, v.Position, zones.Version()
 	in.Distrusted = listed.Distrusted
 	if !r.asOf.IsZero() {
 		in.Distrusted = listed.DistrustedAsOf(r.asOf)
@@ -359,13 +370,30 @@ func (d *Decider) one(ctx context.Context, v runner.View, known resident, r *res
 		in.PausedSince, in.Paused = listed.PausedAt(in.Seller, r.at, r.asOf)
 	}
 	in.Emergencies = emergencies(listed, r.asOf)
-	if n, ok := registry.ParseNumber(r.number.E164); ok {
-		in.Registries = known.lists.AppendAnswersAsOf(nil, n, in.Seller, r.at, r.asOf)
+	return in, packs, nil
+}
+
+// about fills in what a decision may know of the number, all but what the lists
+// say, which the caller has. Every field that depends on the number is set here,
+// so that one Input may serve for many. get reads states; nil: there is none now.
+func (d *Decider) about(ctx context.Context, v runner.View, r *resolved, token ledger.Token, get func([]byte) ([]byte, error), in *rules.Input) (err error) {
+	in.View = suppression.View{}
+	switch {
+	case r.past:
+		if in.View, err = d.viewAt(ctx, v, token, in.Seller, r.at, r.asOf); err != nil {
+			return err
+		}
+	case get != nil:
+		if in.View, err = suppression.Load(get, token, in.Seller); err != nil {
+			return err
+		}
+		if in.View, err = parties.Load(v, in.View, token, in.Seller); err != nil {
+			return err
+		}
 	}
-	if err := d.tried(v, token, r, &in); err != nil {
-		return nil, err
-	}
-	return rules.Decide(in, packs), nil
+	in.Unassigned = r.number.Unassigned
+	in.Places, in.Areas = rules.Located(in.View, r.number.E164)
+	return d.tried(v, token, r, in)
 }
 
 // emergencies are those declared, as far as they were known.

@@ -2,19 +2,15 @@ package rpc
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/declare"
 	"github.com/consent-ledger/consent-ledger/ledger/phone"
 	ledgerrpc "github.com/consent-ledger/consent-ledger/ledger/rpc"
-	"github.com/consent-ledger/consent-ledger/projections/rules"
 	"github.com/consent-ledger/consent-ledger/projections/runner"
 	"github.com/consent-ledger/consent-ledger/projections/timeline"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -47,33 +43,6 @@ func (d *Decider) CheckBatch(ctx context.Context, req *consentv1.CheckBatchReque
 		return nil, ledgerrpc.Error(err)
 	}
 	return &consentv1.CheckBatchResponse{Decisions: out}, nil
-}
-
-// scrubRows answers one message of a scrub.
-func (d *Decider) scrubRows(ctx context.Context, q *consentv1.Question, region string, numbers []string) (*consentv1.ScrubResponse, error) {
-	if len(numbers) > questionsMax {
-		return nil, &ledger.InvalidError{Field: "numbers", Problem: fmt.Sprintf("are %d in one message, at most %d are taken", len(numbers), questionsMax), Fix: "send smaller messages"}
-	}
-	qs := make([]*consentv1.Question, len(numbers))
-	for i, n := range numbers {
-		qs[i] = &consentv1.Question{Number: n, Campaign: q.GetCampaign(), Seller: q.GetSeller(), Channel: q.GetChannel(), Purpose: q.GetPurpose(),
-			Programme: q.GetProgramme(), At: q.GetAt(), AsOf: q.GetAsOf(),
-			Subject: q.GetSubject(), Sector: q.GetSector(), Content: q.GetContent()}
-	}
-	out, err := d.decide(ctx, qs, asking{region: region})
-	if err != nil {
-		return nil, err
-	}
-	res := &consentv1.ScrubResponse{Rows: make([]*consentv1.ScrubRow, len(out))}
-	for i, dec := range out {
-		row := &consentv1.ScrubRow{Verdict: dec.GetVerdict(), Basis: dec.GetBasis(), NextAllowedAt: dec.GetNextAllowedAt(), Position: dec.GetPosition()}
-		for _, r := range dec.GetReasons() {
-			row.Reasons = append(row.Reasons, r.GetCode())
-			row.Invalid = row.Invalid || r.GetCode() == rules.CodeNumberInvalid
-		}
-		res.Rows[i] = row
-	}
-	return res, nil
 }
 
 // Timeline lists what was recorded about a number.
@@ -145,30 +114,7 @@ func (s decisions) Timeline(ctx context.Context, req *connect.Request[consentv1.
 }
 
 func (s decisions) Scrub(ctx context.Context, st *connect.BidiStream[consentv1.ScrubRequest, consentv1.ScrubResponse]) error {
-	var question *consentv1.Question
-	var region string
-	for {
-		req, err := st.Receive()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if question == nil {
-			if question, region = req.GetQuestion(), req.GetDefaultRegion(); question == nil {
-				return ledgerrpc.Error(&ledger.InvalidError{Field: "question", Problem: "is missing in the first message", Fix: "send the campaign first"})
-			}
-			question = proto.CloneOf(question)
-		}
-		res, err := s.scrubRows(ctx, question, region, req.GetNumbers())
-		if err != nil {
-			return ledgerrpc.Error(err)
-		}
-		if err := st.Send(res); err != nil {
-			return err
-		}
-	}
+	return ledgerrpc.Error(s.scrub(ctx, st))
 }
 
 // respond wraps a result for Connect.

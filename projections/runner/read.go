@@ -83,6 +83,20 @@ func (v View) Get(key []byte) ([]byte, error) {
 	return v.Reader.Get(key)
 }
 
+// GetMany is the store's, but a state that certainly is not there costs no look-up.
+func (v View) GetMany(keys [][]byte, visit func(i int, value []byte) error) error {
+	if v.known == nil {
+		return v.Reader.GetMany(keys, visit)
+	}
+	may, at := make([][]byte, 0, len(keys)), make([]int, 0, len(keys))
+	for i, k := range keys {
+		if v.known.mayHave(k) {
+			may, at = append(may, k), append(at, i)
+		}
+	}
+	return v.Reader.GetMany(may, func(i int, value []byte) error { return visit(at[i], value) })
+}
+
 // Read waits until a position is applied and calls f with a view at or after it.
 // The view ends with f. Read all of an answer from one view: between two, an
 // erasure may have moved a prohibition from a seller's state to everybody's.

@@ -77,6 +77,7 @@ func setup(env *testscript.Env, bin string) error {
 		noon = noon.AddDate(0, 0, 1)
 	}
 	env.Setenv("NOON", noon.Format(time.RFC3339))
+	env.Setenv("NIGHT", noon.Add(12*time.Hour).Format(time.RFC3339)) // in all of America
 	packs, err := rules.EmbeddedFiles()
 	if err != nil {
 		return err

@@ -51,7 +51,10 @@ type DecisionServiceClient interface {
 	Check(context.Context, *connect.Request[v1.CheckRequest]) (*connect.Response[v1.CheckResponse], error)
 	// CheckBatch answers many at one position.
 	CheckBatch(context.Context, *connect.Request[v1.CheckBatchRequest]) (*connect.Response[v1.CheckBatchResponse], error)
-	// Scrub answers a stream of questions of one campaign, in order.
+	// Scrub answers a stream of numbers about one question, in order. All that is
+	// sent within five minutes is judged at one instant and one position; then, or
+	// after a pause of ten seconds, it goes on at another, and each row names its own. A server that cannot
+	// tell (STATE_STALE) ends the stream with unavailable.
 	Scrub(context.Context) *connect.BidiStreamForClient[v1.ScrubRequest, v1.ScrubResponse]
 	// Timeline lists everything recorded about one number, oldest first.
 	Timeline(context.Context, *connect.Request[v1.TimelineRequest]) (*connect.Response[v1.TimelineResponse], error)
@@ -129,7 +132,10 @@ type DecisionServiceHandler interface {
 	Check(context.Context, *connect.Request[v1.CheckRequest]) (*connect.Response[v1.CheckResponse], error)
 	// CheckBatch answers many at one position.
 	CheckBatch(context.Context, *connect.Request[v1.CheckBatchRequest]) (*connect.Response[v1.CheckBatchResponse], error)
-	// Scrub answers a stream of questions of one campaign, in order.
+	// Scrub answers a stream of numbers about one question, in order. All that is
+	// sent within five minutes is judged at one instant and one position; then, or
+	// after a pause of ten seconds, it goes on at another, and each row names its own. A server that cannot
+	// tell (STATE_STALE) ends the stream with unavailable.
 	Scrub(context.Context, *connect.BidiStream[v1.ScrubRequest, v1.ScrubResponse]) error
 	// Timeline lists everything recorded about one number, oldest first.
 	Timeline(context.Context, *connect.Request[v1.TimelineRequest]) (*connect.Response[v1.TimelineResponse], error)

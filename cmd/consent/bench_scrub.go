@@ -1,0 +1,350 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/consent-ledger/consent-ledger/consumers/client"
+	"github.com/consent-ledger/consent-ledger/consumers/scrub"
+	"github.com/consent-ledger/consent-ledger/ledger/declare"
+	"github.com/consent-ledger/consent-ledger/ledger/recorder"
+	"github.com/consent-ledger/consent-ledger/node"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// Shares of the rows of a calling list, as DESIGN 13 has them.
+const (
+	knownShare  = 0.1
+	listedShare = 0.3
+)
+
+func benchScrubCommand() *cobra.Command {
+	var f benchFlags
+	var rows, persons, numbers int
+	var against []string
+	c := &cobra.Command{
+		Use:   "scrub",
+		Short: "Scrub a calling list, beside what else one could do",
+		Long: `Scrub a calling list as consent scrub does, from file to file through the API, with
+all rules: one row in ten is a known person, three in ten are on the national list. In
+the same rounds the list is read and written by the same code without asking anybody,
+which is the limit, and with --against also
+
+  redis     SMISMEMBER, 1,000 numbers a command, pipelined over a Unix socket
+  postgres  COPY the numbers in, anti-join with an index, COPY the answers out
+  sort      sort the numbers, join with the sorted list
+
+These three only tell whether a number is listed. They start on sockets of their own
+in the temporary folder and are stopped again. On Debian:
+apt-get install redis-server postgresql.`,
+		Example: "  consent bench scrub --rows 1000000\n  consent bench scrub --rows 10000000 --persons 1000000 --numbers 10000000 --against redis,sort",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			dir, remove, err := f.temp()
+			if err != nil {
+				return err
+			}
+			defer remove()
+			b := &scrubBench{registryBench: registryBench{out: c.OutOrStdout(), stderr: c.ErrOrStderr(), dir: dir, flags: f, maker: newListMaker(numbers),
+				day: time.Now().UTC().AddDate(0, 0, -1)}, rows: rows, persons: persons, random: rand.New(rand.NewPCG(11, 12))}
+			return b.run(c.Context(), against)
+		},
+	}
+	f.add(c)
+	c.Flags().IntVar(&rows, "rows", 1_000_000, "rows of the calling list")
+	c.Flags().IntVar(&persons, "persons", 100_000, "persons in the ledger")
+	c.Flags().IntVar(&numbers, "numbers", 1_000_000, "numbers on the list; the national one has 258,500,000")
+	c.Flags().StringSliceVar(&against, "against", nil, "redis, postgres, sort: each in the same rounds")
+	return c
+}
+
+// scrubBench is a registryBench with persons and a calling list.
+type scrubBench struct {
+	registryBench
+	rows, persons int
+	random        *rand.Rand
+	listed        []uint64 // some of the list, in any order
+	known         []uint64 // the persons' numbers
+}
+
+// route is a way to scrub the list; its work is timed.
+type route struct {
+	name string
+	run  func() error
+	took []float64 // seconds
+	cost []float64 // of the processor, ours and its children's
+}
+
+func (b *scrubBench) calls() string { return filepath.Join(b.dir, "calls.csv") }
+
+func (b *scrubBench) run(ctx context.Context, against []string) error {
+	lists := filepath.Join(b.dir, "files")
+	if err := os.Mkdir(lists, 0o700); err != nil {
+		return err
+	}
+	files, n, _, err := b.maker.write(lists, b.day)
+	if err != nil {
+		return err
+	}
+	b.numbers = n
+	err = withNode(ctx, b.dir, func(ctx context.Context, n *node.Node) error {
+		if err := registerSeller(ctx, n.Recorder(), "acme"); err != nil {
+			return err
+		}
+		if _, err := b.send(ctx, n, &listFlags{}, files); err != nil {
+			return err
+		}
+		set := n.Lists().Numbers("us_national_dnc")
+		b.draw(set.Contains)
+		began := time.Now()
+		if err := b.recordPersons(ctx, n); err != nil {
+			return err
+		}
+		b.say("%d numbers listed, %d persons recorded in %.0f s", b.numbers, b.persons, time.Since(began).Seconds())
+		return firstError(b.writeCalls(set.Contains), n.ListsKept(ctx))
+	})
+	if err != nil {
+		return err
+	}
+	// Another day: the server is started again, and its databases have settled.
+	return reopenNode(ctx, b.dir, func(ctx context.Context, n *node.Node) error {
+		n.Decider().AwaitPacks(ctx)
+		if err := b.listsHere(ctx, n); err != nil {
+			return err
+		}
+		set := n.Lists().Numbers("us_national_dnc")
+		routes := []*route{b.ours(ctx, n), b.limit()}
+		for _, name := range against {
+			r, stop, err := b.rival(ctx, name, set.All())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			routes = append(routes, r)
+		}
+		return b.compare(routes)
+	})
+}
+
+// reopenNode runs do on a node of before and closes it.
+func reopenNode(ctx context.Context, dir string, do func(ctx context.Context, n *node.Node) error) error {
+	n, err := node.Open(ctx, node.Config{Dir: dir + "/ledger", Listen: "127.0.0.1:0", NATSListen: node.NATSListenNone, Version: version()})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	err = do(ctx, n)
+	cancel()
+	return firstError(err, <-ended, n.Close())
+}
+
+// listsHere waits until the list is in memory.
+func (b *scrubBench) listsHere(ctx context.Context, n *node.Node) error {
+	for n.Lists().Numbers("us_national_dnc") == nil {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// compare runs all routes in turn and reports the medians.
+func (b *scrubBench) compare(routes []*route) error {
+	for range b.flags.rounds {
+		for _, r := range routes {
+			began, used := time.Now(), processorTime()
+			if err := r.run(); err != nil {
+				return fmt.Errorf("%s: %w", r.name, err)
+			}
+			r.took, r.cost = append(r.took, time.Since(began).Seconds()), append(r.cost, (processorTime()-used).Seconds())
+		}
+	}
+	ours := middle(routes[0].took)
+	for i, r := range routes {
+		took := middle(r.took)
+		b.say("%-34s %7.2f s %6.2f M rows/s   %5.2f us of this process a row   %s", r.name, took, float64(b.rows)/1e6/took, 1e6*middle(r.cost)/float64(b.rows),
+			[]string{"(bar: 1.5 M rows/s on 2 cores)", fmt.Sprintf("the scrub takes %.1f x as long (bar: 4)", ours/took), fmt.Sprintf("the scrub is %.1f x as fast", took/ours)}[min(i, 2)])
+	}
+	b.say("resident %d MB", residentBytes()/1e6)
+	return nil
+}
+
+func middle(of []float64) float64 {
+	of = slices.Clone(of)
+	slices.Sort(of)
+	return of[len(of)/2]
+}
+
+// ours scrubs as consent scrub does, for an instant at which calls are made.
+func (b *scrubBench) ours(ctx context.Context, n *node.Node) *route {
+	q := &consentv1.Question{Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING,
+		At: timestamppb.New(afternoon(time.Now()))}
+	rounds := 0
+	return &route{name: "consent scrub, whole decision", run: func() error {
+		cl, err := client.New(n.URL(), n.AdminKey(), client.Options{})
+		if err != nil {
+			return err
+		}
+		defer cl.Close()
+		out := filepath.Join(b.dir, "scrubbed.csv")
+		sum, err := scrub.Files(ctx, cl.Decisions, b.calls(), out, scrub.Options{Question: q})
+		if err != nil {
+			return err
+		}
+		if rounds++; rounds == 1 {
+			b.say("%d rows: %d ALLOW, %d BLOCK, %d cannot be read", sum.Rows, sum.Allow, sum.Block, sum.Invalid)
+			for _, code := range sum.ByRows() {
+				b.say("  %-22s %d", code, sum.Reasons[code].Rows)
+			}
+		}
+		if sum.Rows != b.rows {
+			return fmt.Errorf("%d rows came back", sum.Rows)
+		}
+		return nil
+	}}
+}
+
+// afternoon is a weekday's, when it is day in all of the country.
+func afternoon(now time.Time) time.Time {
+	t := time.Date(now.Year(), now.Month(), now.Day(), 19, 0, 0, 0, time.UTC).AddDate(0, 0, 1)
+	for t.Weekday() == time.Saturday || t.Weekday() == time.Sunday {
+		t = t.AddDate(0, 0, 1)
+	}
+	return t
+}
+
+// cellsOf is what a scrub adds to most rows.
+const cellsOf = "BLOCK,REGISTRY_LISTED;CONSENT_MISSING,,,1000000,us_national_dnc 2026-01-01 listed,us 1;us-xx 1;us-carriers 1"
+
+func (b *scrubBench) limit() *route {
+	return &route{name: "reading and writing alone", run: func() error {
+		return b.pass("copied.csv", cellsOf, nil)
+	}}
+}
+
+// pass reads the calling list and writes it into a file.
+func (b *scrubBench) pass(name, cells string, visit func([]string) ([][]byte, error)) (err error) {
+	in, err := os.Open(b.calls())
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(filepath.Join(b.dir, name))
+	if err != nil {
+		return err
+	}
+	n, err := scrub.Limit(in, out, cells, visit)
+	if err == nil && n != b.rows {
+		err = fmt.Errorf("%d rows", n)
+	}
+	return firstError(err, out.Sync(), out.Close())
+}
+
+// draw picks numbers that are listed, and the persons.
+func (b *scrubBench) draw(listed func(uint64) bool) {
+	keep := min(1, 2*float64(b.rows+b.persons)*listedShare/float64(b.numbers))
+	for _, code := range b.maker.codes {
+		b.maker.each(code, func(n int) {
+			if b.random.Float64() < keep {
+				b.listed = append(b.listed, 1e10+uint64(n))
+			}
+		})
+	}
+	b.random.Shuffle(len(b.listed), func(i, j int) { b.listed[i], b.listed[j] = b.listed[j], b.listed[i] })
+	for range b.persons {
+		b.known = append(b.known, b.number(listed))
+	}
+}
+
+// number is a random one, listed or not.
+func (b *scrubBench) number(listed func(uint64) bool) uint64 {
+	if b.random.Float64() < listedShare {
+		return b.listed[b.random.IntN(len(b.listed))]
+	}
+	for {
+		n := uint64(1e10 + b.maker.codes[b.random.IntN(len(b.maker.codes))]*1e7 + 2_000_000 + b.random.IntN(8_000_000))
+		if !listed(n) {
+			return n
+		}
+	}
+}
+
+// recordPersons gives three in four a grant, and the others a stop or a place on the
+// company's list.
+func (b *scrubBench) recordPersons(ctx context.Context, n *node.Node) error {
+	batch := make([]declare.Declaration, 0, 5000)
+	for i, number := range b.known {
+		f := benchGrant("+"+strconv.FormatUint(number, 10), fmt.Sprint("p", i))
+		f.OccurredAt = timestamppb.New(time.Now().Add(-time.Duration(b.random.IntN(300*24*3600)) * time.Second))
+		switch {
+		case i%20 < 3:
+			f.Kind = &consentv1.Fact_ConsentRevoked{ConsentRevoked: &consentv1.ConsentRevoked{}}
+		case i%20 < 5:
+			f.Kind = &consentv1.Fact_DncAdded{DncAdded: &consentv1.DncAdded{}}
+		}
+		if batch = append(batch, declare.Declaration{Fact: f}); len(batch) < cap(batch) && i < len(b.known)-1 {
+			continue
+		}
+		if err := recordAll(ctx, n.Recorder(), batch); err != nil {
+			return err
+		}
+		batch = batch[:0]
+	}
+	return n.WaitApplied(ctx)
+}
+
+func recordAll(ctx context.Context, r *recorder.Recorder, batch []declare.Declaration) error {
+	for _, o := range r.Record(ctx, batch) {
+		if o.Err != nil {
+			return o.Err
+		}
+	}
+	return nil
+}
+
+// writeCalls makes the calling list, with numbers as people write them.
+func (b *scrubBench) writeCalls(listed func(uint64) bool) error {
+	f, err := os.Create(b.calls())
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	_, _ = w.WriteString("id,name,phone,note\n") // Flush repeats the error
+	for i := range b.rows {
+		n := b.number(listed)
+		if b.random.Float64() < knownShare {
+			n = b.known[i%len(b.known)]
+		}
+		b.writeCall(w, i, n)
+	}
+	return firstError(w.Flush(), f.Close())
+}
+
+func (b *scrubBench) writeCall(w io.Writer, i int, n uint64) {
+	area, exchange, line := n/1e7%1000, n/1e4%1000, n%1e4
+	switch i % 8 {
+	case 0:
+		fmt.Fprintf(w, "%d,\"Doe, Ann\",+1%d%d%04d,warm\n", i, area, exchange, line)
+	case 1, 2:
+		fmt.Fprintf(w, "%d,Ann Doe,(%d) %d-%04d,warm\n", i, area, exchange, line)
+	case 3, 4:
+		fmt.Fprintf(w, "%d,Ann Doe,%d-%d-%04d,warm\n", i, area, exchange, line)
+	default:
+		fmt.Fprintf(w, "%d,Ann Doe,%d%d%04d,warm\n", i, area, exchange, line)
+	}
+}

@@ -1,0 +1,229 @@
+package scrub
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/consent-ledger/consent-ledger/proto/gen/consent/v1/consentv1connect"
+)
+
+// Standard is the name of standard input and of standard output.
+const Standard = "-"
+
+// windowMax bounds the memory of decompressing zstd: that of `zstd --ultra -22`.
+const windowMax = 128 << 20
+
+// gzipLevel is a good deal faster than the usual 6 and hardly larger.
+const gzipLevel = 3
+
+// Files scrubs from one file into another, or Standard. Compressed input is
+// recognised by its first bytes; output is compressed if its name ends in .gz or
+// .zst. The file appears only when it is whole. Until then what is done lies beside it
+// (see part), and the same call goes on from there. An empty out only counts.
+func Files(ctx context.Context, decisions consentv1connect.DecisionServiceClient, in, out string, o Options) (*Summary, error) {
+	o.setDefaults()
+	src, err := openList(in, o.Stdin)
+	if err != nil {
+		return newSummary(), err
+	}
+	defer src.Close()
+	progress := o.Progress
+	o.Progress = func(_, _ int64, rows int) { progress(src.read.Load(), src.size, rows) }
+	r := &run{Options: o, decisions: decisions, list: newList(src), sum: newSummary(), written: func(*batch) error { return nil }}
+	r.list.size = o.batch
+	header, err := r.list.header(o.Column, columns)
+	if err != nil {
+		return r.sum, err
+	}
+	switch out {
+	case "":
+		return r.sum, r.rows(ctx)
+	case Standard:
+		r.out = o.Stdout
+		if err := r.writeHeader(header); err != nil {
+			return r.sum, err
+		}
+		return r.sum, r.rows(ctx)
+	}
+	return r.sum, r.file(ctx, src, header, out)
+}
+
+// file scrubs into a file.
+func (r *run) file(ctx context.Context, src *source, header *batch, out string) (err error) {
+	if same, err := src.is(out); err != nil || same {
+		return errors.Join(err, &ListError{Problem: "the list would be replaced by its own scrub", Fix: "name another file for the output"})
+	}
+	p, err := openPart(out, r, src.name != Standard)
+	if err != nil {
+		return err
+	}
+	defer func() { err = p.end(err) }()
+	r.out, r.written = p, p.batchWritten
+	if p.resumed() {
+		err = p.resume(header)
+	} else {
+		err = p.begin(header)
+	}
+	if err != nil {
+		return err
+	}
+	return r.rows(ctx)
+}
+
+// source is the list's file, decompressed.
+type source struct {
+	io.Reader
+	name   string
+	file   *os.File // nil: standard input
+	size   int64    // of the file; -1: unknown
+	read   atomic.Int64
+	closes []func()
+}
+
+func openList(name string, stdin io.Reader) (*source, error) {
+	s := &source{name: name, size: -1}
+	raw := stdin
+	if name != Standard {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		raw, s.file = f, f
+		s.closes = append(s.closes, func() { _ = f.Close() }) // it was only read
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			s.size = info.Size()
+		}
+	}
+	var err error
+	if s.Reader, err = s.decompressed(bufio.NewReaderSize(counting{raw, &s.read}, 1<<18)); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close closes the file.
+func (s *source) Close() {
+	for _, c := range s.closes {
+		c()
+	}
+}
+
+// is tells whether a path is the list itself.
+func (s *source) is(path string) (bool, error) {
+	there, err := os.Stat(path)
+	if s.file == nil || errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	list, err := s.file.Stat()
+	return err == nil && list.Mode().IsRegular() && os.SameFile(list, there), err
+}
+
+// decompressed looks at the first bytes. Whatever a file claims, no more than a
+// buffer or a window of it is in memory.
+func (s *source) decompressed(in *bufio.Reader) (io.Reader, error) {
+	start, _ := in.Peek(4) // a shorter file is none of these
+	switch {
+	case bytes.HasPrefix(start, []byte("\x1f\x8b")):
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, fmt.Errorf("gzip: %w", err)
+		}
+		return cutOff{z, "gzip"}, nil
+	case bytes.Equal(start, []byte("\x28\xb5\x2f\xfd")):
+		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(windowMax), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return nil, fmt.Errorf("zstd: %w", err)
+		}
+		s.closes = append(s.closes, z.Close)
+		return cutOff{z, "zstd"}, nil
+	case bytes.Equal(start, []byte("PK\x03\x04")):
+		return nil, &ListError{Problem: "the list is a ZIP or an Excel file", Fix: "unpack it, or save it as CSV UTF-8"}
+	case bytes.HasPrefix(start, []byte("BZh")), bytes.Equal(start, []byte("\xfd7zX")):
+		return nil, &ListError{Problem: "the list is compressed by something else than gzip and zstd", Fix: "decompress it and pipe it in: xz -dc LIST | consent scrub - OUT"}
+	}
+	return in, nil
+}
+
+// cutOff says in words that compressed data ends too early or is damaged.
+type cutOff struct {
+	in   io.Reader
+	form string
+}
+
+func (c cutOff) Read(p []byte) (int, error) {
+	n, err := c.in.Read(p)
+	switch {
+	case err == nil || err == io.EOF:
+		return n, err
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return n, fmt.Errorf("the %s data is cut off: fetch the list again", c.form)
+	}
+	return n, fmt.Errorf("the %s data cannot be read: %w", c.form, err)
+}
+
+// counting counts what was read; the count may be read by others.
+type counting struct {
+	in io.Reader
+	n  *atomic.Int64
+}
+
+func (c counting) Read(p []byte) (int, error) {
+	n, err := c.in.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// frames compresses as a file's name says, in frames that stand for themselves, so
+// that a file can be gone on with behind any of them.
+type frames struct {
+	out  io.Writer
+	open func(io.Writer) (io.WriteCloser, error) // nil: not compressed
+	now  io.WriteCloser                          // nil: between two frames
+}
+
+func newFrames(name string, out io.Writer) *frames {
+	f := &frames{out: out}
+	switch {
+	case strings.HasSuffix(name, ".gz"):
+		f.open = func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriterLevel(w, gzipLevel) }
+	case strings.HasSuffix(name, ".zst"):
+		f.open = func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1)) }
+	}
+	return f
+}
+
+func (f *frames) Write(p []byte) (n int, err error) {
+	if f.open == nil {
+		return f.out.Write(p)
+	}
+	if f.now == nil {
+		if f.now, err = f.open(f.out); err != nil {
+			return 0, err
+		}
+	}
+	return f.now.Write(p)
+}
+
+// cut ends a frame.
+func (f *frames) cut() error {
+	if f.now == nil {
+		return nil
+	}
+	err := f.now.Close()
+	f.now = nil
+	return err
+}

@@ -1,0 +1,60 @@
+package rpc
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+// TestSharedAnswersAreTheRows: what a client puts together from shared answers is
+// the answer of each row, through every new numbering.
+func TestSharedAnswersAreTheRows(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	counted := map[uint64]int{}
+	s := &sender{shared: true, observe: func(d *consentv1.Decision, n int, _ time.Duration) { counted[d.GetPosition()] += n }}
+	var given []*consentv1.ScrubRow
+	var next uint64
+	var recent []*said
+	rows, renumbered, sent := 0, 0, map[uint64]int{}
+	for message := range 400 {
+		if message%150 == 0 {
+			s.renumber() // another view
+		}
+		var all []*said
+		for range r.IntN(2000) {
+			if len(recent) == 0 || r.IntN(3) == 0 {
+				next++
+				recent = append(recent, &said{row: &consentv1.ScrubRow{Position: next}, decision: &consentv1.Decision{Position: next}})
+			}
+			a := recent[r.IntN(len(recent))]
+			sent[a.row.GetPosition()]++
+			all = append(all, a)
+		}
+		res := s.numbered(all)
+		if res.GetRenumbered() {
+			given, renumbered = nil, renumbered+1
+		}
+		if given = append(given, res.GetRows()...); len(given) > answersMax+2000 {
+			t.Fatalf("a client must remember %d answers", len(given))
+		}
+		if len(res.GetAnswers()) != len(all) {
+			t.Fatalf("%d answers for %d rows", len(res.GetAnswers()), len(all))
+		}
+		for i, a := range res.GetAnswers() {
+			if given[a] != all[i].row {
+				t.Fatalf("message %d, row %d has the answer of another", message, i)
+			}
+			rows++
+		}
+	}
+	if renumbered < 3 {
+		t.Errorf("numbered anew %d times in %d rows: this test proves little", renumbered, rows)
+	}
+	for p, n := range sent {
+		if counted[p] != n {
+			t.Fatalf("answer %d was given %d times and counted %d times", p, n, counted[p])
+		}
+	}
+}
