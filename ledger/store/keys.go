@@ -46,6 +46,12 @@ import (
 //
 //	shelfpage    book (32), number >> 21 (8)       sealed page of a set of numbers
 //	shelfbook    book (32)                         the book is whole
+//
+// Database `tree` (rebuilt from the stream, its checkpoint from CONSENT_CHECKPOINTS):
+//
+//	meta         name                              by name
+//	tile         level (1), index (8)              up to 256 hashes of 32 bytes
+//	chain        person (16)                       sequence and leaf of the person's last entry
 const (
 	SpaceMeta byte = 0x01
 
@@ -74,6 +80,9 @@ const (
 
 	SpaceShelfPage byte = 0x40
 	SpaceShelfBook byte = 0x41
+
+	SpaceTile  byte = 0x50
+	SpaceChain byte = 0x51
 )
 
 // ErrBadKey: the bytes are no key of the space they were read as. The database
@@ -441,3 +450,25 @@ func AttemptAgeRange(before uint64) (lo, hi []byte) {
 
 // AnchorKey is the key of the last anchor.
 func AnchorKey() []byte { return key(SpaceAnchor) }
+
+// TileKey is the key of one tile of the Merkle tree.
+func TileKey(level byte, index uint64) []byte { return key(SpaceTile, []byte{level}, u64(index)) }
+
+// ParseTileKey undoes TileKey.
+func ParseTileKey(k []byte) (level byte, index uint64, err error) {
+	b, err := body(SpaceTile, k, 9)
+	if err != nil {
+		return 0, 0, err
+	}
+	return b[0], binary.BigEndian.Uint64(b[1:]), nil
+}
+
+// ChainKey is the key of the end of a person's chain, as the tree read it.
+func ChainKey(p ledger.PersonID) []byte { return key(SpaceChain, p[:]) }
+
+// ParseChainKey undoes ChainKey.
+func ParseChainKey(k []byte) (p ledger.PersonID, err error) {
+	b, err := body(SpaceChain, k, len(p))
+	copy(p[:], b)
+	return p, err
+}

@@ -159,6 +159,15 @@ var keySpaces = []struct {
 		func(a, b parts) int {
 			return cmp.Or(bytes.Compare(a.token[:], b.token[:]), bytes.Compare(a.person[:], b.person[:]))
 		}},
+	{"tile", func(p parts) []byte { return TileKey(p.c, p.n) },
+		func(k []byte, p parts) (bool, error) {
+			c, n, err := ParseTileKey(k)
+			return c == p.c && n == p.n, err
+		},
+		func(a, b parts) int { return cmp.Or(cmp.Compare(a.c, b.c), cmp.Compare(a.n, b.n)) }},
+	{"chain", func(p parts) []byte { return ChainKey(p.person) },
+		func(k []byte, p parts) (bool, error) { x, err := ParseChainKey(k); return x == p.person, err },
+		func(a, b parts) int { return bytes.Compare(a.person[:], b.person[:]) }},
 	{"pack", func(p parts) []byte { return PackKey(ledger.Position(p.n)) },
 		func(k []byte, p parts) (bool, error) { x, err := ParsePackKey(k); return uint64(x) == p.n, err },
 		func(a, b parts) int { return cmp.Compare(a.n, b.n) }},
