@@ -67,11 +67,13 @@ func (p Inclusion) Check(leaf ledger.Hash, key note.Verifier) (Checkpoint, error
 // number reads a decimal in its one encoding.
 func number(s string) (uint64, error) {
 	n, err := strconv.ParseUint(s, 10, 63)
-	if err != nil || strconv.FormatUint(n, 10) != s {
+	if err != nil || decimal(n) != s {
 		return 0, form("%q is no number in its one encoding", clip(s))
 	}
 	return n, nil
 }
+
+func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
 
 func clip(s string) string {
 	if len(s) > 40 {
