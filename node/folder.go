@@ -20,6 +20,7 @@ const (
 	keysDir        = "keys"        // back up kek.json elsewhere
 	jetstreamDir   = "jetstream"   // the truth
 	indexDir       = "index"       // rebuilt from the streams
+	treeDir        = "tree"        // the same
 	projectionsDir = "projections" // may be deleted at any time
 	listsDir       = "lists"       // the same: copies of lists, sealed
 	spoolDir       = "spool"       // the same: files being loaded, sealed

@@ -29,6 +29,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
+	"github.com/consent-ledger/consent-ledger/ledger/tree"
 	"github.com/consent-ledger/consent-ledger/ledger/writer"
 	"github.com/consent-ledger/consent-ledger/projections"
 	"github.com/consent-ledger/consent-ledger/projections/attempts"
@@ -63,6 +64,14 @@ type Config struct {
 	// RecordDecisions makes every decision of a check durable before it is
 	// answered, in CONSENT_ATTEMPTS. Those of reservations always are.
 	RecordDecisions bool
+	// Anchors keep checkpoints outside the folder: paths of files on other disks, or
+	// URLs to post to. An older copy of the folder is known by them.
+	Anchors []string
+	// PublicTree shows checkpoint and tiles without a key on an address that is not
+	// loopback.
+	PublicTree bool
+	// Origin names a new ledger in what it signs; empty: by its id. It never changes.
+	Origin string
 	// Version of the program.
 	Version string
 	// Clock is the machine's; zero means the system's.
@@ -103,6 +112,8 @@ type Node struct {
 
 	bus
 	keys     *seal.Keyring
+	signing  *seal.Signing
+	tree     *tree.Tree
 	stateDB  *store.DB
 	index    *index.Index
 	writer   *writer.Writer
@@ -152,7 +163,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		n.openFolder, n.openListener, n.openBus, n.openLedger, n.openProjections,
+		n.openFolder, n.openListener, n.openBus, n.openTree, n.openLedger, n.openProjections,
 	} {
 		if err := step(ctx); err != nil {
 			return n, err
@@ -320,6 +331,7 @@ func (n *Node) Run(ctx context.Context) error {
 	inner, stopInner := context.WithCancelCause(context.WithoutCancel(ctx))
 	g, gctx := errgroup.WithContext(inner)
 	g.Go(func() error { return n.named(gctx, "writer", n.writer.Run(gctx)) })
+	g.Go(func() error { return n.named(gctx, "tree", n.tree.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "projections", n.runner.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "attempts", n.attempts.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "registry", n.runRegistry(gctx)) })
@@ -410,6 +422,11 @@ func (n *Node) lagging() bool {
 // path of the admin key.
 func Init(ctx context.Context, cfg Config) (adminKeyFilePath string, err error) {
 	cfg.fill()
+	if cfg.Origin != "" {
+		if err := seal.CheckOrigin(cfg.Origin); err != nil {
+			return "", err
+		}
+	}
 	f, err := createFolder(cfg.Dir)
 	if err != nil {
 		return "", err
@@ -430,7 +447,7 @@ func Init(ctx context.Context, cfg Config) (adminKeyFilePath string, err error) 
 	if _, err := stream.Apply(ctx, n.js, n.provision()); err != nil {
 		return "", err
 	}
-	if err := stream.Verify(ctx, n.js, n.provision()); err != nil {
+	if err := errors.Join(stream.Verify(ctx, n.js, n.provision()), n.keys.CreateSigning(cfg.Origin)); err != nil {
 		return "", err
 	}
 	return filepath.Join(cfg.Dir, adminKeyFile), f.seal()

@@ -125,15 +125,16 @@ func (s *SignedCommit) read(indexes []int64) ([]tlog.Hash, error) {
 	return out, nil
 }
 
-// Receipt gives the receipt of the entry at a position of the commit. entry is its
-// bytes, or nil to leave them out.
-func (s *SignedCommit) Receipt(at ledger.Position, leaf ledger.Hash, entry []byte) (Receipt, error) {
+// Receipt gives the receipt of the entry at a position of the commit. It speaks of
+// the entry's hash alone; set Entry to hand out its bytes too.
+func (s *SignedCommit) Receipt(at ledger.Position) (Receipt, error) {
 	if at < s.First || at >= s.First+ledger.Position(s.Count) {
 		return Receipt{}, fmt.Errorf("proof: position %d is not in the commit at %d", at, s.First)
 	}
-	path, err := tlog.ProveRecord(int64(s.Count), int64(at-s.First), tlog.HashReaderFunc(s.read))
+	i := int64(at - s.First)
+	path, err := tlog.ProveRecord(int64(s.Count), i, tlog.HashReaderFunc(s.read))
 	if err != nil {
 		return Receipt{}, fmt.Errorf("proof: %w", err)
 	}
-	return Receipt{Position: at, Leaf: leaf, Entry: entry, Path: path, Commit: s.note}, nil
+	return Receipt{Position: at, Leaf: ledger.Hash(s.hashes[tlog.StoredHashIndex(0, i)]), Path: path, Commit: s.note}, nil
 }

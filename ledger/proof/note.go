@@ -48,14 +48,12 @@ func OpenNote(msg []byte, keys ...note.Verifier) (*note.Note, error) {
 	if len(msg) > NoteBytesMax {
 		return nil, form("a note of %d bytes", len(msg))
 	}
-	_, signatures, found := strings.Cut(string(msg), "\n\n")
-	if !found {
+	text := string(msg)
+	end := strings.LastIndex(text, "\n\n")
+	if end < 0 {
 		return nil, form("a note without signatures")
 	}
-	if i := strings.LastIndex(string(msg), "\n\n"); i >= 0 {
-		signatures = string(msg[i+2:])
-	}
-	for line := range strings.Lines(signatures) {
+	for line := range strings.Lines(text[end+2:]) {
 		at := strings.LastIndexByte(line, ' ')
 		if at < 0 || !strings.HasSuffix(line, "\n") {
 			return nil, form("a signature line that is none")

@@ -54,11 +54,7 @@ func New(log ledger.Log, ix *index.Index, keys *seal.Keyring, files Files) *Read
 
 // Entry gives the entry at a position; ledger.ErrNotFound beyond the tail.
 func (r *Reader) Entry(ctx context.Context, at ledger.Position) (*ledger.Entry, error) {
-	seq, err := r.index.SeqOf(at)
-	if err != nil {
-		return nil, err
-	}
-	entries, err := r.commit(ctx, seq)
+	seq, entries, err := r.Commit(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +62,16 @@ func (r *Reader) Entry(ctx context.Context, at ledger.Position) (*ledger.Entry, 
 		return entries[i], nil
 	}
 	return nil, fmt.Errorf("reader: message %d does not hold position %d: %w", seq, at, ledger.ErrDamaged)
+}
+
+// Commit gives the entries that became durable together with the one at a position,
+// and the message they are; ledger.ErrNotFound beyond the tail.
+func (r *Reader) Commit(ctx context.Context, at ledger.Position) (seq uint64, entries []*ledger.Entry, err error) {
+	if seq, err = r.index.SeqOf(at); err != nil {
+		return 0, nil, err
+	}
+	entries, err = r.commit(ctx, seq)
+	return seq, entries, err
 }
 
 // commit gives the entries of one message.
