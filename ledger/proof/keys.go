@@ -50,7 +50,14 @@ func (k Keys) Receipts() (note.Verifier, error) {
 
 // Log gives the one key that signs checkpoints.
 func (k Keys) Log() (note.Verifier, error) {
-	return k.only("checkpoints", func(name string) bool { return !strings.HasSuffix(name, ReceiptsSuffix) })
+	return k.only("checkpoints", func(name string) bool {
+		return !strings.HasSuffix(name, ReceiptsSuffix) && !strings.HasSuffix(name, ExportsSuffix)
+	})
+}
+
+// Exports gives the one key that signs export bundles.
+func (k Keys) Exports() (note.Verifier, error) {
+	return k.only("exports", func(name string) bool { return strings.HasSuffix(name, ExportsSuffix) })
 }
 
 func (k Keys) only(what string, is func(name string) bool) (found note.Verifier, err error) {

@@ -19,6 +19,9 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
+// ExportsSuffix follows the origin in the name of the key that signs export bundles.
+const ExportsSuffix = "/exports"
+
 // NoteBytesMax bounds a note we open: a checkpoint with some hundred cosignatures.
 const NoteBytesMax = 1 << 16
 

@@ -138,5 +138,6 @@ func (l *Ledger) include(ctx context.Context, e *ledger.Entry) ([]byte, error) {
 
 func (s *service) ListPublicKeys(context.Context, *connect.Request[consentv1.ListPublicKeysRequest]) (*connect.Response[consentv1.ListPublicKeysResponse], error) {
 	return connect.NewResponse(&consentv1.ListPublicKeysResponse{Origin: s.Signing.Origin, Keys: []*consentv1.PublicKey{
-		{Purpose: "checkpoints", Verifier: s.Signing.Log.Public}, {Purpose: "receipts", Verifier: s.Signing.Receipts.Public}}}), nil
+		{Purpose: "checkpoints", Verifier: s.Signing.Log.Public}, {Purpose: "receipts", Verifier: s.Signing.Receipts.Public},
+		{Purpose: "exports", Verifier: s.Signing.Exports.Public}}}), nil
 }

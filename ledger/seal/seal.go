@@ -17,14 +17,13 @@ package seal
 import (
 	"bytes"
 	"crypto/cipher"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/proof"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -32,13 +31,9 @@ const (
 	nonceBytes = chacha20poly1305.NonceSizeX
 	tagBytes   = chacha20poly1305.Overhead
 	// SaltBytes is the size of the salt that keeps a commitment from being guessed.
-	SaltBytes = 32
+	SaltBytes = proof.SaltBytes
 	// PartOverheadBytes is how much larger a sealed value is than the value.
 	PartOverheadBytes = nonceBytes + SaltBytes + tagBytes
-
-	// commitmentLabel begins what a commitment hashes, so that it can be mistaken
-	// for no other hash of the program. It is part of the format, for ever.
-	commitmentLabel = "consent.v1/commitment"
 )
 
 // ErrNotOpened: the key does not fit, or the sealed bytes or what they belong
@@ -52,17 +47,9 @@ type Opening struct {
 	Value []byte
 }
 
-// Commitment is SHA-256(label || u8 class || u16 length of field || field || salt
-// || value), the label being the bytes "consent.v1/commitment".
+// Commitment is proof.Commitment in the ledger's types.
 func Commitment(class consentv1.PersonalClass, field string, salt [SaltBytes]byte, value []byte) ledger.Hash {
-	b := make([]byte, 0, len(commitmentLabel)+3+len(field)+SaltBytes+len(value))
-	b = append(b, commitmentLabel...)
-	b = append(b, byte(class))
-	b = binary.BigEndian.AppendUint16(b, uint16(len(field)))
-	b = append(b, field...)
-	b = append(b, salt[:]...)
-	b = append(b, value...)
-	return sha256.Sum256(b)
+	return proof.Commitment(byte(class), field, salt, value)
 }
 
 // SealPart seals one part of the entry under its person's key of that class.

@@ -40,6 +40,8 @@ type Signing struct {
 	Log *SigningKey
 	// Receipts signs the roots of commits; its name is the origin and /receipts.
 	Receipts *SigningKey
+	// Exports signs export bundles; its name is the origin and /exports.
+	Exports *SigningKey
 }
 
 // SigningKey signs notes. It implements note.Signer.
@@ -107,7 +109,10 @@ func NewSigning(origin string, seed []byte) (*Signing, error) {
 	if s.Log, err = signingKey(origin, derive(seed, "consent.v1/sign/log", ed25519.SeedSize)); err != nil {
 		return nil, err
 	}
-	s.Receipts, err = signingKey(origin+"/receipts", derive(seed, "consent.v1/sign/receipts", ed25519.SeedSize))
+	if s.Receipts, err = signingKey(origin+"/receipts", derive(seed, "consent.v1/sign/receipts", ed25519.SeedSize)); err != nil {
+		return nil, err
+	}
+	s.Exports, err = signingKey(origin+"/exports", derive(seed, "consent.v1/sign/exports", ed25519.SeedSize))
 	return s, err
 }
 

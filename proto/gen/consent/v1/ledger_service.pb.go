@@ -776,7 +776,7 @@ func (x *ListPublicKeysResponse) GetKeys() []*PublicKey {
 // PublicKey checks one kind of signature.
 type PublicKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// checkpoints or receipts.
+	// checkpoints, receipts or exports.
 	Purpose string `protobuf:"bytes,1,opt,name=purpose,proto3" json:"purpose,omitempty"`
 	// The verifier line of a signed note: name, key id, key.
 	Verifier      string `protobuf:"bytes,2,opt,name=verifier,proto3" json:"verifier,omitempty"`

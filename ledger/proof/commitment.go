@@ -1,0 +1,28 @@
+package proof
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
+
+// commitmentLabel begins what a commitment hashes, so that it can be mistaken for
+// no other hash of the program. It is part of the format, for ever.
+const commitmentLabel = "consent.v1/commitment"
+
+// SaltBytes is the size of the salt that keeps a commitment from being guessed.
+const SaltBytes = 32
+
+// Commitment is SHA-256(label || u8 class || u16 length of field || field || salt
+// || value), the label being the bytes "consent.v1/commitment". An entry holds it
+// beside each sealed part: whoever is given salt and value can tell, without a key,
+// that they are what was sealed.
+func Commitment(class byte, field string, salt [SaltBytes]byte, value []byte) [sha256.Size]byte {
+	b := make([]byte, 0, len(commitmentLabel)+3+len(field)+SaltBytes+len(value))
+	b = append(b, commitmentLabel...)
+	b = append(b, class)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(field)))
+	b = append(b, field...)
+	b = append(b, salt[:]...)
+	b = append(b, value...)
+	return sha256.Sum256(b)
+}
