@@ -44,8 +44,10 @@ const (
 	// another version is built anew.
 	formatVersion = 1
 
-	// cacheBytes is enough for the tiles that proofs share and the newest chains.
-	cacheBytes = 64 << 20
+	// cacheBytes holds the chains of a million persons and the tiles proofs share;
+	// Pebble takes its tables in memory, 64 MiB each, out of it. With 64 MiB nothing was
+	// left, and a look-up cost twice as much.
+	cacheBytes = 256 << 20
 )
 
 var (
