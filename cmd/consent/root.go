@@ -74,7 +74,7 @@ func recordCommands(g *globals) []*cobra.Command {
 
 func askCommands(g *globals) []*cobra.Command {
 	return []*cobra.Command{
-		checkCommand(g), scrubCommand(g), timelineCommand(g), subscribeCommand(g), exportCommand(g), receiptCommand(g), registryCommand(g),
+		checkCommand(g), scrubCommand(g), timelineCommand(g), subscribeCommand(g), exportCommand(g), verifyCommand(g), receiptCommand(g), registryCommand(g),
 	}
 }
 

@@ -191,20 +191,12 @@ func (r *Reader) seqBefore(after ledger.Position) (uint64, error) {
 // Open gives the whole fact, sealed parts opened and proven by their
 // commitments. erased: the keys of some part are gone, and it is left out.
 func (r *Reader) Open(ctx context.Context, e *ledger.Entry) (fact *consentv1.Fact, erased bool, err error) {
-	var parts []seal.Part
-	for _, s := range e.Msg.GetPersonal() {
-		o, err := r.openPart(ctx, e, s)
-		if errors.Is(err, seal.ErrErased) {
-			erased = true
-			continue
-		}
-		if err != nil {
-			return nil, false, fmt.Errorf("reader: position %d: %w", e.Position, err)
-		}
-		parts = append(parts, seal.Part{Class: s.GetClass(), Field: s.GetField(), Value: o.Value})
+	parts, erased, err := r.Parts(ctx, e, nil)
+	if err != nil {
+		return nil, false, err
 	}
-	fact = proto.CloneOf(e.Fact())
-	return fact, erased, seal.Restore(fact, parts)
+	fact, err = Restored(e, parts)
+	return fact, erased, err
 }
 
 func (r *Reader) openPart(ctx context.Context, e *ledger.Entry, s *consentv1.SealedPart) (seal.Opening, error) {

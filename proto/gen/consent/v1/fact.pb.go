@@ -3703,18 +3703,28 @@ func (x *PersonErased) GetReason() string {
 // ExportProduced: a history was handed out.
 type ExportProduced struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What was asked for: number, seller.
+	// What was asked for: number, numbers, seller.
 	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
-	// Format: jsonl, csv.
+	// Format: jsonl, csv, zip.
 	Format string `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`
 	// Entries in it.
 	Entries uint64 `protobuf:"varint,3,opt,name=entries,proto3" json:"entries,omitempty"`
-	// SHA-256 of what was handed out.
+	// SHA-256 of the zip; of entries, a running hash of their leaves.
 	Sha256 []byte `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// Up to this position.
 	ThroughPosition uint64 `protobuf:"varint,5,opt,name=through_position,json=throughPosition,proto3" json:"through_position,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Classes of personal parts that were handed out.
+	Disclosed []PersonalClass `protobuf:"varint,6,rep,packed,name=disclosed,proto3,enum=consent.v1.PersonalClass" json:"disclosed,omitempty"`
+	// What it was for; empty: nobody said.
+	Purpose string `protobuf:"bytes,7,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	// For whom; empty: nobody said.
+	Recipient string `protobuf:"bytes,8,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	// The case it belongs to; empty: none.
+	CaseId string `protobuf:"bytes,9,opt,name=case_id,json=caseId,proto3" json:"case_id,omitempty"`
+	// The seller, if it was asked for one.
+	Seller        string `protobuf:"bytes,10,opt,name=seller,proto3" json:"seller,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExportProduced) Reset() {
@@ -3780,6 +3790,41 @@ func (x *ExportProduced) GetThroughPosition() uint64 {
 		return x.ThroughPosition
 	}
 	return 0
+}
+
+func (x *ExportProduced) GetDisclosed() []PersonalClass {
+	if x != nil {
+		return x.Disclosed
+	}
+	return nil
+}
+
+func (x *ExportProduced) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *ExportProduced) GetRecipient() string {
+	if x != nil {
+		return x.Recipient
+	}
+	return ""
+}
+
+func (x *ExportProduced) GetCaseId() string {
+	if x != nil {
+		return x.CaseId
+	}
+	return ""
+}
+
+func (x *ExportProduced) GetSeller() string {
+	if x != nil {
+		return x.Seller
+	}
+	return ""
 }
 
 // WriterStarted: a writer read to the tail and took over. Its position is its epoch.
@@ -4202,13 +4247,19 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\x04root\x18\x04 \x01(\fR\x04root\"@\n" +
 	"\fPersonErased\x12\x18\n" +
 	"\apersons\x18\x01 \x03(\fR\apersons\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x9f\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xd3\x02\n" +
 	"\x0eExportProduced\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x16\n" +
 	"\x06format\x18\x02 \x01(\tR\x06format\x12\x18\n" +
 	"\aentries\x18\x03 \x01(\x04R\aentries\x12\x16\n" +
 	"\x06sha256\x18\x04 \x01(\fR\x06sha256\x12)\n" +
-	"\x10through_position\x18\x05 \x01(\x04R\x0fthroughPosition\"E\n" +
+	"\x10through_position\x18\x05 \x01(\x04R\x0fthroughPosition\x127\n" +
+	"\tdisclosed\x18\x06 \x03(\x0e2\x19.consent.v1.PersonalClassR\tdisclosed\x12\x1e\n" +
+	"\apurpose\x18\a \x01(\tB\x04\xa8\xcf\x18\x02R\apurpose\x12\"\n" +
+	"\trecipient\x18\b \x01(\tB\x04\xa8\xcf\x18\x02R\trecipient\x12\x1d\n" +
+	"\acase_id\x18\t \x01(\tB\x04\xa8\xcf\x18\x02R\x06caseId\x12\x16\n" +
+	"\x06seller\x18\n" +
+	" \x01(\tR\x06seller\"E\n" +
 	"\rWriterStarted\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\"\x94\x01\n" +
@@ -4282,6 +4333,7 @@ var file_consent_v1_fact_proto_goTypes = []any{
 	(MessageClass)(0),             // 47: consent.v1.MessageClass
 	(QueryResult)(0),              // 48: consent.v1.QueryResult
 	(SubscriberKind)(0),           // 49: consent.v1.SubscriberKind
+	(PersonalClass)(0),            // 50: consent.v1.PersonalClass
 }
 var file_consent_v1_fact_proto_depIdxs = []int32{
 	42, // 0: consent.v1.Fact.occurred_at:type_name -> google.protobuf.Timestamp
@@ -4356,11 +4408,12 @@ var file_consent_v1_fact_proto_depIdxs = []int32{
 	42, // 69: consent.v1.RegistryLoaded.fetched_at:type_name -> google.protobuf.Timestamp
 	43, // 70: consent.v1.CampaignRegistered.channel:type_name -> consent.v1.Channel
 	44, // 71: consent.v1.CampaignRegistered.purpose:type_name -> consent.v1.Purpose
-	72, // [72:72] is the sub-list for method output_type
-	72, // [72:72] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	50, // 72: consent.v1.ExportProduced.disclosed:type_name -> consent.v1.PersonalClass
+	73, // [73:73] is the sub-list for method output_type
+	73, // [73:73] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_fact_proto_init() }
