@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
@@ -46,8 +47,11 @@ func (n *Node) serveTree() http.Handler {
 	return n.authenticate(n.tree)
 }
 
-// Signing holds the public keys of this ledger.
-func (n *Node) Signing() *seal.Signing { return n.signing }
+// signedThrough is the last position under the newest checkpoint.
+func (n *Node) signedThrough() ledger.Position {
+	c, _ := n.tree.Published()
+	return ledger.Position(c.Size)
+}
 
 // createSigning makes the signing keys of a ledger made before there were any. One
 // that signed already has lost them, and new ones would not be believed.

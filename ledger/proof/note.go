@@ -67,9 +67,12 @@ func OpenNote(msg []byte, keys ...note.Verifier) (*note.Note, error) {
 	}
 	n, err := note.Open(msg, note.VerifierList(keys...))
 	var none *note.UnverifiedNoteError
+	var wrong *note.InvalidSignatureError
 	switch {
 	case errors.As(err, &none):
 		return nil, ErrUnsigned
+	case errors.As(err, &wrong):
+		return nil, refuted("what it says was changed: it is not what %s signed", wrong.Name)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrForm, err)
 	}

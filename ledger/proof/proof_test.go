@@ -95,13 +95,17 @@ func TestReceiptsOfEveryEntry(t *testing.T) {
 	}
 }
 
-// Every byte of a receipt, changed in every bit: none is accepted.
+// bits are those of byte i that a test changes: the lowest, which base64 may not
+// use, that of upper and lower case, and one more.
+func bits(i int) []int { return []int{0, 5, 1 + i%4} }
+
+// Every byte of a receipt is changed: none is accepted.
 func TestEveryChangedByteOfAReceiptIsRefused(t *testing.T) {
 	entries := commitOf(t, 41, 6)
 	for _, whole := range []bool{true, false} {
 		file := receiptOf(t, entries, 3, whole).Encode()
 		for i := range file {
-			for bit := range 8 {
+			for _, bit := range bits(i) {
 				changed := bytes.Clone(file)
 				changed[i] ^= 1 << bit
 				if _, err := checkFile(t, changed); err == nil {
@@ -287,7 +291,7 @@ func TestEveryChangedByteOfAProofIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range file {
-		for bit := range 8 {
+		for _, bit := range bits(i) {
 			changed := bytes.Clone(file)
 			changed[i] ^= 1 << bit
 			if check(changed) == nil {

@@ -149,7 +149,18 @@ type anchored struct {
 	failed atomic.Pointer[string]
 }
 
-// run hands an anchor each newest checkpoint until ctx is done. What it does not
+// Problems lists anchors that do not take checkpoints, for doctor.
+func (t *Tree) Problems() []string {
+	var out []string
+	for _, a := range t.anchors {
+		if why := a.failed.Load(); why != nil {
+			out = append(out, fmt.Sprintf("ANCHOR: %s does not take checkpoints, the last it keeps is of %d entries: %s", a, a.kept.Load(), *why))
+		}
+	}
+	return out
+}
+
+// anchor hands an anchor each newest checkpoint until ctx is done. What it does not
 // take is tried again: the next checkpoint says more than the missed one did.
 func (t *Tree) anchor(ctx context.Context, a *anchored) {
 	for {

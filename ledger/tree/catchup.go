@@ -11,6 +11,10 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
 )
 
+// nearMessagesMax is how far behind the stream's tail a start catches up before
+// anything is served: some seconds of reading.
+const nearMessagesMax = 4096
+
 // claim is a checkpoint that this ledger signed, and who kept it.
 type claim struct {
 	proof.Checkpoint
@@ -19,8 +23,8 @@ type claim struct {
 
 // CatchUp holds the stream against everything that was ever signed about it, as far
 // as anybody kept it, and must come before anything is appended: a position that
-// was used once must not be used for something else. It reads no more of the
-// stream than that takes. ErrRolledBack, ErrTampered, a *Fault, or ErrUnsigned if a
+// was used once must not be used for something else. It reads the stream to its
+// tail, unless that is far: the rest is then left to Run. ErrRolledBack, ErrTampered, a *Fault, or ErrUnsigned if a
 // keeper holds what this ledger's key did not sign.
 //
 // A damaged or lost database is built anew, once it is certain that the stream is
@@ -56,6 +60,9 @@ func (t *Tree) stand(ctx context.Context, claims []claim, tail uint64) error {
 	why := t.broken
 	if why == nil {
 		if err := t.reach(ctx, tail, t.signed.Size); err != nil {
+			return err
+		}
+		if err := t.near(ctx, tail); err != nil {
 			return err
 		}
 		if why = t.agree(ctx, claims); why == nil {
@@ -116,6 +123,8 @@ func (t *Tree) claims(ctx context.Context) ([]claim, error) {
 		}
 		if len(note) > 0 {
 			a.kept.Store(out[len(out)-1].Size)
+		} else if len(out) > 0 && a.Every() == 0 {
+			t.cfg.Logger.Warn("tree: this anchor keeps nothing yet; if it is not new, its disk is not there", "anchor", a.String())
 		}
 	}
 	return out, nil
@@ -142,6 +151,25 @@ func (t *Tree) reach(ctx context.Context, tail uint64, size int64) error {
 		return rolledBack("%d entries were signed for, the stream holds %d", size, t.at.size)
 	}
 	return nil
+}
+
+// near adds the stream to its tail if that is near: what is wrong there is then
+// known before anything is served. A tree that was lost is made anew beside the
+// serving, because all that it could tell is known already.
+func (t *Tree) near(ctx context.Context, tail uint64) error {
+	if tail-t.at.seq > nearMessagesMax {
+		t.cfg.Logger.Info("tree: it is far behind and catches up while the ledger is served", "entries", t.at.size, "messages_behind", tail-t.at.seq)
+		return nil
+	}
+	for m, err := range t.until(ctx, tail) {
+		if err == nil {
+			err = t.take(m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return t.flush()
 }
 
 // agree compares every claim with the tiles, and the tiles with the last message

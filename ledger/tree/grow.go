@@ -60,6 +60,9 @@ func (t *Tree) check(seq uint64, l *leaf) error {
 	if l.before(&t.last) {
 		return fault("recorded before the entry before it")
 	}
+	if first := &t.leaves[0]; l.seconds != first.seconds || l.nanos != first.nanos {
+		return fault("recorded at another time than the rest of its commit")
+	}
 	if len(l.person) == 0 {
 		if l.seq != 0 || len(l.prev) != 0 {
 			return fault("a place in the chain of no person")

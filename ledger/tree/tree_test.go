@@ -307,6 +307,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		{"a place in the chain is wrong", entry(7, i, func(e *consentv1.Entry) { e.PersonSeq++ }), 8, ledger.Position(person.Position), person.Person},
 		{"a position is wrong", entry(7, i, func(e *consentv1.Entry) { e.Position++ }), 8, 71, nil},
 		{"a time goes back", entry(7, 0, func(e *consentv1.Entry) { e.RecordedAt = timestamppb.New(began) }), 8, 71, nil},
+		{"a time differs within a commit", entry(7, 2, func(e *consentv1.Entry) { e.RecordedAt = timestamppb.New(began.Add(time.Hour)) }), 8, 73, nil},
 		{"too long", entry(7, 0, func(e *consentv1.Entry) { e.Token = make([]byte, ledger.EntryBytesMax) }), 8, 71, nil},
 		{"no commit", append(append([][]byte{}, m.messages[:3]...), []byte("\xff\xff"), m.messages[4]), 4, 0, nil},
 	} {
@@ -314,10 +315,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 			s := newStand(t, tc.messages)
 			tr := s.open()
 			defer s.close(tr)
-			if err := tr.CatchUp(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			err := tr.Run(t.Context())
+			err := tr.CatchUp(t.Context())
 			var f *Fault
 			if !errors.As(err, &f) || !errors.Is(err, ledger.ErrDamaged) {
 				t.Fatalf("ended with %v", err)
