@@ -133,7 +133,7 @@ type Node struct {
 	// requests is the base of all requests; endRequests ends streams that would
 	// otherwise never end.
 	requests    context.Context
-	endRequests context.CancelFunc
+	endRequests func()
 
 	closers []func() error // run in reverse
 	once    sync.Once
@@ -155,7 +155,8 @@ type bus struct {
 func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	cfg.fill()
 	n = &Node{cfg: cfg, metrics: newMetrics(), fresh: newFreshness()}
-	n.requests, n.endRequests = context.WithCancel(context.WithoutCancel(ctx))
+	requests, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	n.requests, n.endRequests = requests, func() { end(ledger.ErrClosed) }
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())

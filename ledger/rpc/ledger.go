@@ -116,27 +116,53 @@ func (s *service) RecordStream(ctx context.Context, st *connect.BidiStream[conse
 		sent <- nil
 	}()
 	err := s.receive(ctx, st, open)
+	if err != nil && errors.Is(context.Cause(ctx), ledger.ErrClosed) {
+		err = ledger.ErrUncertain // the last answers do not arrive, and what they are about goes on
+	}
 	close(open)
 	return Error(errors.Join(err, <-sent))
 }
 
 func (s *service) receive(ctx context.Context, st *connect.BidiStream[consentv1.RecordStreamRequest, consentv1.RecordStreamResponse], open chan<- chan *consentv1.RecordStreamResponse) error {
-	for ctx.Err() == nil {
-		req, err := st.Receive()
-		if errors.Is(err, io.EOF) {
+	type message struct {
+		req *consentv1.RecordStreamRequest
+		err error
+	}
+	// Nothing but the end of the handler ends a Receive, and a handler must end when
+	// the server does.
+	messages := make(chan message)
+	go func() {
+		for {
+			req, err := st.Receive()
+			select {
+			case messages <- message{req, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	for {
+		var m message
+		select {
+		case m = <-messages:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		switch {
+		case errors.Is(m.err, io.EOF):
 			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if len(req.GetFacts()) > streamFactsMax {
-			return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("facts: %d in one message, at most %d are taken; send smaller ones", len(req.GetFacts()), streamFactsMax))
+		case m.err != nil:
+			return m.err
+		case len(m.req.GetFacts()) > streamFactsMax:
+			return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("facts: %d in one message, at most %d are taken; send smaller ones", len(m.req.GetFacts()), streamFactsMax))
 		}
 		answer := make(chan *consentv1.RecordStreamResponse, 1)
 		open <- answer
-		go func() { answer <- s.recordMany(ctx, req) }()
+		go func() { answer <- s.recordMany(ctx, m.req) }()
 	}
-	return context.Cause(ctx)
 }
 
 func (s *service) recordMany(ctx context.Context, req *consentv1.RecordStreamRequest) *consentv1.RecordStreamResponse {

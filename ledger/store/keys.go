@@ -52,6 +52,12 @@ import (
 //	meta         name                              by name
 //	tile         level (1), index (8)              up to 256 hashes of 32 bytes
 //	chain        person (16)                       sequence and leaf of the person's last entry
+//
+// Database `directory` (rebuilt from the stream):
+//
+//	meta         name                              by name
+//	record       directory key (32)                count (8), last position (8), head (32) of a number
+//	bucket       first 16 bits of a key (2)        hash (32) and keys (8) of its records; empty: to be hashed again
 const (
 	SpaceMeta byte = 0x01
 
@@ -83,6 +89,9 @@ const (
 
 	SpaceTile  byte = 0x50
 	SpaceChain byte = 0x51
+
+	SpaceRecord byte = 0x60
+	SpaceBucket byte = 0x61
 )
 
 // ErrBadKey: the bytes are no key of the space they were read as. The database
@@ -315,6 +324,30 @@ func ParseShelfBookKey(k []byte) (b Book, err error) {
 	raw, err := body(SpaceShelfBook, k, len(b))
 	copy(b[:], raw)
 	return b, err
+}
+
+// RecordKey is the key of a number's record in the directory.
+func RecordKey(k ledger.Hash) []byte { return key(SpaceRecord, k[:]) }
+
+// ParseRecordKey undoes RecordKey.
+func ParseRecordKey(k []byte) (h ledger.Hash, err error) {
+	b, err := body(SpaceRecord, k, len(h))
+	copy(h[:], b)
+	return h, err
+}
+
+// BucketKey is the key of the hash of all records whose keys begin with bucket.
+func BucketKey(bucket uint16) []byte {
+	return key(SpaceBucket, binary.BigEndian.AppendUint16(nil, bucket))
+}
+
+// ParseBucketKey undoes BucketKey.
+func ParseBucketKey(k []byte) (bucket uint16, err error) {
+	b, err := body(SpaceBucket, k, 2)
+	if err != nil {
+		return 0, err
+	}
+	return binary.BigEndian.Uint16(b), nil
 }
 
 // RegistryMetaKey is the key of what is known of a registry's versions.

@@ -190,6 +190,15 @@ var keySpaces = []struct {
 	{"shelfbook", func(p parts) []byte { return ShelfBookKey(p.book()) },
 		func(k []byte, p parts) (bool, error) { b, err := ParseShelfBookKey(k); return b == p.book(), err },
 		func(a, b parts) int { return bytes.Compare(a.token[:], b.token[:]) }},
+	{"record", func(p parts) []byte { return RecordKey(ledger.Hash(p.book())) },
+		func(k []byte, p parts) (bool, error) {
+			h, err := ParseRecordKey(k)
+			return h == ledger.Hash(p.book()), err
+		},
+		func(a, b parts) int { return bytes.Compare(a.token[:], b.token[:]) }},
+	{"bucket", func(p parts) []byte { return BucketKey(uint16(p.n)) },
+		func(k []byte, p parts) (bool, error) { n, err := ParseBucketKey(k); return n == uint16(p.n), err },
+		func(a, b parts) int { return cmp.Compare(uint16(a.n), uint16(b.n)) }},
 }
 
 func (p parts) book() (b Book) {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,7 +50,8 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("nats-server: %w", err)
 	}
-	if err := settle(o.Dir); err != nil {
+	filled, err := settle(o.Dir)
+	if err != nil {
 		return nil, err
 	}
 	pulse, err := OpenPulse(o.Dir)
@@ -60,7 +62,28 @@ func StartEmbedded(o EmbeddedOptions) (*Embedded, error) {
 	if err := e.start(o); err != nil {
 		return nil, errors.Join(err, pulse.Close())
 	}
+	if err := e.holds(filled); err != nil {
+		e.Close(context.Background())
+		return nil, err
+	}
 	return e, nil
+}
+
+// holds refuses a server that left out a stream of its folder, as JetStream does with
+// what it cannot read: to everybody else the stream would seem never made.
+func (e *Embedded) holds(streams []string) error {
+	have, err := e.server.Jsz(&server.JSzOptions{Streams: true})
+	if err != nil {
+		return fmt.Errorf("nats-server: %w", err)
+	}
+	for _, name := range streams {
+		if !slices.ContainsFunc(have.AccountDetails, func(a *server.AccountDetail) bool {
+			return slices.ContainsFunc(a.Streams, func(s server.StreamDetail) bool { return s.Name == name })
+		}) {
+			return fmt.Errorf("nats-server: stream %s cannot be read, its log says why; nothing of it was removed: start again, or restore the folder from a backup", name)
+		}
+	}
+	return nil
 }
 
 func (e *Embedded) start(o EmbeddedOptions) error {

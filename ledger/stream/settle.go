@@ -27,12 +27,15 @@ const blockKeyBytesMin = 64
 // to the same place does not help: ext4 still takes their blocks for unwritten, and
 // reads zeros there. So the last block of each stream moves to a new file.
 //
-// It also refuses a block whose key cannot be read: JetStream would make a new key,
-// find nothing but noise, and empty the block.
-func settle(dir string) error {
+// It also refuses a block whose key cannot be read (JetStream would make a new key,
+// find nothing but noise, and empty the block), and removes one that a crash left
+// without either.
+//
+// It gives the names of the streams that hold something.
+func settle(dir string) (filled []string, err error) {
 	blocks, err := fs.Glob(os.DirFS(dir), blocksPattern)
 	if err != nil {
-		return fmt.Errorf("streams: %w", err)
+		return nil, fmt.Errorf("streams: %w", err)
 	}
 	last := map[string]int{} // block by folder
 	for _, b := range blocks {
@@ -41,37 +44,50 @@ func settle(dir string) error {
 		if err != nil {
 			continue // none of JetStream's
 		}
-		last[folder] = max(last[folder], n)
-		if err := hasKey(filepath.Join(dir, b)); err != nil {
-			return err
+		unused, err := keyless(filepath.Join(dir, b))
+		switch {
+		case err != nil:
+			return nil, err
+		case unused:
+			if err := os.Remove(filepath.Join(dir, b)); err != nil {
+				return nil, fmt.Errorf("streams: %w", err)
+			}
+		default:
+			last[folder] = max(last[folder], n)
 		}
 	}
 	for folder, n := range last {
 		if err := renew(filepath.Join(dir, folder), fmt.Sprint(n, ".blk")); err != nil {
-			return fmt.Errorf("streams: the end of a stream cannot be written anew: %w", err)
+			return nil, fmt.Errorf("streams: the end of a stream cannot be written anew: %w", err)
+		}
+		if info, err := os.Stat(filepath.Join(dir, folder, fmt.Sprint(n, ".blk"))); err == nil && info.Size() > 0 {
+			filled = append(filled, path.Base(path.Dir(path.Clean(folder))))
 		}
 	}
-	return nil
+	return filled, nil
 }
 
-// hasKey refuses a block that holds something and has no key.
-func hasKey(block string) error {
+// keyless tells whether a block has neither key nor content: JetStream makes the file
+// before the key, and a crash came between. Found again, JetStream takes it for
+// plaintext that it cannot read, and leaves the whole stream out. A block that holds
+// something and has no key is an error.
+func keyless(block string) (unused bool, err error) {
 	info, err := os.Stat(block)
 	if err != nil {
-		return fmt.Errorf("streams: %w", err)
-	}
-	if info.Size() == 0 {
-		return nil // made just before a crash; its key comes after it
+		return false, fmt.Errorf("streams: %w", err)
 	}
 	name := strings.TrimSuffix(block, ".blk") + ".key"
 	key, err := os.ReadFile(name)
-	if err == nil && len(key) < blockKeyBytesMin {
+	switch {
+	case info.Size() == 0:
+		return errors.Is(err, fs.ErrNotExist), nil
+	case err == nil && len(key) < blockKeyBytesMin:
 		err = fmt.Errorf("%s is too short to be a key", name)
 	}
 	if err != nil {
-		return fmt.Errorf("streams: a block's key cannot be read; nothing was changed, restore it from a backup: %w", err)
+		return false, fmt.Errorf("streams: a block's key cannot be read; nothing was changed, restore it from a backup: %w", err)
 	}
-	return nil
+	return false, nil
 }
 
 // renew replaces a file by a synced copy. If the process ends before that, the old

@@ -103,3 +103,40 @@ func TestStartRefusesABlockWithoutKey(t *testing.T) {
 		})
 	}
 }
+
+// TestStartAfterAKillBeforeABlocksKey: JetStream makes a block's file before its key.
+// Finding one without the other it would take the block for plaintext, fail to read
+// it, and leave the whole stream out.
+func TestStartAfterAKillBeforeABlocksKey(t *testing.T) {
+	dir := t.TempDir()
+	msgs := blocksOf(t, dir)
+	if err := os.WriteFile(filepath.Join(msgs, "3.blk"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	js := startIn(t, dir)
+	s, err := js.Stream(t.Context(), stream.LedgerStream)
+	if err != nil || s.CachedInfo().State.Msgs != 4 {
+		t.Fatalf("the stream after it: %+v, %v", s, err)
+	}
+	if ack, err := js.Publish(t.Context(), stream.LedgerSubject, make([]byte, 900<<10)); err != nil || ack.Sequence != 5 {
+		t.Errorf("the next message: %+v, %v", ack, err)
+	}
+}
+
+// TestStartRefusesAStreamLeftOut: JetStream goes on without a stream that it cannot
+// read, and the ledger would look as if it had never been made.
+func TestStartRefusesAStreamLeftOut(t *testing.T) {
+	dir := t.TempDir()
+	msgs := blocksOf(t, dir)
+	sum := filepath.Join(filepath.Dir(msgs), "meta.sum")
+	if err := os.WriteFile(sum, []byte("another"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, err := stream.StartEmbedded(stream.EmbeddedOptions{Dir: dir, CipherKey: "test", AdminKey: "test", Logger: slog.New(slog.DiscardHandler)})
+	if err == nil {
+		e.Close(context.Background())
+	}
+	if err == nil || !strings.Contains(err.Error(), "stream "+stream.LedgerStream+" cannot be read") {
+		t.Errorf("start: %v", err)
+	}
+}

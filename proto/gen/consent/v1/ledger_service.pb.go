@@ -2483,7 +2483,9 @@ type DoctorResponse struct {
 	// Open inbox items.
 	Inbox uint64 `protobuf:"varint,7,opt,name=inbox,proto3" json:"inbox,omitempty"`
 	// Durability of acknowledged entries.
-	Durability    Durability `protobuf:"varint,8,opt,name=durability,proto3,enum=consent.v1.Durability" json:"durability,omitempty"`
+	Durability Durability `protobuf:"varint,8,opt,name=durability,proto3,enum=consent.v1.Durability" json:"durability,omitempty"`
+	// What is committed of every number's history.
+	Directory     *DirectoryStatus `protobuf:"bytes,12,opt,name=directory,proto3" json:"directory,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2574,6 +2576,96 @@ func (x *DoctorResponse) GetDurability() Durability {
 	return Durability_DURABILITY_UNSPECIFIED
 }
 
+func (x *DoctorResponse) GetDirectory() *DirectoryStatus {
+	if x != nil {
+		return x.Directory
+	}
+	return nil
+}
+
+// DirectoryStatus is how far nobody can leave out an event any more
+// (docs/reference/completeness.md).
+type DirectoryStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Position of the last DirectoryCommitted; 0: there is none yet.
+	Position uint64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
+	// The position it covers.
+	CoversPosition uint64 `protobuf:"varint,2,opt,name=covers_position,json=coversPosition,proto3" json:"covers_position,omitempty"`
+	// When it was recorded.
+	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	// Numbers in it.
+	Numbers uint64 `protobuf:"varint,4,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	// Entries about numbers that came since and are in none yet.
+	Uncommitted   uint64 `protobuf:"varint,5,opt,name=uncommitted,proto3" json:"uncommitted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DirectoryStatus) Reset() {
+	*x = DirectoryStatus{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DirectoryStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DirectoryStatus) ProtoMessage() {}
+
+func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DirectoryStatus.ProtoReflect.Descriptor instead.
+func (*DirectoryStatus) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *DirectoryStatus) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *DirectoryStatus) GetCoversPosition() uint64 {
+	if x != nil {
+		return x.CoversPosition
+	}
+	return 0
+}
+
+func (x *DirectoryStatus) GetRecordedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecordedAt
+	}
+	return nil
+}
+
+func (x *DirectoryStatus) GetNumbers() uint64 {
+	if x != nil {
+		return x.Numbers
+	}
+	return 0
+}
+
+func (x *DirectoryStatus) GetUncommitted() uint64 {
+	if x != nil {
+		return x.Uncommitted
+	}
+	return 0
+}
+
 // RebuildRequest asks for all projections to be folded anew.
 type RebuildRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2583,7 +2675,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2595,7 +2687,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2608,7 +2700,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{33}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{34}
 }
 
 // RebuildResponse is progress, and at the end the result.
@@ -2626,7 +2718,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2638,7 +2730,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2651,7 +2743,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{34}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RebuildResponse) GetPosition() uint64 {
@@ -2687,7 +2779,7 @@ type IntakeBatch struct {
 
 func (x *IntakeBatch) Reset() {
 	*x = IntakeBatch{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2699,7 +2791,7 @@ func (x *IntakeBatch) String() string {
 func (*IntakeBatch) ProtoMessage() {}
 
 func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2712,7 +2804,7 @@ func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntakeBatch.ProtoReflect.Descriptor instead.
 func (*IntakeBatch) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{35}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *IntakeBatch) GetRecords() []*RecordRequest {
@@ -2915,7 +3007,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\rDoctorRequest\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\x01 \x01(\bR\tstateHash\x12#\n" +
-	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xee\x03\n" +
+	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xa9\x04\n" +
 	"\x0eDoctorResponse\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x1c\n" +
 	"\tintegrity\x18\x02 \x01(\tR\tintegrity\x12H\n" +
@@ -2927,13 +3019,21 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x05inbox\x18\a \x01(\x04R\x05inbox\x126\n" +
 	"\n" +
 	"durability\x18\b \x01(\x0e2\x16.consent.v1.DurabilityR\n" +
-	"durability\x1a<\n" +
+	"durability\x129\n" +
+	"\tdirectory\x18\f \x01(\v2\x1b.consent.v1.DirectoryStatusR\tdirectory\x1a<\n" +
 	"\x0eStateHashEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
 	"\fAppliedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x10\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xcf\x01\n" +
+	"\x0fDirectoryStatus\x12\x1a\n" +
+	"\bposition\x18\x01 \x01(\x04R\bposition\x12'\n" +
+	"\x0fcovers_position\x18\x02 \x01(\x04R\x0ecoversPosition\x12;\n" +
+	"\vrecorded_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"recordedAt\x12\x18\n" +
+	"\anumbers\x18\x04 \x01(\x04R\anumbers\x12 \n" +
+	"\vuncommitted\x18\x05 \x01(\x04R\vuncommitted\"\x10\n" +
 	"\x0eRebuildRequest\"\xce\x01\n" +
 	"\x0fRebuildResponse\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x16\n" +
@@ -2974,7 +3074,7 @@ func file_consent_v1_ledger_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_ledger_service_proto_rawDescData
 }
 
-var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*RecordRequest)(nil),           // 0: consent.v1.RecordRequest
 	(*RecordResponse)(nil),          // 1: consent.v1.RecordResponse
@@ -3009,77 +3109,80 @@ var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*CloseInboxResponse)(nil),      // 30: consent.v1.CloseInboxResponse
 	(*DoctorRequest)(nil),           // 31: consent.v1.DoctorRequest
 	(*DoctorResponse)(nil),          // 32: consent.v1.DoctorResponse
-	(*RebuildRequest)(nil),          // 33: consent.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 34: consent.v1.RebuildResponse
-	(*IntakeBatch)(nil),             // 35: consent.v1.IntakeBatch
-	nil,                             // 36: consent.v1.DoctorResponse.StateHashEntry
-	nil,                             // 37: consent.v1.DoctorResponse.AppliedEntry
-	nil,                             // 38: consent.v1.RebuildResponse.StateHashEntry
-	(*Fact)(nil),                    // 39: consent.v1.Fact
-	(*timestamppb.Timestamp)(nil),   // 40: google.protobuf.Timestamp
-	(Durability)(0),                 // 41: consent.v1.Durability
-	(*Actor)(nil),                   // 42: consent.v1.Actor
+	(*DirectoryStatus)(nil),         // 33: consent.v1.DirectoryStatus
+	(*RebuildRequest)(nil),          // 34: consent.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 35: consent.v1.RebuildResponse
+	(*IntakeBatch)(nil),             // 36: consent.v1.IntakeBatch
+	nil,                             // 37: consent.v1.DoctorResponse.StateHashEntry
+	nil,                             // 38: consent.v1.DoctorResponse.AppliedEntry
+	nil,                             // 39: consent.v1.RebuildResponse.StateHashEntry
+	(*Fact)(nil),                    // 40: consent.v1.Fact
+	(*timestamppb.Timestamp)(nil),   // 41: google.protobuf.Timestamp
+	(Durability)(0),                 // 42: consent.v1.Durability
+	(*Actor)(nil),                   // 43: consent.v1.Actor
 }
 var file_consent_v1_ledger_service_proto_depIdxs = []int32{
-	39, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
+	40, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
 	2,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
-	40, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
-	41, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
+	41, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
+	42, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
 	2,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
 	4,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
-	39, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
+	40, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
 	3,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
 	2,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
 	11, // 9: consent.v1.ListPublicKeysResponse.keys:type_name -> consent.v1.PublicKey
 	2,  // 10: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
 	15, // 11: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
 	16, // 12: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
-	40, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
+	41, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
 	2,  // 14: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
 	22, // 15: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
-	40, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
-	42, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
+	41, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
+	43, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
 	2,  // 18: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
 	27, // 19: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
-	40, // 20: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
-	40, // 21: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
+	41, // 20: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
+	41, // 21: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
 	2,  // 22: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
-	36, // 23: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
-	37, // 24: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
-	41, // 25: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
-	38, // 26: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
-	0,  // 27: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
-	0,  // 28: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
-	5,  // 29: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
-	7,  // 30: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
-	9,  // 31: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
-	12, // 32: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
-	14, // 33: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
-	18, // 34: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
-	20, // 35: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
-	23, // 36: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
-	25, // 37: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
-	29, // 38: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
-	31, // 39: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
-	33, // 40: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
-	1,  // 41: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
-	6,  // 42: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
-	8,  // 43: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
-	10, // 44: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
-	13, // 45: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
-	17, // 46: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
-	19, // 47: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
-	21, // 48: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
-	24, // 49: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
-	26, // 50: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
-	30, // 51: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
-	32, // 52: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
-	34, // 53: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
-	41, // [41:54] is the sub-list for method output_type
-	28, // [28:41] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	37, // 23: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
+	38, // 24: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
+	42, // 25: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
+	33, // 26: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
+	41, // 27: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
+	39, // 28: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
+	0,  // 29: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
+	0,  // 30: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
+	5,  // 31: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
+	7,  // 32: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
+	9,  // 33: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
+	12, // 34: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
+	14, // 35: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
+	18, // 36: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
+	20, // 37: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
+	23, // 38: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
+	25, // 39: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
+	29, // 40: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
+	31, // 41: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
+	34, // 42: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
+	1,  // 43: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
+	6,  // 44: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
+	8,  // 45: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
+	10, // 46: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
+	13, // 47: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
+	17, // 48: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
+	19, // 49: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
+	21, // 50: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
+	24, // 51: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
+	26, // 52: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
+	30, // 53: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
+	32, // 54: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
+	35, // 55: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
+	43, // [43:56] is the sub-list for method output_type
+	30, // [30:43] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_ledger_service_proto_init() }
@@ -3100,7 +3203,7 @@ func file_consent_v1_ledger_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_ledger_service_proto_rawDesc), len(file_consent_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   39,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
