@@ -22,6 +22,7 @@ const (
 	fieldPack       = 52
 	fieldPackSHA256 = 5
 	fieldErased     = 61
+	fieldDirectory  = 75
 )
 
 // head is what proofs speak of in an entry. It is read by hand, because protobuf
@@ -34,6 +35,7 @@ type head struct {
 	prev     []byte
 	fact     []byte
 	parts    []part
+	raw      []byte
 }
 
 // part is a sealed part without what is sealed.
@@ -44,6 +46,7 @@ type part struct {
 }
 
 func readEntry(raw []byte) (h head, err error) {
+	h.raw = raw
 	once := func(n protowire.Number) bool { return n != fieldPersonal }
 	err = eachField(raw, once, func(n protowire.Number, v uint64, b []byte) error {
 		switch n {

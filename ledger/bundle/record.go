@@ -130,6 +130,25 @@ func parseNumber(line []byte) (n Number, err error) {
 	return n, nil
 }
 
+// completeness is one line of completeness.jsonl: what leads from a number to the
+// directory that a cited entry committed.
+type completeness struct {
+	Number    int    `json:"number"`
+	Directory uint64 `json:"directory"`
+	Token     []byte `json:"token"`
+	Proof     []byte `json:"proof"`
+}
+
+func parseCompleteness(line []byte) (c completeness, err error) {
+	if err := oneLine(line, &c); err != nil {
+		return c, err
+	}
+	if c.Number < 1 || c.Number > numberMax || c.Directory < 1 || c.Directory > numberMax || len(c.Token) != len(ledger.DirectoryToken{}) || c.Proof == nil {
+		return c, form("%s has a line that is none", CompletenessFile)
+	}
+	return c, nil
+}
+
 // plain tells whether a word is made of some characters alone.
 func plain(word, of string) bool { return word != "" && strings.Trim(word, of) == "" }
 

@@ -9,8 +9,10 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/directory"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -38,7 +40,7 @@ type verifier struct {
 	m       Manifest
 	numbers []Number
 	chains  map[string]*chain
-	counts  []int // entries by number
+	about   [][]directory.Event // entries by number
 	events  int
 	last    ledger.Position
 	cited   map[ledger.Position]head
@@ -250,7 +252,7 @@ func (v *verifier) entry(line []byte) error {
 	v.last = r.Position
 	v.events++
 	if r.Number > 0 {
-		v.counts[r.Number-1]++
+		v.about[r.Number-1] = append(v.about[r.Number-1], directory.Event{Position: r.Position, Leaf: ledger.LeafHash(r.Entry)})
 		if err := v.link(r, h); err != nil {
 			return err
 		}
@@ -340,7 +342,7 @@ func (v *verifier) readNumbers() error {
 	if err == nil && len(v.numbers) != v.m.Numbers {
 		err = refuted("%d numbers are here, %d were signed", len(v.numbers), v.m.Numbers)
 	}
-	v.counts = make([]int, len(v.numbers))
+	v.about = make([][]directory.Event, len(v.numbers))
 	return err
 }
 
@@ -351,8 +353,8 @@ func (v *verifier) backLinked() ([]Claim, error) {
 	}
 	persons := 0
 	for i, n := range v.numbers {
-		if v.counts[i] != n.Entries {
-			return nil, refuted("%d entries are about number %d, %d were signed", v.counts[i], n.Number, n.Entries)
+		if len(v.about[i]) != n.Entries {
+			return nil, refuted("%d entries are about number %d, %d were signed", len(v.about[i]), n.Number, n.Entries)
 		}
 		for _, p := range n.Persons {
 			c := v.chains[string(p.Person)]
@@ -408,10 +410,44 @@ func (v *verifier) complete() ([]Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(file) > 0 {
-		return nil, form("%s is of a later version of this program", CompletenessFile)
+	var by, covers ledger.Position
+	shown, later, last := 0, 0, 0
+	err = lines(file, func(line []byte) error {
+		c, err := parseCompleteness(line)
+		if err != nil {
+			return err
+		}
+		d, cited := v.cited[ledger.Position(c.Directory)]
+		if c.Number <= last || c.Number > len(v.numbers) || !cited || by != 0 && by != d.position {
+			return refuted("%s names a number or a directory that is not here", CompletenessFile)
+		}
+		a, err := v.history(c, d)
+		by, covers, last = d.position, a.Statement.Covers, c.Number
+		shown, later = shown+1, later+a.Later
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case shown == 0:
+		return unproven("complete", "completeness: unproven; no directory of all numbers is in this bundle, so entries after the last one, or persons, may have been left out"), nil
+	case shown < len(v.numbers):
+		return unproven("complete", "completeness: unproven for %d of %d numbers; about the others nothing was left out up to position %d, by the directory at position %d", len(v.numbers)-shown, len(v.numbers), covers, by), nil
 	}
-	return unproven("complete", "completeness: unproven; no directory of all numbers is in this bundle, so entries after the last one, or persons, may have been left out"), nil
+	return proven("complete", "nothing about %d numbers was left out up to position %d, by the directory at position %d, if each has the one place there that its key gives it; %d entries came later", shown, covers, by, later), nil
+}
+
+// history checks that the entries shown about a number are all that a directory knew.
+func (v *verifier) history(c completeness, d head) (directory.Answer, error) {
+	statement, err := only(d.fact, fieldDirectory)
+	if err != nil {
+		return directory.Answer{}, err
+	}
+	once := func(protowire.Number) bool { return true }
+	if err := eachField(statement, once, func(protowire.Number, uint64, []byte) error { return nil }); err != nil {
+		return directory.Answer{}, err
+	}
+	return directory.Verify(directory.Shown{Directory: d.raw, Number: v.numbers[c.Number-1].E164, Token: ledger.DirectoryToken(c.Token), Proof: c.Proof, Events: v.about[c.Number-1]})
 }
 
 // anchored says who besides the operator vouches for the checkpoint.

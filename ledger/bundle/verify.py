@@ -326,6 +326,60 @@ class Zip:
         return data
 
 
+# --- completeness: docs/reference/completeness.md ---
+
+def directory_statement(entry):
+    """The position covered and the root of a DirectoryCommitted."""
+    raw = only(entry.fact, 75)
+    check(raw is not None, "an entry that is no DirectoryCommitted")
+    m = message(raw)
+    form, covers, numbers, entries = (m.get(n, (0, b""))[0] for n in (1, 2, 5, 6))
+    root, token_key = (m.get(n, (0, b""))[1] for n in (4, 7))
+    check(form == 1 and len(root) == 32 and len(token_key) == 32, "a directory of another form")
+    check(numbers <= entries <= covers < entry.position and (numbers == 0) == (entries == 0), "a directory with impossible counts")
+    return covers, root
+
+
+def directory_record(root, key, proof):
+    """What a directory of this root holds for the key: count, last position, head."""
+    check(len(proof) >= 4 and proof[0] == 1, "no proof of format 1")
+    end, n, rest = proof[1], int.from_bytes(proof[2:4], "big"), proof[4:]
+    check(n <= 256 and len(rest) >= 32 * n, "a path of an impossible length")
+    siblings, rest = [rest[32 * i:32 * i + 32] for i in range(n)], rest[32 * n:]
+    bits = [key[d // 8] >> (7 - d % 8) & 1 for d in range(n)]
+    record, node = (0, 0, bytes(32)), bytes(32)
+    if end == 1:
+        check(len(rest) == 64 and rest[:32] != key, "another key that cannot stand there")
+        check(all(rest[d // 8] >> (7 - d % 8) & 1 == bits[d] for d in range(n)), "another key that cannot stand there")
+        node = sha(b"\x02", rest)
+    elif end == 2:
+        check(len(rest) == 48, "a proof cut off or too long")
+        record = int.from_bytes(rest[:8], "big"), int.from_bytes(rest[8:16], "big"), rest[16:]
+        check(1 <= record[0] <= record[1], "an impossible record")
+        node = sha(b"\x02", key, sha(b"\x05", rest))
+    else:
+        check(end == 0 and not rest, "a proof of another kind")
+    for d in reversed(range(n)):
+        node = sha(b"\x03", siblings[d], node) if bits[d] else sha(b"\x03", node, siblings[d])
+    check(node == root, "the proof does not lead to the directory's root")
+    return record
+
+
+def history(entry, e164, token, proof, events):
+    """Checks that the events are all that the directory knew; its position, and how many are later."""
+    covers, root = directory_statement(entry)
+    check(re.fullmatch(r"\+[0-9]{1,15}", e164) and token[0] == 1, "no number, or no directory token of version 1")
+    want = directory_record(root, sha(b"consent.v1/directory", token, e164.encode()), proof)
+    got, later = (0, 0, bytes(32)), 0
+    for position, leaf in events:
+        if position > covers:
+            later += 1
+        else:
+            got = got[0] + 1, position, sha(b"\x04", got[2], struct.pack(">Q", position), leaf)
+    check(got == want, f"{got[0]} events are shown up to position {covers}; the directory has {want[0]}, or they are others")
+    return covers, later
+
+
 # --- a bundle ---
 
 def instant(text):
@@ -456,7 +510,7 @@ class Bundle:
         self.claim("unchanged", True, "the bytes of each entry are those that the checkpoint fixes, at its position")
 
     def read_numbers(self):
-        self.numbers, self.counts = [], []
+        self.numbers, self.about = [], []
         for line in lines(self.read("numbers.jsonl")):
             n = parse(line, ["number", "e164", "entries", "persons"], ["e164"])
             check(whole(n["number"], 1) == len(self.numbers) + 1 and isinstance(n["persons"], list), "numbers.jsonl is not in order")
@@ -468,7 +522,7 @@ class Bundle:
                 persons.append((raw64(p["person"]), whole(p["entries"], 1), raw64(p["head"])))
                 check(persons[-1][0] and len(persons[-1][2]) == 32, "numbers.jsonl has a line that is none")
             self.numbers.append((n.get("e164", ""), n["entries"], persons))
-            self.counts.append(0)
+            self.about.append([])
         check(len(self.numbers) == self.numbers_signed, f"{len(self.numbers)} numbers are here, {self.numbers_signed} were signed")
 
     def record(self, line):
@@ -493,7 +547,7 @@ class Bundle:
               f"position {position} is out of order, or of a number that is not named")
         self.last, self.events = position, self.events + 1
         if n:
-            self.counts[n - 1] += 1
+            self.about[n - 1].append((position, entry.leaf))
             self.link(position, n, entry)
         self.withheld += len(entry.parts) - len(opened)
         check(len({field for field, _, _ in opened}) == len(opened), f"disclosed: position {position} opens a part twice")
@@ -521,7 +575,7 @@ class Bundle:
             return self.claim("back-linked", False, "not claimed: the entries of a seller are a selection from the history of each person")
         persons = 0
         for i, (_, entries, holders) in enumerate(self.numbers):
-            check(self.counts[i] == entries, f"{self.counts[i]} entries are about number {i + 1}, {entries} were signed")
+            check(len(self.about[i]) == entries, f"{len(self.about[i])} entries are about number {i + 1}, {entries} were signed")
             for person, count, head in holders:
                 check(self.chains.get(person) == (i + 1, count, head), f"the last entries of a person of number {i + 1} are missing")
                 persons += 1
@@ -546,8 +600,21 @@ class Bundle:
         self.claim("packs", True, f"{len(found)} rule packs are the files that the ledger published")
 
     def complete(self):
-        check(not self.read("completeness.jsonl"), "completeness.jsonl is of a later version of this program")
-        self.claim("complete", False, "completeness: unproven; no directory of all numbers is in this bundle, so entries after the last one, or persons, may have been left out")
+        by = covers = shown = later = last = 0
+        for line in lines(self.read("completeness.jsonl")):
+            c = parse(line, ["number", "directory", "token", "proof"])
+            n, at = whole(c["number"], 1), whole(c["directory"], 1)
+            token, proof = raw64(c["token"]), raw64(c["proof"])
+            check(len(token) == 17, "a directory token of another length")
+            check(last < n <= len(self.numbers) and at in self.cited and by in (0, at), "completeness.jsonl names a number or a directory that is not here")
+            covers, more = history(self.cited[at], self.numbers[n - 1][0], token, proof, self.about[n - 1])
+            by, last, shown, later = at, n, shown + 1, later + more
+        if not shown:
+            self.claim("complete", False, "completeness: unproven; no directory of all numbers is in this bundle, so entries after the last one, or persons, may have been left out")
+        elif shown < len(self.numbers):
+            self.claim("complete", False, f"completeness: unproven for {len(self.numbers) - shown} of {len(self.numbers)} numbers; about the others nothing was left out up to position {covers}, by the directory at position {by}")
+        else:
+            self.claim("complete", True, f"nothing about {shown} numbers was left out up to position {covers}, by the directory at position {by}, if each has the one place there that its key gives it; {later} entries came later")
 
     def anchored(self):
         self.claim("anchored", False, "operator only: no witness and no timestamp vouches for the checkpoint, so others may have been shown another history")

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/bundle/bundletest"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -68,15 +69,15 @@ func TestVerifies(t *testing.T) {
 		t.Fatal("refused")
 	}
 	for name, want := range map[string]string{
-		"included": "7 entries, and 1 that they cite", "back-linked": "3 persons of 2 numbers", "disclosed": "; 0 parts are withheld", "packs": "1 rule packs",
-		"complete": "completeness: unproven", "anchored": "operator only",
+		"included": "7 entries, and 2 that they cite", "back-linked": "3 persons of 2 numbers", "disclosed": "; 0 parts are withheld", "packs": "1 rule packs",
+		"complete": "nothing about 2 numbers was left out up to position 10, by the directory at position 11", "anchored": "operator only",
 	} {
 		if c := claim(v[0], name); !strings.Contains(c.Text, want) {
 			t.Errorf("%s: %q does not say %q", name, c.Text, want)
 		}
 	}
-	if c := claim(v[0], "complete"); c.Proven {
-		t.Error("completeness is claimed")
+	if c := claim(v[1], "complete"); c.Proven || !strings.HasPrefix(c.Text, "completeness: unproven") || !claim(v[0], "complete").Proven {
+		t.Errorf("complete: %v", c)
 	}
 	if c := claim(v[1], "disclosed"); !strings.Contains(c.Text, "7 parts (words)") || strings.Contains(c.Text, " 0 parts are withheld") {
 		t.Errorf("disclosed: %q", c.Text)
@@ -214,6 +215,69 @@ func TestLies(t *testing.T) {
 			t.Errorf("%s (%d): %v, want %q", c.name, i, errs[i], c.want)
 		}
 	}
+}
+
+// TestComplete: what a directory has fixed cannot be left out, by whoever and however
+// the rest is made to fit; what came after it can.
+func TestComplete(t *testing.T) {
+	s := newStory(t)
+	without := func(at ...ledger.Position) []byte {
+		return s.bundle(s.manifest(), slices.DeleteFunc(s.records(AllClasses()), func(r Record) bool { return slices.Contains(at, r.Position) }))
+	}
+	zip := honest(s)
+	line := func(c completeness) []byte {
+		l, err := jsonLine(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	ours := completeness{1, uint64(s.directory), tokenBytes(ann), s.proofs[0]}
+	edit := func(change func(*completeness)) []byte {
+		c := ours
+		c.Token = bytes.Clone(c.Token)
+		change(&c)
+		return s.lie(zip, func(f files) { f[CompletenessFile] = line(c) }, nil)
+	}
+	cases := []struct {
+		name string
+		zip  []byte
+		want string // refused; empty: accepted
+		text string // of the claim
+	}{
+		{"honest", zip, "", "1 entries came later"},
+		{"the last event of a number", without(8), "directory has 2", ""},
+		{"all events of a number", without(5, 8), "directory has 2", ""},
+		{"a holder of a number", without(9), "directory has 4", ""},
+		{"an event after the directory", without(12), "", "; 0 entries came later"},
+		{"one number of two", edit(func(*completeness) {}), "", "completeness: unproven for 1 of 2 numbers"},
+		{"another number's proof", edit(func(c *completeness) { c.Proof = s.proofs[1] }), "refuted", ""},
+		{"another token", edit(func(c *completeness) { c.Token = tokenBytes(eve) }), "refuted", ""},
+		{"a token of another version", edit(func(c *completeness) { c.Token[0] = 2 }), "token of version 2", ""},
+		{"an entry that is no directory", edit(func(c *completeness) { c.Directory = 1 }), "no DirectoryCommitted", ""},
+		{"a directory that is not here", edit(func(c *completeness) { c.Directory = 13 }), "not here", ""},
+		{"a number that is not here", edit(func(c *completeness) { c.Number = 3 }), "not here", ""},
+		{"a number twice", s.lie(zip, func(f files) { f[CompletenessFile] = append(line(ours), line(ours)...) }, nil), "not here", ""},
+		{"no line", s.lie(zip, func(f files) { f[CompletenessFile] = nil }, nil), "", "completeness: unproven; no directory"},
+	}
+	var zips [][]byte
+	for _, c := range cases {
+		zips = append(zips, c.zip)
+	}
+	v, errs := both(t, s.world, zips...)
+	for i, c := range cases {
+		switch {
+		case (errs[i] == nil) != (c.want == ""), errs[i] != nil && !strings.Contains(errs[i].Error(), c.want):
+			t.Errorf("%s: %v, want %q", c.name, errs[i], c.want)
+		case errs[i] == nil && !strings.Contains(claim(v[i], "complete").Text, c.text):
+			t.Errorf("%s: %q, want %q", c.name, claim(v[i], "complete").Text, c.text)
+		}
+	}
+}
+
+func tokenBytes(number string) []byte {
+	t := token(number)
+	return t[:]
 }
 
 // TestTwice: protobuf takes the last of a field that is there twice, and another

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/directory"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -160,6 +162,9 @@ type story struct {
 	numbers []string
 	shown   map[ledger.Position]int // number by position
 	cited   []ledger.Position
+	// directory is where all histories were fixed, and proofs lead there by number.
+	directory ledger.Position
+	proofs    [][]byte
 }
 
 const (
@@ -197,9 +202,45 @@ func tellStory(w *world) *story {
 	tell("eve", 2, stop)
 	tell("ann's successor", 1, grant("s"))
 	tell("dan", 3, stop)
+	s.commitDirectory()
 	tell("ann", 1, stop)
 	w.add("", &consentv1.Fact{Source: "consent-ledger", EventId: "writer", Kind: &consentv1.Fact_WriterStarted{WriterStarted: &consentv1.WriterStarted{Version: "test"}}})
 	return s
+}
+
+// token is a number's directory token.
+func token(number string) ledger.DirectoryToken {
+	return ledger.DirectoryToken(append([]byte{ledger.TokenVersion}, digest("directory", number)[:16]...))
+}
+
+// commitDirectory fixes the histories of the numbers, and of a third one.
+func (s *story) commitDirectory() {
+	records := map[string]directory.Record{"+16175550102": {}}
+	covers := ledger.Position(len(s.entries))
+	for at := ledger.Position(1); at <= covers; at++ {
+		number := "+16175550102"
+		if n := s.shown[at]; n > 0 {
+			number = s.numbers[n-1]
+		} else if len(s.values[at-1]) == 0 || s.values[at-1]["1"] == "" {
+			continue
+		}
+		records[number] = records[number].Add(directory.Event{Position: at, Leaf: ledger.LeafHash(s.entries[at-1])})
+	}
+	var placed []directory.Placed
+	statement := directory.Statement{Covers: covers, CoversRecordedAt: began, TokenKey: ledger.Hash(digest("token key"))}
+	for number, r := range records {
+		placed = append(placed, directory.Placed{Key: directory.KeyOf(number, token(number)), Record: r})
+		statement.Numbers, statement.Entries = statement.Numbers+1, statement.Entries+r.Count
+	}
+	slices.SortFunc(placed, func(a, b directory.Placed) int { return a.Key.Compare(b.Key) })
+	statement.Root = directory.Build(placed, 0).Hash
+	s.directory = s.add("", &consentv1.Fact{Source: "consent-ledger", EventId: "directory", Kind: &consentv1.Fact_DirectoryCommitted{DirectoryCommitted: statement.Fact()}})
+	s.cited = append(s.cited, s.directory)
+	for _, n := range s.numbers {
+		var p directory.Proof
+		p.Path(directory.KeyOf(n, token(n)), placed, 0)
+		s.proofs = append(s.proofs, p.Encode())
+	}
 }
 
 // records are what an honest bundle shows.
@@ -229,6 +270,14 @@ func (s *story) bundle(m Manifest, records []Record) []byte {
 	}
 	for _, at := range s.cited {
 		if err := b.Cite(s.record(at, 0, nil)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	for i, number := range s.numbers {
+		if number == "" {
+			continue
+		}
+		if err := b.Complete(i+1, s.directory, token(number), s.proofs[i]); err != nil {
 			s.t.Fatal(err)
 		}
 	}

@@ -169,6 +169,14 @@ func (b *Writer) Cite(r Record) error {
 	return err
 }
 
+// Complete shows that nothing about a number is left out: its directory token, and
+// the proof that leads to the directory committed at a position, which is cited.
+func (b *Writer) Complete(number int, at ledger.Position, token ledger.DirectoryToken, proof []byte) error {
+	line, err := jsonLine(completeness{number, uint64(at), token[:], proof})
+	b.completed.Write(line)
+	return err
+}
+
 // Pack adds the file of a rule pack, whose publication is cited.
 func (b *Writer) Pack(file []byte) error {
 	name := packName(sha256.Sum256(file))
