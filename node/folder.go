@@ -21,6 +21,7 @@ const (
 	jetstreamDir   = "jetstream"   // the truth
 	indexDir       = "index"       // rebuilt from the streams
 	projectionsDir = "projections" // may be deleted at any time
+	directoryDir   = "directory"   // the same, while the server is stopped
 	listsDir       = "lists"       // the same: copies of lists, sealed
 	spoolDir       = "spool"       // the same: files being loaded, sealed
 )

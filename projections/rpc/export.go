@@ -22,6 +22,8 @@ import (
 type Export struct {
 	*Decider
 	Recorder *recorder.Recorder
+	// Directory fixes every history in the ledger as it is, before one is handed out.
+	Directory func(context.Context) error
 }
 
 // exporting is one export under way.
@@ -35,6 +37,9 @@ type exporting struct {
 
 // Export streams entries, records that it did, and ends with that receipt.
 func (s *Export) Export(ctx context.Context, req *connect.Request[consentv1.ExportRequest], st *connect.ServerStream[consentv1.ExportResponse]) error {
+	if err := s.Directory(ctx); err != nil {
+		return ledgerrpc.Error(err)
+	}
 	x := &exporting{req: req.Msg, st: st, through: s.Acked()}
 	subject, err := "number", error(nil)
 	switch {

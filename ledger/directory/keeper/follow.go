@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -207,7 +208,9 @@ func (k *Keeper) keyOf(x ledger.ExchangeToken) (directory.Key, error) {
 // write commits the records that the events change, the marks of their buckets and
 // the position, all or nothing.
 func (k *Keeper) write(next progress, events []placedEvent) error {
-	slices.SortStableFunc(events, func(a, b placedEvent) int { return a.key.Compare(b.key) })
+	slices.SortFunc(events, func(a, b placedEvent) int {
+		return cmp.Or(a.key.Compare(b.key), cmp.Compare(a.event.Position, b.event.Position))
+	})
 	b := k.db.NewBatch()
 	err := func() error {
 		for len(events) > 0 {
