@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/ledger/directory/keeper"
+	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -23,7 +24,9 @@ func (n *Node) openDirectory(context.Context) (err error) {
 
 // Directory commits the directory of all numbers now, and gives it for proofs.
 // The caller closes it before the node.
-func (n *Node) Directory(ctx context.Context) (*keeper.Committed, error) { return n.directory.Commit(ctx) }
+func (n *Node) Directory(ctx context.Context) (*keeper.Committed, error) {
+	return n.directory.Commit(ctx)
+}
 
 // commitDirectory fixes every history as it is before one is handed out.
 func (n *Node) commitDirectory(ctx context.Context) error {
@@ -63,3 +66,6 @@ func (m *metrics) directory(n *Node) {
 		gauge("consent_directory_applied_position", "Position that the directory's records hold.", func(s keeper.Status) float64 { return float64(s.Applied) }),
 	)
 }
+
+// Reader reads entries in process: who shows a history needs their exact bytes.
+func (n *Node) Reader() *reader.Reader { return n.reader }

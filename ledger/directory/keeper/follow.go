@@ -260,6 +260,11 @@ func (k *Keeper) add(b *store.Batch, next *progress, key directory.Key, events [
 		k.known.Add(fingerprint(key))
 	}
 	for _, e := range events {
+		if r.Last > 0 {
+			if err := b.Set(store.BeforeKey(e.event.Position), u64(uint64(r.Last))); err != nil {
+				return err
+			}
+		}
 		r = r.Add(e.event)
 	}
 	return errors.Join(b.Set(row, r.Append(nil)), k.tree.mark(b, bucketOf(key)))
