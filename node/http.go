@@ -67,6 +67,7 @@ func (n *Node) handler() http.Handler {
 	api.Handle(grpcreflect.NewHandlerV1Alpha(r))
 
 	n.metrics.positions(n.writer.Acked, n.feed.Published, n.signedThrough)
+	n.metrics.directory(n)
 	n.metrics.registry.MustRegister(listAges{n.registry, n.cfg.Clock.Wall})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })

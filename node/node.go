@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/directory/keeper"
 	"github.com/consent-ledger/consent-ledger/ledger/index"
 	"github.com/consent-ledger/consent-ledger/ledger/intake"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
@@ -111,14 +112,15 @@ type Node struct {
 	metrics  *metrics
 
 	bus
-	keys     *seal.Keyring
-	signing  *seal.Signing
-	tree     *tree.Tree
-	stateDB  *store.DB
-	index    *index.Index
-	writer   *writer.Writer
-	reader   *reader.Reader
-	recorder *recorder.Recorder
+	keys      *seal.Keyring
+	signing   *seal.Signing
+	tree      *tree.Tree
+	stateDB   *store.DB
+	index     *index.Index
+	writer    *writer.Writer
+	reader    *reader.Reader
+	recorder  *recorder.Recorder
+	directory *keeper.Keeper
 
 	runner     *runner.Runner
 	listing    *listing.Projection
@@ -164,7 +166,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		n.openFolder, n.openListener, n.openBus, n.openTree, n.openLedger, n.openProjections,
+		n.openFolder, n.openListener, n.openBus, n.openTree, n.openLedger, n.openDirectory, n.openProjections,
 	} {
 		if err := step(ctx); err != nil {
 			return n, err
@@ -333,6 +335,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(inner)
 	g.Go(func() error { return n.named(gctx, "writer", n.writer.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "tree", n.tree.Run(gctx)) })
+	g.Go(func() error { return n.named(gctx, "directory", n.directory.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "projections", n.runner.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "attempts", n.attempts.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "registry", n.runRegistry(gctx)) })
@@ -346,8 +349,9 @@ func (n *Node) Run(ctx context.Context) error {
 	edge.Go(func() error { return n.serveHTTP(ectx, n.listener) })
 	edge.Go(func() error { return intake.New(n.js, n.recorder, n.cfg.Logger).Run(ectx) })
 	edge.Go(func() error { return n.serveMicro(ectx) })
-	edge.Go(func() error { return n.anchorer().Run(ectx) }) // ends before the writer: a clean stop anchors
-	edge.Go(func() error {                                  // the end of the inner circle ends the outer one
+	edge.Go(func() error { return n.anchorer().Run(ectx) })    // ends before the writer: a clean stop anchors
+	edge.Go(func() error { return n.directory.Commits(ectx) }) // likewise
+	edge.Go(func() error {                                     // the end of the inner circle ends the outer one
 		select {
 		case <-gctx.Done():
 			return context.Cause(gctx)

@@ -369,7 +369,7 @@ func (v *verifier) backLinked() ([]Claim, error) {
 	}
 	text := "the entries of each of %d persons of %d numbers link back to the first without a hole, and end with the last one signed"
 	if v.erased > 0 {
-		return proven("back-linked", text+"; %d erasures came before, whose persons' entries are not here", persons, len(v.numbers), v.erased), nil
+		return proven("back-linked", text+"; %d erasures are among them", persons, len(v.numbers), v.erased), nil
 	}
 	return proven("back-linked", text, persons, len(v.numbers)), nil
 }

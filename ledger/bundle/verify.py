@@ -582,7 +582,7 @@ class Bundle:
         check(persons == len(self.chains), f"entries are about {len(self.chains)} persons, {persons} were signed")
         said = f"the entries of each of {persons} persons of {len(self.numbers)} numbers link back to the first without a hole, and end with the last one signed"
         if self.erased:
-            said += f"; {self.erased} erasures came before, whose persons' entries are not here"
+            said += f"; {self.erased} erasures are among them"
         self.claim("back-linked", True, said)
 
     def disclosed(self):

@@ -58,6 +58,7 @@ import (
 //	meta         name                              by name
 //	record       directory key (32)                count (8), last position (8), head (32) of a number
 //	bucket       first 16 bits of a key (2)        hash (32) and keys (8) of its records; empty: to be hashed again
+//	before       position (8)                      position (8) of the entry about the same number before it
 const (
 	SpaceMeta byte = 0x01
 
@@ -92,6 +93,7 @@ const (
 
 	SpaceRecord byte = 0x60
 	SpaceBucket byte = 0x61
+	SpaceBefore byte = 0x62
 )
 
 // ErrBadKey: the bytes are no key of the space they were read as. The database
@@ -348,6 +350,18 @@ func ParseBucketKey(k []byte) (bucket uint16, err error) {
 		return 0, err
 	}
 	return binary.BigEndian.Uint16(b), nil
+}
+
+// BeforeKey is the key of what came before an entry about the same number.
+func BeforeKey(at ledger.Position) []byte { return key(SpaceBefore, u64(uint64(at))) }
+
+// ParseBeforeKey undoes BeforeKey.
+func ParseBeforeKey(k []byte) (ledger.Position, error) {
+	b, err := body(SpaceBefore, k, 8)
+	if err != nil {
+		return 0, err
+	}
+	return ledger.Position(binary.BigEndian.Uint64(b)), nil
 }
 
 // RegistryMetaKey is the key of what is known of a registry's versions.

@@ -199,6 +199,9 @@ var keySpaces = []struct {
 	{"bucket", func(p parts) []byte { return BucketKey(uint16(p.n)) },
 		func(k []byte, p parts) (bool, error) { n, err := ParseBucketKey(k); return n == uint16(p.n), err },
 		func(a, b parts) int { return cmp.Compare(uint16(a.n), uint16(b.n)) }},
+	{"before", func(p parts) []byte { return BeforeKey(ledger.Position(p.n)) },
+		func(k []byte, p parts) (bool, error) { n, err := ParseBeforeKey(k); return uint64(n) == p.n, err },
+		func(a, b parts) int { return cmp.Compare(a.n, b.n) }},
 }
 
 func (p parts) book() (b Book) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/bundle"
 	"github.com/consent-ledger/consent-ledger/ledger/declare"
+	"github.com/consent-ledger/consent-ledger/ledger/directory/keeper"
 	"github.com/consent-ledger/consent-ledger/ledger/phone"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
@@ -40,6 +42,9 @@ type Export struct {
 	Signing    *seal.Signing
 	PackFiles  publication.Files
 	AttemptLog attempts.Log
+	// Directory fixes every history in the ledger as it is, before one is handed
+	// out, and gives what lists and proves it.
+	Directory func(context.Context) (*keeper.Committed, error)
 }
 
 // exporting is one export under way.
@@ -50,6 +55,8 @@ type exporting struct {
 	numbers []exportedNumber
 	entries uint64
 	sink    sink
+	// directory fixed the histories.
+	directory *keeper.Committed
 }
 
 // exportedNumber is one number that is asked for.
@@ -71,11 +78,16 @@ func (s *Export) Export(ctx context.Context, req *connect.Request[consentv1.Expo
 	return ledgerrpc.Error(s.export(ctx, req.Msg, st.Send))
 }
 
-func (s *Export) export(ctx context.Context, req *consentv1.ExportRequest, send func(*consentv1.ExportResponse) error) error {
-	x := &exporting{req: req, through: s.Acked(), classes: bundle.AllClasses()}
+func (s *Export) export(ctx context.Context, req *consentv1.ExportRequest, send func(*consentv1.ExportResponse) error) (err error) {
+	x := &exporting{req: req, classes: bundle.AllClasses()}
 	if err := s.read(x); err != nil {
 		return err
 	}
+	if x.directory, err = s.Directory(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, x.directory.Close()) }()
+	x.through = s.Acked()
 	zip := format(req.GetFormat()) == "zip"
 	if zip {
 		z, err := s.newZip(ctx, x, send)
@@ -184,23 +196,14 @@ func (s *Export) choose(ctx context.Context, x *exporting) error {
 		number int
 	}
 	var places []place
-	err := s.Runner.Read(ctx, x.through, func(v runner.View) error {
-		places = places[:0]
-		for i, n := range x.numbers {
-			err := s.history(ctx, v, n.token, 0, func(it timeline.Item) (bool, error) {
-				if it.Position <= x.through {
-					places = append(places, place{it.Position, i + 1})
-				}
-				return it.Position <= x.through, nil
-			})
-			if err != nil {
-				return err
-			}
+	for i, n := range x.numbers {
+		positions, err := s.positions(ctx, x, n)
+		if err != nil {
+			return err
 		}
-		return nil
-	})
-	if err != nil {
-		return err
+		for _, at := range positions {
+			places = append(places, place{at, i + 1})
+		}
 	}
 	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(a.at, b.at) })
 	for _, p := range places {
@@ -213,6 +216,26 @@ func (s *Export) choose(ctx context.Context, x *exporting) error {
 		}
 	}
 	return nil
+}
+
+// positions are all entries about a number: those that the directory covers, among
+// them those before an erasure, which the timeline forgets, and what came since.
+func (s *Export) positions(ctx context.Context, x *exporting, n exportedNumber) ([]ledger.Position, error) {
+	covered, err := x.directory.Positions(n.e164)
+	if err != nil {
+		return nil, err
+	}
+	out := covered
+	err = s.Runner.Read(ctx, x.through, func(v runner.View) error {
+		out = slices.Clip(covered)
+		return s.history(ctx, v, n.token, x.directory.Statement.Covers, func(it timeline.Item) (bool, error) {
+			if it.Position <= x.through {
+				out = append(out, it.Position)
+			}
+			return it.Position <= x.through, nil
+		})
+	})
+	return out, err
 }
 
 func (s *Export) chooseSeller(ctx context.Context, x *exporting) error {

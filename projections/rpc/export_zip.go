@@ -14,6 +14,7 @@ import (
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/bundle"
+	"github.com/consent-ledger/consent-ledger/ledger/directory"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -37,6 +38,7 @@ type zipSink struct {
 	out    zipStream
 	prover *tree.Prover
 	asked  []map[question]bool // by number: what its entries give reason to ask
+	about  [][]directory.Event // by number: its entries
 }
 
 // question is what is asked about a number.
@@ -80,7 +82,8 @@ func (s *Export) newZip(ctx context.Context, x *exporting, send func(*consentv1.
 			e164[i] = n.e164
 		}
 	}
-	z := &zipSink{s: s, x: x, out: zipStream{send}, prover: s.Tree.Prover(c), asked: make([]map[question]bool, len(x.numbers))}
+	z := &zipSink{s: s, x: x, out: zipStream{send}, prover: s.Tree.Prover(c), asked: make([]map[question]bool, len(x.numbers)),
+		about: make([][]directory.Event, len(x.numbers))}
 	for i := range z.asked {
 		z.asked[i] = map[question]bool{}
 	}
@@ -111,6 +114,7 @@ func (z *zipSink) entry(_ context.Context, number int, e *ledger.Entry, parts []
 	shown := bundle.Shown{Entry: e.Msg, Leaf: e.Leaf, Personal: personal(full), Erased: erased}
 	if number > 0 {
 		z.note(z.asked[number-1], e.Fact())
+		z.about[number-1] = append(z.about[number-1], directory.Event{Position: e.Position, Leaf: e.Leaf})
 	}
 	return z.w.Add(bundle.Item{Record: r, Row: shown.Row(), Event: event(e, shown, len(parts))})
 }
@@ -273,6 +277,32 @@ func (z *zipSink) cite(ctx context.Context, at ledger.Position) error {
 	return z.w.Cite(bundle.Record{Position: at, Entry: e.Bytes, Path: path})
 }
 
+// complete shows that nothing about the numbers is left out, if they are disclosed:
+// a number's place in the directory follows from it.
+func (z *zipSink) complete(ctx context.Context) error {
+	d := z.x.directory
+	if !slices.Contains(z.x.classes, consentv1.PersonalClass_PERSONAL_CLASS_NUMBER) {
+		return nil
+	}
+	e, err := z.s.Reader.Entry(ctx, d.Position)
+	if err != nil {
+		return err
+	}
+	for i, n := range z.x.numbers {
+		token, proof, err := d.Prove(n.e164)
+		if err != nil {
+			return err
+		}
+		if _, err := directory.Verify(directory.Shown{Directory: e.Bytes, Number: n.e164, Token: token, Proof: proof, Events: z.about[i]}); err != nil {
+			return fmt.Errorf("export: the entries and the directory differ about a number; see: consent doctor: %w: %w", err, ledger.ErrDamaged)
+		}
+		if err := cmp.Or(z.cite(ctx, d.Position), z.w.Complete(i+1, d.Position, token, proof)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (z *zipSink) finish(ctx context.Context) (ledger.Hash, func() error, error) {
 	if err := z.answer(ctx); err != nil {
 		return ledger.Hash{}, nil, err
@@ -281,6 +311,9 @@ func (z *zipSink) finish(ctx context.Context) (ledger.Hash, func() error, error)
 		if err := z.recorded(ctx); err != nil {
 			return ledger.Hash{}, nil, err
 		}
+	}
+	if err := z.complete(ctx); err != nil {
+		return ledger.Hash{}, nil, err
 	}
 	tail, sum, err := z.w.Finish(z.s.Signing.Exports)
 	return sum, func() error { _, err := z.out.Write(tail); return err }, err

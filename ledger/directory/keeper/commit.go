@@ -2,8 +2,10 @@ package keeper
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
@@ -85,7 +87,7 @@ func (k *Keeper) take() (*view, error) {
 	}
 	root := k.tree.nodes[1]
 	if root.Keys != k.at.numbers {
-		return nil, fmt.Errorf("directory: %d records where %d were written: the folder is damaged; delete it, it is built anew", root.Keys, k.at.numbers)
+		return nil, fmt.Errorf("%w: %d records where %d were written", errFolder, root.Keys, k.at.numbers)
 	}
 	return &view{last: k.at.last, nodes: k.tree.nodes, snap: k.db.Snapshot(), statement: directory.Statement{Covers: k.at.position,
 		CoversRecordedAt: k.at.recordedAt, Root: root.Hash, Numbers: k.at.numbers, Entries: k.at.entries, TokenKey: k.tokenKey}}, nil
@@ -172,9 +174,48 @@ func (c *Committed) Prove(number string) (t ledger.DirectoryToken, proof []byte,
 		return t, nil, err
 	}
 	if _, err := p.Check(c.Statement.Root, key); err != nil {
-		return t, nil, fmt.Errorf("the folder `directory` is damaged; remove it while the server is stopped, it is built anew: %w", err)
+		return t, nil, fmt.Errorf("%w: %w", errFolder, err)
 	}
 	return t, p.Encode(), nil
+}
+
+// Positions lists every entry about a number that the directory covers, in order,
+// those of erased persons and the erasures themselves included: what has to be
+// shown. The timeline forgets what lies before an erasure; this does not.
+func (c *Committed) Positions(number string) ([]ledger.Position, error) {
+	t, err := c.keys.Directory(number)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := c.snap.Get(store.RecordKey(ledger.Hash(directory.KeyOf(number, t))))
+	if raw == nil || err != nil {
+		return nil, err
+	}
+	r, err := directory.DecodeRecord(raw)
+	if err != nil {
+		return nil, err
+	}
+	var out []ledger.Position
+	at := r.Last
+	for at > 0 && uint64(len(out)) < r.Count {
+		raw, err := c.snap.Get(store.BeforeKey(at))
+		if err != nil {
+			return nil, err
+		}
+		before := ledger.Position(0)
+		if len(raw) == 8 {
+			before = ledger.Position(binary.BigEndian.Uint64(raw))
+		}
+		if before >= at {
+			return nil, errFolder
+		}
+		out, at = append(out, at), before
+	}
+	if at > 0 || uint64(len(out)) != r.Count {
+		return nil, errFolder
+	}
+	slices.Reverse(out)
+	return out, nil
 }
 
 // Close releases what the proofs hold back from compaction.

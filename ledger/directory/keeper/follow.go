@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -207,7 +208,9 @@ func (k *Keeper) keyOf(x ledger.ExchangeToken) (directory.Key, error) {
 // write commits the records that the events change, the marks of their buckets and
 // the position, all or nothing.
 func (k *Keeper) write(next progress, events []placedEvent) error {
-	slices.SortStableFunc(events, func(a, b placedEvent) int { return a.key.Compare(b.key) })
+	slices.SortFunc(events, func(a, b placedEvent) int {
+		return cmp.Or(a.key.Compare(b.key), cmp.Compare(a.event.Position, b.event.Position))
+	})
 	b := k.db.NewBatch()
 	err := func() error {
 		for len(events) > 0 {
@@ -257,6 +260,11 @@ func (k *Keeper) add(b *store.Batch, next *progress, key directory.Key, events [
 		k.known.Add(fingerprint(key))
 	}
 	for _, e := range events {
+		if r.Last > 0 {
+			if err := b.Set(store.BeforeKey(e.event.Position), u64(uint64(r.Last))); err != nil {
+				return err
+			}
+		}
 		r = r.Add(e.event)
 	}
 	return errors.Join(b.Set(row, r.Append(nil)), k.tree.mark(b, bucketOf(key)))

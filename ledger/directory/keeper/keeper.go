@@ -51,6 +51,9 @@ var (
 	ErrMismatch = errors.New("directory: MISMATCH, its root is not the one that the ledger committed; " +
 		"stop the server, remove the folder `directory`, start again (it is built anew), and if this stays: consent doctor")
 
+	// errFolder: what was written is not there. Nothing is proven from it.
+	errFolder = errors.New("directory: the folder `directory` is damaged; remove it while the server is stopped, it is built anew")
+
 	errGap          = errors.New("directory: a gap in the ledger's positions")
 	errOtherHistory = errors.New("directory: folded from another history than this ledger's")
 )
@@ -265,7 +268,7 @@ func (p progress) encode() []byte {
 
 func decodeProgress(b []byte) (p progress, err error) {
 	if len(b) != progressBytes {
-		return p, fmt.Errorf("directory: progress of %d bytes: the folder is damaged; delete it, it is built anew", len(b))
+		return p, fmt.Errorf("%w: progress of %d bytes", errFolder, len(b))
 	}
 	number := func() uint64 { n := binary.BigEndian.Uint64(b); b = b[8:]; return n }
 	hash := func() ledger.Hash { h := ledger.Hash(b[:32]); b = b[32:]; return h }
@@ -291,5 +294,7 @@ func instant(ns uint64) time.Time {
 	}
 	return time.Unix(0, int64(ns)).UTC()
 }
+
+func u64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
 func u32(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }

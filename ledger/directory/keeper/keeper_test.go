@@ -271,6 +271,9 @@ func TestDamagedRecord(t *testing.T) {
 	if _, _, err := c.Prove(phone(1)); !errors.Is(err, directory.ErrRefuted) {
 		t.Errorf("a changed record was proven: %v", err)
 	}
+	if at, err := c.Positions(phone(1)); !errors.Is(err, errFolder) {
+		t.Errorf("a changed record was listed: %v, %v", at, err)
+	}
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}

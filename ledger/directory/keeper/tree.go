@@ -53,7 +53,7 @@ func loadTree(r store.Reader) (*tree, error) {
 			changed = append(changed, at)
 			return nil
 		}
-		return fmt.Errorf("directory: a bucket of %d bytes: the folder is damaged; delete it, it is built anew", len(v))
+		return fmt.Errorf("%w: a bucket of %d bytes", errFolder, len(v))
 	})
 	t.nodes.join(changed)
 	return t, err

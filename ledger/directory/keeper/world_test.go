@@ -260,6 +260,19 @@ func (l *life) check(c *Committed, n int) {
 		l.f.mu.Lock()
 		events := slices.Clone(l.f.events[phone(i)])
 		l.f.mu.Unlock()
+		positions, err := c.Positions(phone(i))
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		var want []ledger.Position
+		for _, e := range events {
+			if e.Position <= c.Statement.Covers {
+				want = append(want, e.Position)
+			}
+		}
+		if !slices.Equal(positions, want) {
+			l.t.Fatalf("number %d: listed %v, want %v", i, positions, want)
+		}
 		a, err := directory.Verify(directory.Shown{Directory: l.f.at(c.Position), Number: phone(i), Token: token, Proof: proof, Events: events})
 		if err != nil || a.Complete+a.Later != len(events) || a.Statement.Root != c.Statement.Root {
 			l.t.Fatalf("number %d with %d events: %+v, %v", i, len(events), a, err)
