@@ -255,7 +255,8 @@ func (p *program) check(line string) string {
 		return "no such verb"
 	}
 	help := p.helpOf(verb)
-	if strings.Contains(help, "\nAvailable Commands:") {
+	own := strings.Contains(help, "\n  consent "+strings.Join(verb, " ")+" (") // arguments of its own, beside its verbs
+	if strings.Contains(help, "\nAvailable Commands:") && !own {
 		return "needs one of the verbs below consent " + strings.Join(verb, " ")
 	}
 	for _, w := range words[len(verb):] {

@@ -64,6 +64,9 @@ type (
 	Token [17]byte
 	// FeedToken = CMAC(K_seller, x): what one seller's dialers see.
 	FeedToken [17]byte
+	// DirectoryToken = CMAC(K_directory, number): makes the number's key in the
+	// directory, and is shown with the number to whoever is to check that.
+	DirectoryToken [17]byte
 )
 
 // IsZero tells whether there is no token (a system fact).

@@ -20,7 +20,9 @@ const (
 	keysDir        = "keys"        // back up kek.json elsewhere
 	jetstreamDir   = "jetstream"   // the truth
 	indexDir       = "index"       // rebuilt from the streams
+	treeDir        = "tree"        // the same
 	projectionsDir = "projections" // may be deleted at any time
+	directoryDir   = "directory"   // the same, while the server is stopped
 	listsDir       = "lists"       // the same: copies of lists, sealed
 	spoolDir       = "spool"       // the same: files being loaded, sealed
 )

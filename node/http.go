@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
+	"github.com/consent-ledger/consent-ledger/ledger/tree"
 	"github.com/consent-ledger/consent-ledger/proto/gen/consent/v1/consentv1connect"
 )
 
@@ -65,7 +66,8 @@ func (n *Node) handler() http.Handler {
 	api.Handle(grpcreflect.NewHandlerV1(r))
 	api.Handle(grpcreflect.NewHandlerV1Alpha(r))
 
-	n.metrics.positions(n.writer.Acked, n.feed.Published)
+	n.metrics.positions(n.writer.Acked, n.feed.Published, n.signedThrough)
+	n.metrics.directory(n)
 	n.metrics.registry.MustRegister(listAges{n.registry, n.lists.law, n.cfg.Clock.Wall})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -75,6 +77,7 @@ func (n *Node) handler() http.Handler {
 		metrics = n.authenticate(metrics) // how much is recorded is nobody's business outside
 	}
 	mux.Handle("GET /metrics", metrics)
+	mux.Handle(tree.HTTPPrefix, n.serveTree())
 	mux.Handle("/", n.authenticate(api))
 	return mux
 }

@@ -42,12 +42,13 @@ func newMetrics() *metrics {
 }
 
 // positions adds what is read whenever somebody asks. It may be called once.
-func (m *metrics) positions(durable, published func() ledger.Position) {
+func (m *metrics) positions(durable, published, signed func() ledger.Position) {
 	gauge := func(name, help string, read func() ledger.Position) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(read()) })
 	}
 	m.registry.MustRegister(gauge("consent_ledger_position", "Last durable position.", durable),
-		gauge("consent_feed_position", "Position through which suppression updates are published.", published))
+		gauge("consent_feed_position", "Position through which suppression updates are published.", published),
+		gauge("consent_tree_signed_position", "Position through which a signed checkpoint is published.", signed))
 }
 
 // Committed implements writer.Metrics.

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/directory/keeper"
 	"github.com/consent-ledger/consent-ledger/ledger/index"
 	"github.com/consent-ledger/consent-ledger/ledger/intake"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
@@ -29,6 +30,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
+	"github.com/consent-ledger/consent-ledger/ledger/tree"
 	"github.com/consent-ledger/consent-ledger/ledger/writer"
 	"github.com/consent-ledger/consent-ledger/projections"
 	"github.com/consent-ledger/consent-ledger/projections/attempts"
@@ -63,6 +65,14 @@ type Config struct {
 	// RecordDecisions makes every decision of a check durable before it is
 	// answered, in CONSENT_ATTEMPTS. Those of reservations always are.
 	RecordDecisions bool
+	// Anchors keep checkpoints outside the folder: paths of files on other disks, or
+	// URLs to post to. An older copy of the folder is known by them.
+	Anchors []string
+	// PublicTree shows checkpoint and tiles without a key on an address that is not
+	// loopback.
+	PublicTree bool
+	// Origin names a new ledger in what it signs; empty: by its id. It never changes.
+	Origin string
 	// Version of the program.
 	Version string
 	// Clock is the machine's; zero means the system's.
@@ -102,12 +112,15 @@ type Node struct {
 	metrics  *metrics
 
 	bus
-	keys     *seal.Keyring
-	stateDB  *store.DB
-	index    *index.Index
-	writer   *writer.Writer
-	reader   *reader.Reader
-	recorder *recorder.Recorder
+	keys      *seal.Keyring
+	signing   *seal.Signing
+	tree      *tree.Tree
+	stateDB   *store.DB
+	index     *index.Index
+	writer    *writer.Writer
+	reader    *reader.Reader
+	recorder  *recorder.Recorder
+	directory *keeper.Keeper
 
 	runner     *runner.Runner
 	listing    *listing.Projection
@@ -153,7 +166,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		n.openFolder, n.openListener, n.openBus, n.openLedger, n.openProjections,
+		n.openFolder, n.openListener, n.openBus, n.openTree, n.openLedger, n.openDirectory, n.openProjections,
 	} {
 		if err := step(ctx); err != nil {
 			return n, err
@@ -326,6 +339,8 @@ func (n *Node) Run(ctx context.Context) error {
 	inner, stopInner := context.WithCancelCause(context.WithoutCancel(ctx))
 	g, gctx := errgroup.WithContext(inner)
 	g.Go(func() error { return n.named(gctx, "writer", n.writer.Run(gctx)) })
+	g.Go(func() error { return n.named(gctx, "tree", n.tree.Run(gctx)) })
+	g.Go(func() error { return n.named(gctx, "directory", n.directory.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "projections", n.runner.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "attempts", n.attempts.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "registry", n.runRegistry(gctx)) })
@@ -339,8 +354,9 @@ func (n *Node) Run(ctx context.Context) error {
 	edge.Go(func() error { return n.serveHTTP(ectx, n.listener) })
 	edge.Go(func() error { return intake.New(n.js, n.recorder, n.cfg.Logger).Run(ectx) })
 	edge.Go(func() error { return n.serveMicro(ectx) })
-	edge.Go(func() error { return n.anchorer().Run(ectx) }) // ends before the writer: a clean stop anchors
-	edge.Go(func() error {                                  // the end of the inner circle ends the outer one
+	edge.Go(func() error { return n.anchorer().Run(ectx) })    // ends before the writer: a clean stop anchors
+	edge.Go(func() error { return n.directory.Commits(ectx) }) // likewise
+	edge.Go(func() error {                                     // the end of the inner circle ends the outer one
 		select {
 		case <-gctx.Done():
 			return context.Cause(gctx)
@@ -416,6 +432,11 @@ func (n *Node) lagging() bool {
 // path of the admin key.
 func Init(ctx context.Context, cfg Config) (adminKeyFilePath string, err error) {
 	cfg.fill()
+	if cfg.Origin != "" {
+		if err := seal.CheckOrigin(cfg.Origin); err != nil {
+			return "", err
+		}
+	}
 	f, err := createFolder(cfg.Dir)
 	if err != nil {
 		return "", err
@@ -436,7 +457,7 @@ func Init(ctx context.Context, cfg Config) (adminKeyFilePath string, err error) 
 	if _, err := stream.Apply(ctx, n.js, n.provision()); err != nil {
 		return "", err
 	}
-	if err := stream.Verify(ctx, n.js, n.provision()); err != nil {
+	if err := errors.Join(stream.Verify(ctx, n.js, n.provision()), n.keys.CreateSigning(cfg.Origin)); err != nil {
 		return "", err
 	}
 	return filepath.Join(cfg.Dir, adminKeyFile), f.seal()

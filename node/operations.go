@@ -42,7 +42,9 @@ func (o *operations) Doctor(ctx context.Context, req *consentv1.DoctorRequest) (
 		n.writer.ConfirmClock()
 	}
 	res := &consentv1.DoctorResponse{Position: uint64(n.writer.Acked()), Integrity: "OK", Problems: n.problems(ctx), Durability: n.durability(),
-		StateHash: map[string]string{}, Applied: map[string]uint64{"projections": uint64(n.runner.Applied()), "feed": uint64(n.feed.Published()), attempts.Name: n.attempts.Applied()}}
+		Directory: n.directoryStatus(), StateHash: map[string]string{}, Applied: map[string]uint64{"projections": uint64(n.runner.Applied()), "feed": uint64(n.feed.Published()), attempts.Name: n.attempts.Applied(), "tree": uint64(n.signedThrough())}}
+	res.Problems = append(res.Problems, n.tree.Problems()...)
+	res.Problems = append(res.Problems, n.directory.Problems(n.cfg.Clock.Wall())...) // no reason to block: it proves, it does not decide
 	for _, s := range n.listing.Snapshot().Sources() {
 		if !s.Registered && s.ID != "consent-ledger" {
 			res.UnregisteredSources = append(res.UnregisteredSources, s.ID)

@@ -33,7 +33,7 @@ func (n *Node) attemptService() *rpc.Attempts {
 // ledgerService is how this node records.
 func (n *Node) ledgerService() *ledgerrpc.Ledger {
 	return &ledgerrpc.Ledger{Recorder: n.recorder, Writer: n.writer, Reader: n.reader, Index: n.index, Keys: n.keys, Inbox: n.inbox,
-		Durability: n.durability(), Operations: &operations{n}}
+		Tree: n.tree, Signing: n.signing, Durability: n.durability(), Operations: &operations{n}}
 }
 
 // services mounts everything behind the key.
@@ -50,7 +50,7 @@ func (n *Node) services(opts []connect.HandlerOption) []mount {
 	add(mount{path, h})
 	path, h = consentv1connect.NewFeedServiceHandler(&rpc.Feed{Subscriber: sub, Acked: n.writer.Acked, WaitApplied: n.runner.WaitApplied}, opts...)
 	add(mount{path, h})
-	path, h = consentv1connect.NewExportServiceHandler(&rpc.Export{Decider: d, Recorder: n.recorder}, opts...)
+	path, h = consentv1connect.NewExportServiceHandler(&rpc.Export{Decider: d, Recorder: n.recorder, Tree: n.tree, Signing: n.signing, PackFiles: n.packFiles(), AttemptLog: n.tries, Directory: n.Directory}, opts...)
 	add(mount{path, h})
 	return out
 }

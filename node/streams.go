@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
 )
@@ -18,19 +16,23 @@ type StreamsVerb func(ctx context.Context, cfg Config) ([]stream.Difference, err
 
 // StreamsPlan lists what differs from the pinned configuration.
 func StreamsPlan(ctx context.Context, cfg Config) ([]stream.Difference, error) {
-	return onStreams(ctx, cfg, stream.Plan)
+	return onStreams(ctx, cfg, func(ctx context.Context, n *Node, p stream.Provision) ([]stream.Difference, error) {
+		return stream.Plan(ctx, n.js, p)
+	})
 }
 
-// StreamsApply creates streams that do not exist and lists what still differs.
+// StreamsApply creates what init of today creates and is not there: streams, and
+// signing keys. It lists what still differs.
 func StreamsApply(ctx context.Context, cfg Config) ([]stream.Difference, error) {
-	return onStreams(ctx, cfg, func(ctx context.Context, js jetstream.JetStream, p stream.Provision) ([]stream.Difference, error) {
-		if cfg.NATSURL == "" {
-			n := &Node{cfg: cfg}
-			if err := stream.Verify(ctx, js, p); n.lost(err) {
-				return nil, n.errLost()
-			}
+	return onStreams(ctx, cfg, func(ctx context.Context, n *Node, p stream.Provision) ([]stream.Difference, error) {
+		if err := stream.Verify(ctx, n.js, p); n.lost(err) {
+			return nil, n.errLost()
 		}
-		return stream.Apply(ctx, js, p)
+		diffs, err := stream.Apply(ctx, n.js, p)
+		if err != nil || len(diffs) > 0 {
+			return diffs, err
+		}
+		return nil, n.createSigning(ctx)
 	})
 }
 
@@ -49,7 +51,7 @@ func (n *Node) errLost() error {
 		filepath.Join(n.cfg.Dir, keysDir), filepath.Join(n.cfg.Dir, jetstreamDir))
 }
 
-func onStreams(ctx context.Context, cfg Config, do func(context.Context, jetstream.JetStream, stream.Provision) ([]stream.Difference, error)) (diffs []stream.Difference, err error) {
+func onStreams(ctx context.Context, cfg Config, do func(context.Context, *Node, stream.Provision) ([]stream.Difference, error)) (diffs []stream.Difference, err error) {
 	cfg.fill()
 	cfg.NATSListen = NATSListenNone
 	n := &Node{cfg: cfg, endRequests: func() {}}
@@ -67,5 +69,5 @@ func onStreams(ctx context.Context, cfg Config, do func(context.Context, jetstre
 	if err := n.connect(); err != nil {
 		return nil, err
 	}
-	return do(ctx, n.js, n.provision())
+	return do(ctx, n, n.provision())
 }

@@ -31,7 +31,7 @@ func benchCommand() *cobra.Command {
 folder and removes them; nothing touches an existing one. Machines are noisy:
 trust ratios within one run, not absolute figures, and not across runs.`,
 	}
-	c.AddCommand(benchAppendCommand(), benchCheckCommand(), benchScrubCommand(), benchRebuildCommand(), benchImportCommand(), benchRegistryCommand())
+	c.AddCommand(benchAppendCommand(), benchCheckCommand(), benchScrubCommand(), benchRebuildCommand(), benchImportCommand(), benchRegistryCommand(), benchTreeCommand())
 	new(profiles).addTo(c)
 	return c
 }

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/consent-ledger/consent-ledger/ledger/index"
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
@@ -20,9 +22,12 @@ import (
 // feed share its cores.
 type bareLedger struct {
 	recorder *recorder.Recorder
-	log      *stream.Log
-	keys     *seal.Keyring
 	commits  commitCount
+
+	dir  string
+	keys *seal.Keyring
+	js   jetstream.JetStream
+	log  *stream.Log
 }
 
 // fill records a seller and grants for numbers 0 to persons-1.
@@ -89,7 +94,7 @@ func withBareLedger(ctx context.Context, dir string, do func(ctx context.Context
 		return err
 	}
 	defer func() { err = firstError(err, ix.Close()) }()
-	l := &bareLedger{log: log, keys: keys}
+	l := &bareLedger{dir: dir, keys: keys, js: js, log: log}
 	w, err := writer.Open(ctx, writer.Config{Log: log, Index: ix, Keys: keys, Clock: writer.SystemClock(), Metrics: &l.commits,
 		Lagging: func() bool { return false }, Version: version(), Instance: "bench"})
 	if err != nil {

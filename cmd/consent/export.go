@@ -9,35 +9,49 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/consent-ledger/consent-ledger/consumers/client"
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/bundle"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
+const exportLong = `Hand out the history of a number, of several numbers of one case, or of a seller, by
+when it was recorded. The file's name tells the form:
+
+  .zip    a bundle: the entries with proofs, the parts disclosed, a page to read, and
+          a script that checks it all. Whoever has the ledger's public keys can check
+          it without the ledger: consent verify FILE.zip --key ledger.keys
+  .jsonl  JSON lines; - is standard output, in the same form
+  .csv    a table
+
+The file appears only when it is whole. --disclose says which personal parts the
+reader may see: number, identity (name, e-mail), origin (IP address, page), words,
+signature, all or none. A bundle discloses the number alone unless told otherwise;
+the other forms open everything. What is withheld stays sealed in the bundle, and
+its commitment with it: it can be disclosed later, and still be proven.
+
+The export is itself recorded, with --purpose, --recipient and --case.`
+
 func exportCommand(g *globals) *cobra.Command {
 	var req consentv1.ExportRequest
-	var from, to, out string
+	var from, to, out, disclose string
 	c := &cobra.Command{
-		Use:   "export (--number N | --seller S) [--from T --to T] --out FILE.{jsonl,csv}",
-		Short: "Hand out a history",
-		Long: `Hand out the history of a number or a seller, by when it was recorded: as JSON lines
-or CSV, told by the file's name; - is standard output, in JSON lines. The file appears
-only when it is whole. Personal fields are opened, except of persons erased. The
-export is itself recorded.`,
-		Example: `  consent export --number +12025550143 --out history.jsonl
+		Use:   "export (--number N… | --seller S) [--from T --to T] --out FILE.{zip,jsonl,csv}",
+		Short: "Hand out a history, with proofs",
+		Long:  exportLong,
+		Example: `  consent export --number +12025550143 --out case.zip --disclose number,words,signature --purpose court_order --recipient 'Superior Court' --case EB-26-117
+  consent export --number +12025550143 --number +12065550117 --out case.zip
   consent export --seller acme --from 2026-01-01T00:00:00Z --to 2026-04-01T00:00:00Z --out q1.csv`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
-			if (req.GetNumber() == "") == (req.GetSeller() == "") {
+			if (len(req.GetNumbers()) == 0) == (req.GetSeller() == "") {
 				return usagef("name --number or --seller, one of them")
 			}
 			if req.From, err = instant("from", from); err != nil {
@@ -53,15 +67,41 @@ export is itself recorded.`,
 			if req.Format, err = exportFormat(out); err != nil {
 				return err
 			}
+			if req.Disclosure, err = disclosure(disclose, req.GetFormat()); err != nil {
+				return err
+			}
+			if req.GetFormat() == "zip" && len(req.GetNumbers()) > 0 && (req.From != nil || req.To != nil) {
+				return usagef("a bundle of a number holds its whole history: --from and --to go with --seller")
+			}
 			return g.with(c, func(ctx context.Context, cl *client.Client) error { return g.export(ctx, c, cl, &req, out) })
 		},
 	}
-	c.Flags().StringVar(&req.Number, "number", "", "entries of this number")
+	c.Flags().StringArrayVar(&req.Numbers, "number", nil, "entries of this number; again for others of one case")
 	c.Flags().StringVar(&req.Seller, "seller", "", "entries of this seller")
 	c.Flags().StringVar(&from, "from", "", "recorded at or after, RFC 3339; default from the start")
 	c.Flags().StringVar(&to, "to", "", "recorded before, RFC 3339; default up to now")
 	c.Flags().StringVar(&out, "out", "", "the file to write, or -")
+	c.Flags().StringVar(&disclose, "disclose", "", "personal parts to show: number,identity,origin,words,signature, all or none; default number in a .zip, else all")
+	c.Flags().StringVar(&req.Purpose, "purpose", "", "what it is for, such as court_order; recorded")
+	c.Flags().StringVar(&req.Recipient, "recipient", "", "whom it is for; recorded")
+	c.Flags().StringVar(&req.CaseId, "case", "", "the case it belongs to; recorded")
+	c.Flags().BoolVar(&req.Decisions, "decisions", false, "in a .zip: also every kept decision about the numbers; reads all attempts, which takes a while")
 	return needs(c, "out")
+}
+
+// disclosure reads --disclose.
+func disclosure(words, format string) (*consentv1.Disclosure, error) {
+	if words == "" {
+		words = "all"
+		if format == "zip" {
+			words = "number"
+		}
+	}
+	classes, err := bundle.ParseClasses(words)
+	if err != nil {
+		return nil, usagef("--%w", err)
+	}
+	return &consentv1.Disclosure{Classes: classes}, nil
 }
 
 func exportFormat(out string) (string, error) {
@@ -70,8 +110,10 @@ func exportFormat(out string) (string, error) {
 		return "jsonl", nil
 	case ext == ".csv":
 		return "csv", nil
+	case ext == ".zip":
+		return "zip", nil
 	}
-	return "", usagef("--out: the name must end in .jsonl or .csv, or be -")
+	return "", usagef("--out: the name must end in .zip, .jsonl or .csv, or be -")
 }
 
 // export writes the file, then says what is in it.
@@ -95,10 +137,13 @@ func (g *globals) export(ctx context.Context, c *cobra.Command, cl *client.Clien
 	}
 	_, err := fmt.Fprintf(talk, "%d entries, complete up to position %d; the export is recorded at position %d\n",
 		end.GetEntries(), end.GetThroughPosition(), end.GetReceipt().GetPosition())
+	if end.GetSha256() != "" {
+		_, err = fmt.Fprintf(talk, "sha256 %s; check it with: consent verify %s --key KEYS\n", end.GetSha256(), out)
+	}
 	return err
 }
 
-// exportTo writes entries until the end that makes them whole.
+// exportTo writes entries, or the bytes of a zip, until the end that makes them whole.
 func exportTo(ctx context.Context, cl *client.Client, req *consentv1.ExportRequest, w io.Writer) (*consentv1.ExportEnd, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -112,15 +157,21 @@ func exportTo(ctx context.Context, cl *client.Client, req *consentv1.ExportReque
 		return nil, err
 	}
 	for stream.Receive() {
-		if end := stream.Msg().GetEnd(); end != nil {
-			return end, flush()
-		}
-		e, err := readExported(stream.Msg().GetEntry())
-		if err != nil {
-			return nil, err
-		}
-		if err := row(e); err != nil {
-			return nil, err
+		switch part := stream.Msg().GetPart().(type) {
+		case *consentv1.ExportResponse_End:
+			return part.End, flush()
+		case *consentv1.ExportResponse_Zip:
+			if _, err := w.Write(part.Zip); err != nil {
+				return nil, err
+			}
+		case *consentv1.ExportResponse_Entry:
+			e, err := readExported(part.Entry)
+			if err != nil {
+				return nil, err
+			}
+			if err := row(e); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if err := stream.Err(); err != nil {
@@ -131,25 +182,21 @@ func exportTo(ctx context.Context, cl *client.Client, req *consentv1.ExportReque
 
 // exported is one entry with what of it could be opened.
 type exported struct {
-	msg   *consentv1.ExportedEntry
-	entry *consentv1.Entry
-	kind  string
+	bundle.Shown
+	msg *consentv1.ExportedEntry
 }
 
 func readExported(m *consentv1.ExportedEntry) (*exported, error) {
-	e := &exported{msg: m, entry: &consentv1.Entry{}}
-	if err := proto.Unmarshal(m.GetEntry(), e.entry); err != nil {
+	e := &exported{bundle.Shown{Entry: &consentv1.Entry{}, Leaf: ledger.LeafHash(m.GetEntry()), Personal: m.GetPersonal(), Erased: m.GetErased()}, m}
+	if err := proto.Unmarshal(m.GetEntry(), e.Entry); err != nil {
 		return nil, fmt.Errorf("position %d: decode: %w", m.GetPosition(), err)
-	}
-	if fd := e.entry.GetFact().ProtoReflect().WhichOneof(kindOneof()); fd != nil {
-		e.kind = string(fd.Name())
 	}
 	return e, nil
 }
 
 // exportWriter gives the function that writes one entry, and the one that ends.
 func exportWriter(format string, w io.Writer) (row func(*exported) error, flush func() error, err error) {
-	if format == "jsonl" {
+	if format != "csv" {
 		return func(e *exported) error {
 			doc, err := e.json()
 			if err == nil {
@@ -159,26 +206,14 @@ func exportWriter(format string, w io.Writer) (row func(*exported) error, flush 
 		}, func() error { return nil }, nil
 	}
 	cw := csv.NewWriter(w)
-	return func(e *exported) error { return cw.Write(e.csv()) },
+	return func(e *exported) error { return cw.Write(e.Row()) },
 		func() error { cw.Flush(); return cw.Error() },
-		cw.Write(exportColumns)
-}
-
-func (e *exported) id() string {
-	id, err := uuid.FromBytes(e.entry.GetEntryId())
-	if err != nil {
-		return ""
-	}
-	return id.String()
-}
-
-func (e *exported) recordedAt() string {
-	return e.entry.GetRecordedAt().AsTime().UTC().Format(time.RFC3339Nano)
+		cw.Write(bundle.Columns)
 }
 
 // json is one line: what is clear, what was opened, and the exact stored bytes.
 func (e *exported) json() ([]byte, error) {
-	personal := e.msg.GetPersonal()
+	personal := e.Personal
 	if personal == nil {
 		personal = map[string]string{}
 	}
@@ -192,7 +227,8 @@ func (e *exported) json() ([]byte, error) {
 		Personal   map[string]string `json:"personal"`
 		Erased     bool              `json:"erased"`
 		Entry      []byte            `json:"entry"`
-	}{e.msg.GetPosition(), e.recordedAt(), e.id(), e.msg.GetLeafHash(), e.kind, messageJSON(e.entry.GetFact()), personal, e.msg.GetErased(), e.msg.GetEntry()})
+	}{e.msg.GetPosition(), e.RecordedAt().Format(time.RFC3339Nano), e.ID(), e.Leaf.String(), string(ledger.KindOf(e.Entry.GetFact())), messageJSON(e.Entry.GetFact()),
+		personal, e.Erased, e.msg.GetEntry()})
 }
 
 // rawJSON is JSON already.
@@ -200,50 +236,6 @@ type rawJSON []byte
 
 // MarshalJSON gives it as it is.
 func (r rawJSON) MarshalJSON() ([]byte, error) { return r, nil }
-
-var exportColumns = []string{"position", "recorded_at", "entry_id", "leaf_hash", "kind", "number", "sellers", "source", "earliest", "latest",
-	"programmes", "channels", "purposes", "level", "erased", "personal"}
-
-func (e *exported) csv() []string {
-	f := e.entry.GetFact()
-	personal, err := jsonOf(e.msg.GetPersonal())
-	if err != nil || len(e.msg.GetPersonal()) == 0 {
-		personal = []byte("{}")
-	}
-	row := []string{strconv.FormatUint(e.msg.GetPosition(), 10), e.recordedAt(), e.id(), e.msg.GetLeafHash(), e.kind, e.msg.GetPersonal()["number"],
-		strings.Join(f.GetSellers(), ";"), f.GetSource(), shown(f.GetEarliest()), shown(f.GetLatest())}
-	scope, level := e.scope()
-	return append(row, strings.Join(scope.GetProgrammes(), ";"), joinWords(channelWords, scope.GetChannels()), joinWords(purposeWords, scope.GetPurposes()),
-		level, strconv.FormatBool(e.msg.GetErased()), string(personal))
-}
-
-// scope finds the scope and the level of whatever kind the fact is.
-func (e *exported) scope() (*consentv1.Scope, string) {
-	m := e.entry.GetFact().ProtoReflect()
-	fd := m.WhichOneof(kindOneof())
-	if fd == nil {
-		return nil, ""
-	}
-	body, level := m.Get(fd).Message(), ""
-	if lf := body.Descriptor().Fields().ByName("level"); lf != nil {
-		level = body.Get(lf).String()
-	}
-	if sf := body.Descriptor().Fields().ByName("scope"); sf != nil && body.Has(sf) {
-		scope, _ := body.Get(sf).Message().Interface().(*consentv1.Scope)
-		return scope, level
-	}
-	return nil, level
-}
-
-func joinWords[E interface {
-	Number() protoreflect.EnumNumber
-}](ed protoreflect.EnumDescriptor, values []E) string {
-	out := make([]string, len(values))
-	for i, v := range values {
-		out[i] = wordOf(ed, v.Number())
-	}
-	return strings.Join(out, ";")
-}
 
 // replaceFile writes a file beside its place and moves it there when it is whole.
 func replaceFile(path string, write func(io.Writer) error) (err error) {

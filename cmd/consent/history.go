@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -152,46 +151,4 @@ func (g *globals) writeEvent(w io.Writer, e *consentv1.SubscribeResponse) error 
 	}
 	_, err := fmt.Fprintln(w, line)
 	return err
-}
-
-func receiptCommand(g *globals) *cobra.Command {
-	var req consentv1.GetReceiptRequest
-	c := &cobra.Command{
-		Use:   "receipt (POSITION | --source S --event-id E)",
-		Short: "Find a receipt again",
-		Long: `Find a receipt again, by position or by the source and its event id. In JSON the
-entry's exact bytes stand beside it: its leaf hash is SHA-256 over a zero byte and them.`,
-		Example: "  consent receipt 4711\n  consent receipt --source hubspot --event-id c-99120",
-		Args:    cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				at, err := strconv.ParseUint(args[0], 10, 64)
-				if err != nil || at == 0 {
-					return usagef("%q is no position; positions are 1, 2, 3 …", args[0])
-				}
-				req.Position = at
-			}
-			if (req.GetPosition() == 0) == (req.GetSource() == "" || req.GetEventId() == "") {
-				return usagef("name a position, or --source and --event-id")
-			}
-			return g.with(c, func(ctx context.Context, cl *client.Client) error {
-				res, err := cl.Ledger.GetReceipt(ctx, connect.NewRequest(&req))
-				if errors.Is(err, client.ErrNotFound) {
-					return errors.New("the ledger holds no such entry")
-				}
-				if err != nil {
-					return err
-				}
-				if !g.human() {
-					return g.document(c.OutOrStdout(), messageJSON(res.Msg))
-				}
-				r := res.Msg.GetReceipt()
-				return table(c.OutOrStdout(), [][]string{{"POSITION", "RECORDED", "ENTRY", "LEAF HASH"},
-					{strconv.FormatUint(r.GetPosition(), 10), shown(r.GetRecordedAt()), r.GetEntryId(), r.GetLeafHash()}})
-			})
-		},
-	}
-	c.Flags().StringVar(&req.Source, "source", "", "the system that reported")
-	c.Flags().StringVar(&req.EventId, "event-id", "", "its id for the fact")
-	return c
 }

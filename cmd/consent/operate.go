@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
@@ -68,6 +69,10 @@ func (g *globals) writeDoctor(w io.Writer, d *consentv1.DoctorResponse) error {
 	}
 	if err := table(w, rows); err != nil {
 		return err
+	}
+	if dir := d.GetDirectory(); dir.GetPosition() > 0 {
+		fmt.Fprintf(w, "directory of %d numbers at position %d, covers %d, recorded %s; %d entries since\n", dir.GetNumbers(), dir.GetPosition(),
+			dir.GetCoversPosition(), dir.GetRecordedAt().AsTime().Format(time.RFC3339), dir.GetUncommitted())
 	}
 	if s := d.GetUnregisteredSources(); len(s) > 0 {
 		fmt.Fprintf(w, "sources that report without being registered: %s (consent source add ID)\n", printable(strings.Join(s, ", ")))

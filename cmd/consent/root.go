@@ -74,12 +74,12 @@ func recordCommands(g *globals) []*cobra.Command {
 
 func askCommands(g *globals) []*cobra.Command {
 	return []*cobra.Command{
-		checkCommand(g), scrubCommand(g), timelineCommand(g), subscribeCommand(g), exportCommand(g), receiptCommand(g), registryCommand(g),
+		checkCommand(g), scrubCommand(g), timelineCommand(g), subscribeCommand(g), exportCommand(g), verifyCommand(g), receiptCommand(g), registryCommand(g),
 	}
 }
 
 func runCommands(g *globals) []*cobra.Command {
-	return []*cobra.Command{doctorCommand(g), rebuildCommand(g), decodeCommand(g), versionCommand(g)}
+	return []*cobra.Command{doctorCommand(g), rebuildCommand(g), keysCommand(g), decodeCommand(g), versionCommand(g)}
 }
 
 // harden closes what cobra leaves open in a tree of commands: errors found before

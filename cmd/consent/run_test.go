@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/consent-ledger/consent-ledger/ledger"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 	"github.com/consent-ledger/consent-ledger/proto/gen/consent/v1/consentv1connect"
 )
@@ -146,7 +147,10 @@ func TestUsageErrors(t *testing.T) {
 		{"record wrong_party_reported nmber=" + number, "did you mean number?"},
 		{"record wrong_party_reported " + number, "is no field=value"},
 		{"record number_reassigned result=perhaps", "use one of: yes, no, no_data"},
-		{"export --seller acme --out history.zip", ".jsonl or .csv"},
+		{"export --seller acme --out history.pdf", ".zip, .jsonl or .csv"},
+		{"export --seller acme --out history.zip --disclose names", "number,identity,origin,words,signature"},
+		{"export --number " + number + " --from 2026-01-01T00:00:00Z --out history.zip", "whole history"},
+		{"verify history.zip", "by --key"},
 		{"export --out x.csv", "one of them"},
 		{"export --seller acme --out x.csv --from 2026-04-01T00:00:00Z --to 2026-01-01T00:00:00Z", "--from is not before --to"},
 		{"erase " + number + " --reason retentoin", "did you mean retention?"},
@@ -374,13 +378,19 @@ func TestExportIsWholeOrAbsent(t *testing.T) {
 	}
 	one := &consentv1.ExportResponse{Part: &consentv1.ExportResponse_Entry{Entry: &consentv1.ExportedEntry{Position: 3, Entry: entry, LeafHash: "ab", Personal: map[string]string{"number": "+12025550143"}}}}
 	end := &consentv1.ExportResponse{Part: &consentv1.ExportResponse_End{End: &consentv1.ExportEnd{Entries: 1, ThroughPosition: 9}}}
+	zip := func(s string) *consentv1.ExportResponse {
+		return &consentv1.ExportResponse{Part: &consentv1.ExportResponse_Zip{Zip: []byte(s)}}
+	}
 	for _, tc := range []struct {
 		name, ext string
 		sent      []*consentv1.ExportResponse
 		want      string // "": no file
 	}{
+		// The leaf hash is made here from the bytes; the server is not asked to be believed.
 		{"csv", ".csv", []*consentv1.ExportResponse{one, end}, "position,recorded_at,entry_id,leaf_hash,kind,number,sellers,source,earliest,latest,programmes,channels,purposes,level,erased,personal\n" +
-			"3,2026-03-01T09:30:00Z,00000000-0000-0000-0000-000000000000,ab,consent_granted,+12025550143,acme,crm,,,,,,express,false,\"{\"\"number\"\":\"\"+12025550143\"\"}\"\n"},
+			"3,2026-03-01T09:30:00Z,00000000-0000-0000-0000-000000000000," + ledger.LeafHash(entry).String() + ",consent_granted,+12025550143,acme,crm,,,,,,express,false,\"{\"\"number\"\":\"\"+12025550143\"\"}\"\n"},
+		{"zip", ".zip", []*consentv1.ExportResponse{zip("PK"), zip("rest"), end}, "PKrest"},
+		{"zip broken off", ".zip", []*consentv1.ExportResponse{zip("PK")}, ""},
 		{"broken off", ".jsonl", []*consentv1.ExportResponse{one}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -82,6 +82,7 @@ ledger holds; without it the ledger is only proof, no longer knowledge.`,
 		},
 	}
 	f.add(c)
+	c.Flags().StringVar(&f.Origin, "origin", "", "the ledger's name in what it signs, for ever: a URL without https://; default consent-ledger/ and its id")
 	return c
 }
 
@@ -115,6 +116,8 @@ what is open.`,
 	c.Flags().StringVar(&f.TLSCert, "tls-cert", "", "PEM certificate; needed for anything but loopback")
 	c.Flags().StringVar(&f.TLSKey, "tls-key", "", "PEM key")
 	c.Flags().BoolVar(&f.LazySync, "lazy-sync", false, "acknowledge before fsync: faster, and a power cut loses acknowledged facts; every receipt says so")
+	c.Flags().StringArrayVar(&f.Anchors, "anchor", nil, "where to keep checkpoints outside the folder: a file on another disk, or a URL to post to; may be repeated")
+	c.Flags().BoolVar(&f.PublicTree, "public-tree", false, "show checkpoint and tiles without a key: hashes only, but everybody sees how many entries there are")
 	c.Flags().BoolVar(&f.RecordDecisions, "record-decisions", false, "keep every decision of a check for five years; each answer then waits until it is on disk")
 	return c
 }

@@ -20,7 +20,7 @@ named with --nats-url.`,
 	}
 	c.AddCommand(
 		streamsVerb("plan", "Show every difference; change nothing", node.StreamsPlan, false),
-		streamsVerb("apply", "Create streams that do not exist", node.StreamsApply, false),
+		streamsVerb("apply", "Create streams that do not exist, and signing keys if the ledger has none", node.StreamsApply, false),
 		streamsVerb("verify", "Exit 5 if anything differs", node.StreamsPlan, true),
 	)
 	return c

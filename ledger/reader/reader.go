@@ -61,11 +61,7 @@ func New(log ledger.Log, ix Index, keys *seal.Keyring, files Files) *Reader {
 
 // Entry gives the entry at a position; ledger.ErrNotFound beyond the tail.
 func (r *Reader) Entry(ctx context.Context, at ledger.Position) (*ledger.Entry, error) {
-	seq, err := r.index.SeqOf(at)
-	if err != nil {
-		return nil, err
-	}
-	entries, err := r.commit(ctx, seq)
+	seq, entries, err := r.Commit(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +69,16 @@ func (r *Reader) Entry(ctx context.Context, at ledger.Position) (*ledger.Entry, 
 		return entries[i], nil
 	}
 	return nil, fmt.Errorf("reader: message %d does not hold position %d: %w", seq, at, ledger.ErrDamaged)
+}
+
+// Commit gives the entries that became durable together with the one at a position,
+// and the message they are; ledger.ErrNotFound beyond the tail.
+func (r *Reader) Commit(ctx context.Context, at ledger.Position) (seq uint64, entries []*ledger.Entry, err error) {
+	if seq, err = r.index.SeqOf(at); err != nil {
+		return 0, nil, err
+	}
+	entries, err = r.commit(ctx, seq)
+	return seq, entries, err
 }
 
 // commit gives the entries of one message.
@@ -192,20 +198,12 @@ func (r *Reader) seqBefore(after ledger.Position) (uint64, error) {
 // Open gives the whole fact, sealed parts opened and proven by their
 // commitments. erased: the keys of some part are gone, and it is left out.
 func (r *Reader) Open(ctx context.Context, e *ledger.Entry) (fact *consentv1.Fact, erased bool, err error) {
-	var parts []seal.Part
-	for _, s := range e.Msg.GetPersonal() {
-		o, err := r.openPart(ctx, e, s)
-		if errors.Is(err, seal.ErrErased) {
-			erased = true
-			continue
-		}
-		if err != nil {
-			return nil, false, fmt.Errorf("reader: position %d: %w", e.Position, err)
-		}
-		parts = append(parts, seal.Part{Class: s.GetClass(), Field: s.GetField(), Value: o.Value})
+	parts, erased, err := r.Parts(ctx, e, nil)
+	if err != nil {
+		return nil, false, err
 	}
-	fact = proto.CloneOf(e.Fact())
-	return fact, erased, seal.Restore(fact, parts)
+	fact, err = Restored(e, parts)
+	return fact, erased, err
 }
 
 func (r *Reader) openPart(ctx context.Context, e *ledger.Entry, s *consentv1.SealedPart) (seal.Opening, error) {

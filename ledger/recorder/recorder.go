@@ -126,7 +126,7 @@ func (r *Recorder) declare(ctx context.Context, in declare.Declaration) (*declar
 func programOnly(f *consentv1.Fact) error {
 	switch f.GetKind().(type) {
 	case *consentv1.Fact_WriterStarted, *consentv1.Fact_PersonErased, *consentv1.Fact_ExportProduced, *consentv1.Fact_RegistryLoaded,
-		*consentv1.Fact_AttemptsAnchored:
+		*consentv1.Fact_AttemptsAnchored, *consentv1.Fact_DirectoryCommitted:
 		return &ledger.InvalidError{Field: "kind", Problem: string(ledger.KindOf(f)) + " is recorded by the program itself",
 			Fix: "use the verb for it: consent erase, export, import registry, record attempt"}
 	case *consentv1.Fact_RulePackPublished:

@@ -21,6 +21,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
+	"github.com/consent-ledger/consent-ledger/ledger/tree"
 	"github.com/consent-ledger/consent-ledger/ledger/writer"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 	"github.com/consent-ledger/consent-ledger/proto/gen/consent/v1/consentv1connect"
@@ -52,8 +53,12 @@ type Ledger struct {
 	Index      *index.Index
 	Keys       *seal.Keyring
 	Inbox      *stream.Inbox
+	Tree       *tree.Tree
+	Signing    *seal.Signing
 	Durability consentv1.Durability
 	Operations
+
+	signed signedCommits
 }
 
 var _ consentv1connect.LedgerServiceHandler = (*service)(nil)
@@ -80,7 +85,11 @@ func (l *Ledger) RecordOne(ctx context.Context, req *consentv1.RecordRequest) (*
 	if o.Err != nil {
 		return nil, Error(o.Err)
 	}
-	return &consentv1.RecordResponse{Receipt: Receipt(o.Receipt)}, nil
+	res := &consentv1.RecordResponse{Receipt: Receipt(o.Receipt)}
+	if req.GetSigned() {
+		l.sign(ctx, res.Receipt)
+	}
+	return res, nil
 }
 
 func (s *service) Record(ctx context.Context, req *connect.Request[consentv1.RecordRequest]) (*connect.Response[consentv1.RecordResponse], error) {
@@ -171,7 +180,11 @@ func (s *service) recordMany(ctx context.Context, req *consentv1.RecordStreamReq
 			res.Outcomes = append(res.Outcomes, &consentv1.Outcome{Result: &consentv1.Outcome_Refusal{Refusal: Refuse(o.Err)}})
 			continue
 		}
-		res.Outcomes = append(res.Outcomes, &consentv1.Outcome{Result: &consentv1.Outcome_Receipt{Receipt: Receipt(o.Receipt)}})
+		r := Receipt(o.Receipt)
+		if req.GetSigned() && !req.GetDryRun() {
+			s.sign(ctx, r)
+		}
+		res.Outcomes = append(res.Outcomes, &consentv1.Outcome{Result: &consentv1.Outcome_Receipt{Receipt: r}})
 	}
 	return res
 }
@@ -188,12 +201,7 @@ func (s *service) GetReceipt(ctx context.Context, req *connect.Request[consentv1
 		}
 		at = r.Position
 	}
-	e, err := s.Reader.Entry(ctx, at)
-	if err != nil {
-		return nil, Error(err)
-	}
-	return connect.NewResponse(&consentv1.GetReceiptResponse{Entry: e.Bytes, Receipt: Receipt(ledger.Receipt{
-		Position: e.Position, EntryID: e.ID, Leaf: e.Leaf, RecordedAt: e.RecordedAt, Durability: s.Durability})}), nil
+	return respond(s.receipt(ctx, at, req.Msg))
 }
 
 func (s *service) Erase(ctx context.Context, req *connect.Request[consentv1.EraseRequest]) (*connect.Response[consentv1.EraseResponse], error) {

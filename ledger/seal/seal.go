@@ -18,7 +18,6 @@ import (
 	"bytes"
 	"crypto/cipher"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -26,6 +25,7 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/proof"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -33,13 +33,9 @@ const (
 	nonceBytes = chacha20poly1305.NonceSizeX
 	tagBytes   = chacha20poly1305.Overhead
 	// SaltBytes is the size of the salt that keeps a commitment from being guessed.
-	SaltBytes = 32
+	SaltBytes = proof.SaltBytes
 	// PartOverheadBytes is how much larger a sealed value is than the value.
 	PartOverheadBytes = nonceBytes + SaltBytes + tagBytes
-
-	// commitmentLabel begins what a commitment hashes, so that it can be mistaken
-	// for no other hash of the program. It is part of the format, for ever.
-	commitmentLabel = "consent.v1/commitment"
 )
 
 // ErrNotOpened: the key does not fit, or the sealed bytes or what they belong
@@ -53,12 +49,9 @@ type Opening struct {
 	Value []byte
 }
 
-// Commitment is SHA-256(label || u8 class || u16 length of field || field || salt
-// || value), the label being the bytes "consent.v1/commitment".
+// Commitment is proof.Commitment in the ledger's types.
 func Commitment(class consentv1.PersonalClass, field string, salt [SaltBytes]byte, value []byte) ledger.Hash {
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	return s.commitment(class, field, salt[:], value)
+	return proof.Commitment(byte(class), field, salt, value)
 }
 
 // scratch is room for what is put together, hashed or bound, and thrown away. It
@@ -72,12 +65,7 @@ var scratches = sync.Pool{New: func() any { return &scratch{} }}
 const scratchBytesMax = 1 << 12
 
 func (s *scratch) commitment(class consentv1.PersonalClass, field string, salt, value []byte) ledger.Hash {
-	b := append(s.b[:0], commitmentLabel...)
-	b = append(b, byte(class))
-	b = binary.BigEndian.AppendUint16(b, uint16(len(field)))
-	b = append(b, field...)
-	b = append(b, salt...)
-	b = append(b, value...)
+	b := proof.AppendCommitted(s.b[:0], byte(class), field, salt, value)
 	h := ledger.Hash(sha256.Sum256(b))
 	clear(b) // the value is personal
 	if s.b = b; cap(b) > scratchBytesMax {

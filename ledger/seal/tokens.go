@@ -24,10 +24,11 @@ const (
 // permutation, so whoever holds the keys can go back, as one could by trying all
 // numbers against any keyed hash. The keys are the secret. Safe for concurrent use.
 type Tokens struct {
-	exchange *oneBlock
-	token    *oneBlock
-	master   []byte
-	sellers  sync.Map // seller id -> *oneBlock; as many as there are sellers
+	exchange  *oneBlock
+	token     *oneBlock
+	directory *oneBlock
+	master    []byte
+	sellers   sync.Map // seller id -> *oneBlock; as many as there are sellers
 }
 
 // newTokens takes the keys Kx and Kt and the key from which those of sellers
@@ -41,8 +42,15 @@ func newTokens(kx, kt, feedMaster []byte) (*Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Tokens{exchange: x, token: t, master: feedMaster}, nil
+	d, err := newOneBlock(derive(feedMaster, directoryLabel, 32))
+	if err != nil {
+		return nil, err
+	}
+	return &Tokens{exchange: x, token: t, directory: d, master: feedMaster}, nil
 }
+
+// directoryLabel is no seller's: theirs begin otherwise.
+const directoryLabel = "consent.v1/directory-token"
 
 // Exchange gives the exchange token of a number in E.164 with its leading plus:
 // CMAC(Kx, number), zero-padded to one block. An error, without the number in
@@ -60,6 +68,22 @@ func (t *Tokens) Exchange(e164 string) (ledger.ExchangeToken, error) {
 func (t *Tokens) Token(x ledger.ExchangeToken) ledger.Token {
 	return versioned(t.token.mac([block]byte(x[1:])))
 }
+
+// Directory gives the token that makes a number's key in the directory of all
+// numbers: CMAC(K_directory, number). An error as from Exchange.
+func (t *Tokens) Directory(e164 string) (ledger.DirectoryToken, error) {
+	if !isE164(e164) {
+		return ledger.DirectoryToken{}, fmt.Errorf("seal: not a plus and 1 to %d digits", DigitsMax)
+	}
+	var m [block]byte
+	copy(m[:], e164)
+	return versioned(t.directory.mac(m)), nil
+}
+
+// DirectoryKey is K_directory. With it one can tell whether every number has its
+// own place in the directory, and try all numbers against it: it is for an expert
+// whom a court trusts, and for nobody else. HKDF-SHA-256 of the feed master key.
+func (t *Tokens) DirectoryKey() [32]byte { return [32]byte(derive(t.master, directoryLabel, 32)) }
 
 // Feed gives what one seller's dialers see: CMAC(K_seller, x).
 func (t *Tokens) Feed(seller string, x ledger.ExchangeToken) ledger.FeedToken {

@@ -160,3 +160,40 @@ func ExampleTokens() {
 	fmt.Println(n, err)
 	// Output: +12025550143 <nil>
 }
+
+// TestDirectoryTokens: who is given the key alone makes the same tokens with
+// another library; and no token stands for another use.
+func TestDirectoryTokens(t *testing.T) {
+	tok := testTokens(t)
+	key := tok.DirectoryKey()
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.StringMatching(`\+[0-9]{1,15}`).Draw(t, "number")
+		got, err := tok.Directory(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := subtle.NewAESCMAC(key[:], block)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := make([]byte, block)
+		copy(m, n)
+		want, err := theirs.ComputeMAC(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != ledger.DirectoryToken(append([]byte{ledger.TokenVersion}, want...)) {
+			t.Fatalf("%x, want %x", got, want)
+		}
+		x, err := tok.Exchange(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got == ledger.DirectoryToken(x) || got == ledger.DirectoryToken(tok.Token(x)) || got == ledger.DirectoryToken(tok.Feed("acme", x)) {
+			t.Fatal("the directory token is another token too")
+		}
+	})
+	if _, err := tok.Directory("12025550143"); err == nil {
+		t.Error("a number without its plus has a token")
+	}
+}

@@ -45,6 +45,19 @@ import (
 //
 //	shelfpage    book (32), number >> 21 (8)       sealed page of a set of numbers
 //	shelfbook    book (32)                         the book is whole
+//
+// Database `tree` (rebuilt from the stream, its checkpoint from CONSENT_CHECKPOINTS):
+//
+//	meta         name                              by name
+//	tile         level (1), index (8)              up to 256 hashes of 32 bytes
+//	chain        person (16)                       sequence and leaf of the person's last entry
+//
+// Database `directory` (rebuilt from the stream):
+//
+//	meta         name                              by name
+//	record       directory key (32)                count (8), last position (8), head (32) of a number
+//	bucket       first 16 bits of a key (2)        hash (32) and keys (8) of its records; empty: to be hashed again
+//	before       position (8)                      position (8) of the entry about the same number before it
 const (
 	SpaceMeta byte = 0x01
 
@@ -72,6 +85,13 @@ const (
 
 	SpaceShelfPage byte = 0x40
 	SpaceShelfBook byte = 0x41
+
+	SpaceTile  byte = 0x50
+	SpaceChain byte = 0x51
+
+	SpaceRecord byte = 0x60
+	SpaceBucket byte = 0x61
+	SpaceBefore byte = 0x62
 )
 
 // ErrBadKey: the bytes are no key of the space they were read as. The database
@@ -283,6 +303,42 @@ func ParseShelfBookKey(k []byte) (b Book, err error) {
 	return b, err
 }
 
+// RecordKey is the key of a number's record in the directory.
+func RecordKey(k ledger.Hash) []byte { return key(SpaceRecord, k[:]) }
+
+// ParseRecordKey undoes RecordKey.
+func ParseRecordKey(k []byte) (h ledger.Hash, err error) {
+	b, err := body(SpaceRecord, k, len(h))
+	copy(h[:], b)
+	return h, err
+}
+
+// BucketKey is the key of the hash of all records whose keys begin with bucket.
+func BucketKey(bucket uint16) []byte {
+	return key(SpaceBucket, binary.BigEndian.AppendUint16(nil, bucket))
+}
+
+// ParseBucketKey undoes BucketKey.
+func ParseBucketKey(k []byte) (bucket uint16, err error) {
+	b, err := body(SpaceBucket, k, 2)
+	if err != nil {
+		return 0, err
+	}
+	return binary.BigEndian.Uint16(b), nil
+}
+
+// BeforeKey is the key of what came before an entry about the same number.
+func BeforeKey(at ledger.Position) []byte { return key(SpaceBefore, u64(uint64(at))) }
+
+// ParseBeforeKey undoes BeforeKey.
+func ParseBeforeKey(k []byte) (ledger.Position, error) {
+	b, err := body(SpaceBefore, k, 8)
+	if err != nil {
+		return 0, err
+	}
+	return ledger.Position(binary.BigEndian.Uint64(b)), nil
+}
+
 // RegistryMetaKey is the key of what is known of a registry's versions.
 func RegistryMetaKey(registry string) []byte { return key(SpaceRegistryMeta, []byte(registry)) }
 
@@ -416,3 +472,25 @@ func AttemptAgeRange(before uint64) (lo, hi []byte) {
 
 // AnchorKey is the key of the last anchor.
 func AnchorKey() []byte { return key(SpaceAnchor) }
+
+// TileKey is the key of one tile of the Merkle tree.
+func TileKey(level byte, index uint64) []byte { return key(SpaceTile, []byte{level}, u64(index)) }
+
+// ParseTileKey undoes TileKey.
+func ParseTileKey(k []byte) (level byte, index uint64, err error) {
+	b, err := body(SpaceTile, k, 9)
+	if err != nil {
+		return 0, 0, err
+	}
+	return b[0], binary.BigEndian.Uint64(b[1:]), nil
+}
+
+// ChainKey is the key of the end of a person's chain, as the tree read it.
+func ChainKey(p ledger.PersonID) []byte { return key(SpaceChain, p[:]) }
+
+// ParseChainKey undoes ChainKey.
+func ParseChainKey(k []byte) (p ledger.PersonID, err error) {
+	b, err := body(SpaceChain, k, len(p))
+	copy(p[:], b)
+	return p, err
+}

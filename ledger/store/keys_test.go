@@ -151,6 +151,15 @@ var keySpaces = []struct {
 		func(a, b parts) int {
 			return cmp.Or(bytes.Compare(a.token[:], b.token[:]), bytes.Compare(a.person[:], b.person[:]))
 		}},
+	{"tile", func(p parts) []byte { return TileKey(p.c, p.n) },
+		func(k []byte, p parts) (bool, error) {
+			c, n, err := ParseTileKey(k)
+			return c == p.c && n == p.n, err
+		},
+		func(a, b parts) int { return cmp.Or(cmp.Compare(a.c, b.c), cmp.Compare(a.n, b.n)) }},
+	{"chain", func(p parts) []byte { return ChainKey(p.person) },
+		func(k []byte, p parts) (bool, error) { x, err := ParseChainKey(k); return x == p.person, err },
+		func(a, b parts) int { return bytes.Compare(a.person[:], b.person[:]) }},
 	{"pack", func(p parts) []byte { return PackKey(ledger.Position(p.n)) },
 		func(k []byte, p parts) (bool, error) { x, err := ParsePackKey(k); return uint64(x) == p.n, err },
 		func(a, b parts) int { return cmp.Compare(a.n, b.n) }},
@@ -173,6 +182,18 @@ var keySpaces = []struct {
 	{"shelfbook", func(p parts) []byte { return ShelfBookKey(p.book()) },
 		func(k []byte, p parts) (bool, error) { b, err := ParseShelfBookKey(k); return b == p.book(), err },
 		func(a, b parts) int { return bytes.Compare(a.token[:], b.token[:]) }},
+	{"record", func(p parts) []byte { return RecordKey(ledger.Hash(p.book())) },
+		func(k []byte, p parts) (bool, error) {
+			h, err := ParseRecordKey(k)
+			return h == ledger.Hash(p.book()), err
+		},
+		func(a, b parts) int { return bytes.Compare(a.token[:], b.token[:]) }},
+	{"bucket", func(p parts) []byte { return BucketKey(uint16(p.n)) },
+		func(k []byte, p parts) (bool, error) { n, err := ParseBucketKey(k); return n == uint16(p.n), err },
+		func(a, b parts) int { return cmp.Compare(uint16(a.n), uint16(b.n)) }},
+	{"before", func(p parts) []byte { return BeforeKey(ledger.Position(p.n)) },
+		func(k []byte, p parts) (bool, error) { n, err := ParseBeforeKey(k); return uint64(n) == p.n, err },
+		func(a, b parts) int { return cmp.Compare(a.n, b.n) }},
 }
 
 func (p parts) book() (b Book) {

@@ -29,6 +29,9 @@ const (
 	AttemptsStream  = "CONSENT_ATTEMPTS"
 	AttemptsSubject = "consent.v1.attempts"
 	FilesBucket     = "consent-files"
+
+	CheckpointsStream  = "CONSENT_CHECKPOINTS"
+	CheckpointsSubject = "consent.v1.checkpoints"
 )
 
 // ledgerIDKey is the metadata by which a stream names its ledger.
@@ -49,8 +52,8 @@ type Provision struct {
 
 // Pinned gives the configuration every stream must have, in the order in which
 // they are created. Nothing evicts, except that attempts have an age: a full
-// stream refuses. Deny flags stand on the ledger only, because they can never be
-// taken back. Direct get is off there, so that a lagging replica cannot look like
+// stream refuses. Deny flags stand on the ledger and its checkpoints only, because
+// they can never be taken back. Direct get is off there, so that a lagging replica cannot look like
 // a hole.
 func Pinned(p Provision) []jetstream.StreamConfig {
 	base := func(name, subject, description string) jetstream.StreamConfig {
@@ -71,6 +74,8 @@ func Pinned(p Provision) []jetstream.StreamConfig {
 	intake.Duplicates = duplicatesLeast
 	attempts := base(AttemptsStream, AttemptsSubject, "consent ledger: contact attempts and decisions, one batch a message")
 	attempts.MaxAge = attemptsAge
+	checkpoints := base(CheckpointsStream, CheckpointsSubject, "consent ledger: signed checkpoints of its Merkle tree; never delete, purge or limit")
+	checkpoints.DenyDelete, checkpoints.DenyPurge = true, true
 	return []jetstream.StreamConfig{
 		ledger,
 		base(KeysStream, KeysSubject, "consent ledger: wrapped keys of persons"),
@@ -78,6 +83,7 @@ func Pinned(p Provision) []jetstream.StreamConfig {
 		base(InboxStream, InboxSubject, "consent ledger: messages a person must read"),
 		base(FeedStream, FeedSubject, "consent ledger: suppression updates by seller"),
 		attempts,
+		checkpoints,
 	}
 }
 

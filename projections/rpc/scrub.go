@@ -28,8 +28,8 @@ const (
 	scrubIdleMax = 10 * time.Second
 	// scrubAhead is how many messages of a scrub are under way for each worker.
 	scrubAhead = 3
-	// answersMax is how many answers a client must remember.
-	answersMax = 1 << 16
+	// sharedAnswersMax is how many answers a client must remember.
+	sharedAnswersMax = 1 << 16
 )
 
 // scrubStream is the server's end of a scrub.
@@ -300,7 +300,7 @@ func (s *sender) rows(all []*said) *consentv1.ScrubResponse {
 }
 
 func (s *sender) numbered(all []*said) *consentv1.ScrubResponse {
-	if s.given > answersMax {
+	if s.given > sharedAnswersMax {
 		s.renumber()
 	}
 	res := &consentv1.ScrubResponse{Renumbered: s.given == 0, Answers: make([]uint32, len(all))}

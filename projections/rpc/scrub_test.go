@@ -36,7 +36,7 @@ func TestSharedAnswersAreTheRows(t *testing.T) {
 		if res.GetRenumbered() {
 			given, renumbered = nil, renumbered+1
 		}
-		if given = append(given, res.GetRows()...); len(given) > answersMax+2000 {
+		if given = append(given, res.GetRows()...); len(given) > sharedAnswersMax+2000 {
 			t.Fatalf("a client must remember %d answers", len(given))
 		}
 		if len(res.GetAnswers()) != len(all) {

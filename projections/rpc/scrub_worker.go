@@ -166,7 +166,7 @@ func (w *scrubWorker) say(d *consentv1.Decision) *said {
 	if a := w.equal[string(b)]; a != nil {
 		return a
 	}
-	if w.equal == nil || len(w.equal) >= answersMax {
+	if w.equal == nil || len(w.equal) >= sharedAnswersMax {
 		w.equal = map[string]*said{}
 	}
 	a := &said{row: scrubRowOf(d), decision: d}

@@ -224,3 +224,59 @@ func TestSecondWriter(t *testing.T) {
 	b.readAll(newer)
 	newer.stop()
 }
+
+// TestOlderCopies: whatever part of a folder is put back from an older copy, no
+// position is used twice. What follows from the stream heals; a stream that is
+// older than what was signed is refused, and the whole folder is known by its
+// anchor.
+func TestOlderCopies(t *testing.T) {
+	root := t.TempDir()
+	dir, old, anchor := filepath.Join(root, "ledger"), filepath.Join(root, "old"), filepath.Join(root, "anchor")
+	initLedger(t, dir)
+	b, s := newBook(t), serve(t, dir, "--anchor", anchor)
+	b.must(s, seller())
+	s.stop()
+	copyFolder(t, dir, old)
+	s = serve(t, dir, "--anchor", anchor)
+	for i := range 20 {
+		b.must(s, grant(fmt.Sprintf("g-%d", i), number(i), i))
+	}
+	s.stop()
+	whole := filepath.Join(root, "whole")
+	copyFolder(t, dir, whole)
+	for _, tc := range []struct {
+		part    string
+		refused string
+	}{{"tree", ""}, {"index", ""}, {"projections", ""}, {"jetstream", "ROLLED_BACK"}, {".", "ROLLED_BACK"}} {
+		t.Run(tc.part, func(t *testing.T) {
+			copyFolder(t, whole, dir)
+			copyFolder(t, filepath.Join(old, tc.part), filepath.Join(dir, tc.part))
+			if tc.refused != "" {
+				refused(t, launch(t, dir, "--anchor", anchor), tc.refused, "positions would be used twice")
+				return
+			}
+			s := serve(t, dir)
+			b.verify(s, nil)
+			s.stop()
+		})
+	}
+	for _, part := range []string{"tree", "index"} {
+		t.Run(part+" removed", func(t *testing.T) {
+			copyFolder(t, whole, dir)
+			if err := os.RemoveAll(filepath.Join(dir, part)); err != nil {
+				t.Fatal(err)
+			}
+			s := serve(t, dir) // the anchor must not hear of it: the next copy is older
+			b.verify(s, nil)
+			s.stop()
+		})
+	}
+}
+
+// copyFolder puts a copy of a closed folder in the place of another.
+func copyFolder(t *testing.T, from, to string) {
+	t.Helper()
+	if err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from))); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -25,6 +25,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/consent-ledger/consent-ledger/ledger/bundle/bundletest"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 )
 
@@ -42,6 +43,7 @@ const patience = 20 * time.Second
 const pollEvery = 20 * time.Millisecond
 
 func TestScripts(t *testing.T) {
+	bundletest.Python(t) // stories run verify.py
 	bin := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "consent"), "../../cmd/consent")
 	if out, err := build.CombinedOutput(); err != nil {

@@ -30,7 +30,7 @@ const (
 // 62 legal_hold_placed, 63 legal_hold_lifted,
 // 64 request_opened, 65 request_closed, 67 evidence_opened, 68 access_granted,
 // 69 access_revoked, 70 training_attested, 71 breach_opened, 72 breach_closed,
-// 74 ledger_restored, 75 directory_committed, 76 epoch_rolled, 77 parts_erased,
+// 74 ledger_restored, 76 epoch_rolled, 77 parts_erased,
 // 78 token_key_rotated; and for the envelope: 15 attachments.
 type Fact struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -107,6 +107,7 @@ type Fact struct {
 	//	*Fact_PersonErased
 	//	*Fact_ExportProduced
 	//	*Fact_WriterStarted
+	//	*Fact_DirectoryCommitted
 	//	*Fact_InboxItemClosed
 	//	*Fact_TimeConsent
 	//	*Fact_ProgrammeRegistered
@@ -563,6 +564,15 @@ func (x *Fact) GetWriterStarted() *WriterStarted {
 	return nil
 }
 
+func (x *Fact) GetDirectoryCommitted() *DirectoryCommitted {
+	if x != nil {
+		if x, ok := x.Kind.(*Fact_DirectoryCommitted); ok {
+			return x.DirectoryCommitted
+		}
+	}
+	return nil
+}
+
 func (x *Fact) GetInboxItemClosed() *InboxItemClosed {
 	if x != nil {
 		if x, ok := x.Kind.(*Fact_InboxItemClosed); ok {
@@ -764,6 +774,11 @@ type Fact_WriterStarted struct {
 	WriterStarted *WriterStarted `protobuf:"bytes,73,opt,name=writer_started,json=writerStarted,proto3,oneof"`
 }
 
+type Fact_DirectoryCommitted struct {
+	// All events of all numbers up to a position are fixed.
+	DirectoryCommitted *DirectoryCommitted `protobuf:"bytes,75,opt,name=directory_committed,json=directoryCommitted,proto3,oneof"`
+}
+
 type Fact_InboxItemClosed struct {
 	// A person decided about a message that could not be understood.
 	InboxItemClosed *InboxItemClosed `protobuf:"bytes,79,opt,name=inbox_item_closed,json=inboxItemClosed,proto3,oneof"`
@@ -846,6 +861,8 @@ func (*Fact_PersonErased) isFact_Kind() {}
 func (*Fact_ExportProduced) isFact_Kind() {}
 
 func (*Fact_WriterStarted) isFact_Kind() {}
+
+func (*Fact_DirectoryCommitted) isFact_Kind() {}
 
 func (*Fact_InboxItemClosed) isFact_Kind() {}
 
@@ -3703,18 +3720,28 @@ func (x *PersonErased) GetReason() string {
 // ExportProduced: a history was handed out.
 type ExportProduced struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What was asked for: number, seller.
+	// What was asked for: number, numbers, seller.
 	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
-	// Format: jsonl, csv.
+	// Format: jsonl, csv, zip.
 	Format string `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`
 	// Entries in it.
 	Entries uint64 `protobuf:"varint,3,opt,name=entries,proto3" json:"entries,omitempty"`
-	// SHA-256 of what was handed out.
+	// SHA-256 of the zip; of entries, a running hash of their leaves.
 	Sha256 []byte `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// Up to this position.
 	ThroughPosition uint64 `protobuf:"varint,5,opt,name=through_position,json=throughPosition,proto3" json:"through_position,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Classes of personal parts that were handed out.
+	Disclosed []PersonalClass `protobuf:"varint,6,rep,packed,name=disclosed,proto3,enum=consent.v1.PersonalClass" json:"disclosed,omitempty"`
+	// What it was for; empty: nobody said.
+	Purpose string `protobuf:"bytes,7,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	// For whom; empty: nobody said.
+	Recipient string `protobuf:"bytes,8,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	// The case it belongs to; empty: none.
+	CaseId string `protobuf:"bytes,9,opt,name=case_id,json=caseId,proto3" json:"case_id,omitempty"`
+	// The seller, if it was asked for one.
+	Seller        string `protobuf:"bytes,10,opt,name=seller,proto3" json:"seller,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExportProduced) Reset() {
@@ -3782,6 +3809,41 @@ func (x *ExportProduced) GetThroughPosition() uint64 {
 	return 0
 }
 
+func (x *ExportProduced) GetDisclosed() []PersonalClass {
+	if x != nil {
+		return x.Disclosed
+	}
+	return nil
+}
+
+func (x *ExportProduced) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *ExportProduced) GetRecipient() string {
+	if x != nil {
+		return x.Recipient
+	}
+	return ""
+}
+
+func (x *ExportProduced) GetCaseId() string {
+	if x != nil {
+		return x.CaseId
+	}
+	return ""
+}
+
+func (x *ExportProduced) GetSeller() string {
+	if x != nil {
+		return x.Seller
+	}
+	return ""
+}
+
 // WriterStarted: a writer read to the tail and took over. Its position is its epoch.
 type WriterStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3837,6 +3899,109 @@ func (x *WriterStarted) GetInstance() string {
 	return ""
 }
 
+// DirectoryCommitted: from here on nobody can leave out, add or change an event
+// about a number up to a position without this entry showing it. What it proves,
+// and its bytes, are in docs/reference/completeness.md.
+type DirectoryCommitted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How the root is made; 1.
+	Format uint32 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
+	// The last position that is in it, smaller than its own.
+	CoversPosition uint64 `protobuf:"varint,2,opt,name=covers_position,json=coversPosition,proto3" json:"covers_position,omitempty"`
+	// When the entry at that position was recorded.
+	CoversRecordedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=covers_recorded_at,json=coversRecordedAt,proto3" json:"covers_recorded_at,omitempty"`
+	// Root of the tree of all numbers; 32 zero bytes if there is none.
+	Root []byte `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`
+	// Numbers in it.
+	Numbers uint64 `protobuf:"varint,5,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	// Entries about numbers up to that position: those that carry a token.
+	Entries uint64 `protobuf:"varint,6,opt,name=entries,proto3" json:"entries,omitempty"`
+	// Commitment to the key that gives each number its directory token: whoever is
+	// given the key can tell that every number has its one place.
+	TokenKey      []byte `protobuf:"bytes,7,opt,name=token_key,json=tokenKey,proto3" json:"token_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DirectoryCommitted) Reset() {
+	*x = DirectoryCommitted{}
+	mi := &file_consent_v1_fact_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DirectoryCommitted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DirectoryCommitted) ProtoMessage() {}
+
+func (x *DirectoryCommitted) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_fact_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DirectoryCommitted.ProtoReflect.Descriptor instead.
+func (*DirectoryCommitted) Descriptor() ([]byte, []int) {
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *DirectoryCommitted) GetFormat() uint32 {
+	if x != nil {
+		return x.Format
+	}
+	return 0
+}
+
+func (x *DirectoryCommitted) GetCoversPosition() uint64 {
+	if x != nil {
+		return x.CoversPosition
+	}
+	return 0
+}
+
+func (x *DirectoryCommitted) GetCoversRecordedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CoversRecordedAt
+	}
+	return nil
+}
+
+func (x *DirectoryCommitted) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *DirectoryCommitted) GetNumbers() uint64 {
+	if x != nil {
+		return x.Numbers
+	}
+	return 0
+}
+
+func (x *DirectoryCommitted) GetEntries() uint64 {
+	if x != nil {
+		return x.Entries
+	}
+	return 0
+}
+
+func (x *DirectoryCommitted) GetTokenKey() []byte {
+	if x != nil {
+		return x.TokenKey
+	}
+	return nil
+}
+
 // InboxItemClosed: a person has read a message that could not be understood.
 type InboxItemClosed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3854,7 +4019,7 @@ type InboxItemClosed struct {
 
 func (x *InboxItemClosed) Reset() {
 	*x = InboxItemClosed{}
-	mi := &file_consent_v1_fact_proto_msgTypes[41]
+	mi := &file_consent_v1_fact_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3866,7 +4031,7 @@ func (x *InboxItemClosed) String() string {
 func (*InboxItemClosed) ProtoMessage() {}
 
 func (x *InboxItemClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[41]
+	mi := &file_consent_v1_fact_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3879,7 +4044,7 @@ func (x *InboxItemClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItemClosed.ProtoReflect.Descriptor instead.
 func (*InboxItemClosed) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{41}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *InboxItemClosed) GetItem() string {
@@ -3915,7 +4080,7 @@ var File_consent_v1_fact_proto protoreflect.FileDescriptor
 const file_consent_v1_fact_proto_rawDesc = "" +
 	"\n" +
 	"\x15consent/v1/fact.proto\x12\n" +
-	"consent.v1\x1a\x19consent/v1/personal.proto\x1a\x16consent/v1/words.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x19\n" +
+	"consent.v1\x1a\x19consent/v1/personal.proto\x1a\x16consent/v1/words.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x1a\n" +
 	"\x04Fact\x12\x1c\n" +
 	"\x06number\x18\x01 \x01(\tB\x04\xa8\xcf\x18\x01R\x06number\x12\x18\n" +
 	"\asellers\x18\x02 \x03(\tR\asellers\x12\x16\n" +
@@ -3973,7 +4138,8 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\x11attempts_anchored\x18< \x01(\v2\x1c.consent.v1.AttemptsAnchoredH\x00R\x10attemptsAnchored\x12?\n" +
 	"\rperson_erased\x18= \x01(\v2\x18.consent.v1.PersonErasedH\x00R\fpersonErased\x12E\n" +
 	"\x0fexport_produced\x18B \x01(\v2\x1a.consent.v1.ExportProducedH\x00R\x0eexportProduced\x12B\n" +
-	"\x0ewriter_started\x18I \x01(\v2\x19.consent.v1.WriterStartedH\x00R\rwriterStarted\x12I\n" +
+	"\x0ewriter_started\x18I \x01(\v2\x19.consent.v1.WriterStartedH\x00R\rwriterStarted\x12Q\n" +
+	"\x13directory_committed\x18K \x01(\v2\x1e.consent.v1.DirectoryCommittedH\x00R\x12directoryCommitted\x12I\n" +
 	"\x11inbox_item_closed\x18O \x01(\v2\x1b.consent.v1.InboxItemClosedH\x00R\x0finboxItemClosed\x12<\n" +
 	"\ftime_consent\x18P \x01(\v2\x17.consent.v1.TimeConsentH\x00R\vtimeConsent\x12T\n" +
 	"\x14programme_registered\x18Q \x01(\v2\x1f.consent.v1.ProgrammeRegisteredH\x00R\x13programmeRegisteredB\x06\n" +
@@ -4202,16 +4368,30 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\x04root\x18\x04 \x01(\fR\x04root\"@\n" +
 	"\fPersonErased\x12\x18\n" +
 	"\apersons\x18\x01 \x03(\fR\apersons\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x9f\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xd3\x02\n" +
 	"\x0eExportProduced\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x16\n" +
 	"\x06format\x18\x02 \x01(\tR\x06format\x12\x18\n" +
 	"\aentries\x18\x03 \x01(\x04R\aentries\x12\x16\n" +
 	"\x06sha256\x18\x04 \x01(\fR\x06sha256\x12)\n" +
-	"\x10through_position\x18\x05 \x01(\x04R\x0fthroughPosition\"E\n" +
+	"\x10through_position\x18\x05 \x01(\x04R\x0fthroughPosition\x127\n" +
+	"\tdisclosed\x18\x06 \x03(\x0e2\x19.consent.v1.PersonalClassR\tdisclosed\x12\x1e\n" +
+	"\apurpose\x18\a \x01(\tB\x04\xa8\xcf\x18\x02R\apurpose\x12\"\n" +
+	"\trecipient\x18\b \x01(\tB\x04\xa8\xcf\x18\x02R\trecipient\x12\x1d\n" +
+	"\acase_id\x18\t \x01(\tB\x04\xa8\xcf\x18\x02R\x06caseId\x12\x16\n" +
+	"\x06seller\x18\n" +
+	" \x01(\tR\x06seller\"E\n" +
 	"\rWriterStarted\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1a\n" +
-	"\binstance\x18\x02 \x01(\tR\binstance\"\x94\x01\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance\"\x84\x02\n" +
+	"\x12DirectoryCommitted\x12\x16\n" +
+	"\x06format\x18\x01 \x01(\rR\x06format\x12'\n" +
+	"\x0fcovers_position\x18\x02 \x01(\x04R\x0ecoversPosition\x12H\n" +
+	"\x12covers_recorded_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x10coversRecordedAt\x12\x12\n" +
+	"\x04root\x18\x04 \x01(\fR\x04root\x12\x18\n" +
+	"\anumbers\x18\x05 \x01(\x04R\anumbers\x12\x18\n" +
+	"\aentries\x18\x06 \x01(\x04R\aentries\x12\x1b\n" +
+	"\ttoken_key\x18\a \x01(\fR\btokenKey\"\x94\x01\n" +
 	"\x0fInboxItemClosed\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\tR\aoutcome\x12)\n" +
@@ -4230,7 +4410,7 @@ func file_consent_v1_fact_proto_rawDescGZIP() []byte {
 	return file_consent_v1_fact_proto_rawDescData
 }
 
-var file_consent_v1_fact_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_consent_v1_fact_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_consent_v1_fact_proto_goTypes = []any{
 	(*Fact)(nil),                  // 0: consent.v1.Fact
 	(*Actor)(nil),                 // 1: consent.v1.Actor
@@ -4273,20 +4453,22 @@ var file_consent_v1_fact_proto_goTypes = []any{
 	(*PersonErased)(nil),          // 38: consent.v1.PersonErased
 	(*ExportProduced)(nil),        // 39: consent.v1.ExportProduced
 	(*WriterStarted)(nil),         // 40: consent.v1.WriterStarted
-	(*InboxItemClosed)(nil),       // 41: consent.v1.InboxItemClosed
-	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
-	(Channel)(0),                  // 43: consent.v1.Channel
-	(Purpose)(0),                  // 44: consent.v1.Purpose
-	(RelationshipKind)(0),         // 45: consent.v1.RelationshipKind
-	(RelationshipPhase)(0),        // 46: consent.v1.RelationshipPhase
-	(MessageClass)(0),             // 47: consent.v1.MessageClass
-	(QueryResult)(0),              // 48: consent.v1.QueryResult
-	(SubscriberKind)(0),           // 49: consent.v1.SubscriberKind
+	(*DirectoryCommitted)(nil),    // 41: consent.v1.DirectoryCommitted
+	(*InboxItemClosed)(nil),       // 42: consent.v1.InboxItemClosed
+	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
+	(Channel)(0),                  // 44: consent.v1.Channel
+	(Purpose)(0),                  // 45: consent.v1.Purpose
+	(RelationshipKind)(0),         // 46: consent.v1.RelationshipKind
+	(RelationshipPhase)(0),        // 47: consent.v1.RelationshipPhase
+	(MessageClass)(0),             // 48: consent.v1.MessageClass
+	(QueryResult)(0),              // 49: consent.v1.QueryResult
+	(SubscriberKind)(0),           // 50: consent.v1.SubscriberKind
+	(PersonalClass)(0),            // 51: consent.v1.PersonalClass
 }
 var file_consent_v1_fact_proto_depIdxs = []int32{
-	42, // 0: consent.v1.Fact.occurred_at:type_name -> google.protobuf.Timestamp
-	42, // 1: consent.v1.Fact.earliest:type_name -> google.protobuf.Timestamp
-	42, // 2: consent.v1.Fact.latest:type_name -> google.protobuf.Timestamp
+	43, // 0: consent.v1.Fact.occurred_at:type_name -> google.protobuf.Timestamp
+	43, // 1: consent.v1.Fact.earliest:type_name -> google.protobuf.Timestamp
+	43, // 2: consent.v1.Fact.latest:type_name -> google.protobuf.Timestamp
 	1,  // 3: consent.v1.Fact.actor:type_name -> consent.v1.Actor
 	4,  // 4: consent.v1.Fact.consent_requested:type_name -> consent.v1.ConsentRequested
 	5,  // 5: consent.v1.Fact.consent_granted:type_name -> consent.v1.ConsentGranted
@@ -4322,45 +4504,48 @@ var file_consent_v1_fact_proto_depIdxs = []int32{
 	38, // 35: consent.v1.Fact.person_erased:type_name -> consent.v1.PersonErased
 	39, // 36: consent.v1.Fact.export_produced:type_name -> consent.v1.ExportProduced
 	40, // 37: consent.v1.Fact.writer_started:type_name -> consent.v1.WriterStarted
-	41, // 38: consent.v1.Fact.inbox_item_closed:type_name -> consent.v1.InboxItemClosed
-	26, // 39: consent.v1.Fact.time_consent:type_name -> consent.v1.TimeConsent
-	31, // 40: consent.v1.Fact.programme_registered:type_name -> consent.v1.ProgrammeRegistered
-	43, // 41: consent.v1.Scope.channels:type_name -> consent.v1.Channel
-	44, // 42: consent.v1.Scope.purposes:type_name -> consent.v1.Purpose
-	2,  // 43: consent.v1.ConsentRequested.scope:type_name -> consent.v1.Scope
-	2,  // 44: consent.v1.ConsentGranted.scope:type_name -> consent.v1.Scope
-	42, // 45: consent.v1.ConsentGranted.expires_at:type_name -> google.protobuf.Timestamp
-	3,  // 46: consent.v1.ConsentGranted.evidence:type_name -> consent.v1.Evidence
-	2,  // 47: consent.v1.ConsentConfirmed.scope:type_name -> consent.v1.Scope
-	42, // 48: consent.v1.ConsentConfirmed.expires_at:type_name -> google.protobuf.Timestamp
-	3,  // 49: consent.v1.ConsentConfirmed.evidence:type_name -> consent.v1.Evidence
-	2,  // 50: consent.v1.ConsentRefused.scope:type_name -> consent.v1.Scope
-	2,  // 51: consent.v1.ConsentRevoked.scope:type_name -> consent.v1.Scope
-	2,  // 52: consent.v1.ConsentInvalidated.scope:type_name -> consent.v1.Scope
-	2,  // 53: consent.v1.DncAdded.scope:type_name -> consent.v1.Scope
-	2,  // 54: consent.v1.DncRemoved.scope:type_name -> consent.v1.Scope
-	13, // 55: consent.v1.PreferenceSet.windows:type_name -> consent.v1.TimeWindow
-	43, // 56: consent.v1.PreferenceSet.channels:type_name -> consent.v1.Channel
-	44, // 57: consent.v1.PreferenceSet.purposes:type_name -> consent.v1.Purpose
-	45, // 58: consent.v1.RelationshipRecorded.relationship:type_name -> consent.v1.RelationshipKind
-	46, // 59: consent.v1.RelationshipRecorded.phase:type_name -> consent.v1.RelationshipPhase
-	47, // 60: consent.v1.InboundMessage.classification:type_name -> consent.v1.MessageClass
-	43, // 61: consent.v1.InboundMessage.channel:type_name -> consent.v1.Channel
-	42, // 62: consent.v1.ClarificationAnswered.answered_latest:type_name -> google.protobuf.Timestamp
-	48, // 63: consent.v1.NumberReassigned.result:type_name -> consent.v1.QueryResult
-	42, // 64: consent.v1.NumberReassigned.as_of:type_name -> google.protobuf.Timestamp
-	49, // 65: consent.v1.SubscriberClass.subscriber:type_name -> consent.v1.SubscriberKind
-	13, // 66: consent.v1.TimeConsent.windows:type_name -> consent.v1.TimeWindow
-	42, // 67: consent.v1.EmergencyDeclared.from:type_name -> google.protobuf.Timestamp
-	42, // 68: consent.v1.EmergencyDeclared.until:type_name -> google.protobuf.Timestamp
-	42, // 69: consent.v1.RegistryLoaded.fetched_at:type_name -> google.protobuf.Timestamp
-	43, // 70: consent.v1.CampaignRegistered.channel:type_name -> consent.v1.Channel
-	44, // 71: consent.v1.CampaignRegistered.purpose:type_name -> consent.v1.Purpose
-	72, // [72:72] is the sub-list for method output_type
-	72, // [72:72] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	41, // 38: consent.v1.Fact.directory_committed:type_name -> consent.v1.DirectoryCommitted
+	42, // 39: consent.v1.Fact.inbox_item_closed:type_name -> consent.v1.InboxItemClosed
+	26, // 40: consent.v1.Fact.time_consent:type_name -> consent.v1.TimeConsent
+	31, // 41: consent.v1.Fact.programme_registered:type_name -> consent.v1.ProgrammeRegistered
+	44, // 42: consent.v1.Scope.channels:type_name -> consent.v1.Channel
+	45, // 43: consent.v1.Scope.purposes:type_name -> consent.v1.Purpose
+	2,  // 44: consent.v1.ConsentRequested.scope:type_name -> consent.v1.Scope
+	2,  // 45: consent.v1.ConsentGranted.scope:type_name -> consent.v1.Scope
+	43, // 46: consent.v1.ConsentGranted.expires_at:type_name -> google.protobuf.Timestamp
+	3,  // 47: consent.v1.ConsentGranted.evidence:type_name -> consent.v1.Evidence
+	2,  // 48: consent.v1.ConsentConfirmed.scope:type_name -> consent.v1.Scope
+	43, // 49: consent.v1.ConsentConfirmed.expires_at:type_name -> google.protobuf.Timestamp
+	3,  // 50: consent.v1.ConsentConfirmed.evidence:type_name -> consent.v1.Evidence
+	2,  // 51: consent.v1.ConsentRefused.scope:type_name -> consent.v1.Scope
+	2,  // 52: consent.v1.ConsentRevoked.scope:type_name -> consent.v1.Scope
+	2,  // 53: consent.v1.ConsentInvalidated.scope:type_name -> consent.v1.Scope
+	2,  // 54: consent.v1.DncAdded.scope:type_name -> consent.v1.Scope
+	2,  // 55: consent.v1.DncRemoved.scope:type_name -> consent.v1.Scope
+	13, // 56: consent.v1.PreferenceSet.windows:type_name -> consent.v1.TimeWindow
+	44, // 57: consent.v1.PreferenceSet.channels:type_name -> consent.v1.Channel
+	45, // 58: consent.v1.PreferenceSet.purposes:type_name -> consent.v1.Purpose
+	46, // 59: consent.v1.RelationshipRecorded.relationship:type_name -> consent.v1.RelationshipKind
+	47, // 60: consent.v1.RelationshipRecorded.phase:type_name -> consent.v1.RelationshipPhase
+	48, // 61: consent.v1.InboundMessage.classification:type_name -> consent.v1.MessageClass
+	44, // 62: consent.v1.InboundMessage.channel:type_name -> consent.v1.Channel
+	43, // 63: consent.v1.ClarificationAnswered.answered_latest:type_name -> google.protobuf.Timestamp
+	49, // 64: consent.v1.NumberReassigned.result:type_name -> consent.v1.QueryResult
+	43, // 65: consent.v1.NumberReassigned.as_of:type_name -> google.protobuf.Timestamp
+	50, // 66: consent.v1.SubscriberClass.subscriber:type_name -> consent.v1.SubscriberKind
+	13, // 67: consent.v1.TimeConsent.windows:type_name -> consent.v1.TimeWindow
+	43, // 68: consent.v1.EmergencyDeclared.from:type_name -> google.protobuf.Timestamp
+	43, // 69: consent.v1.EmergencyDeclared.until:type_name -> google.protobuf.Timestamp
+	43, // 70: consent.v1.RegistryLoaded.fetched_at:type_name -> google.protobuf.Timestamp
+	44, // 71: consent.v1.CampaignRegistered.channel:type_name -> consent.v1.Channel
+	45, // 72: consent.v1.CampaignRegistered.purpose:type_name -> consent.v1.Purpose
+	51, // 73: consent.v1.ExportProduced.disclosed:type_name -> consent.v1.PersonalClass
+	43, // 74: consent.v1.DirectoryCommitted.covers_recorded_at:type_name -> google.protobuf.Timestamp
+	75, // [75:75] is the sub-list for method output_type
+	75, // [75:75] is the sub-list for method input_type
+	75, // [75:75] is the sub-list for extension type_name
+	75, // [75:75] is the sub-list for extension extendee
+	0,  // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_fact_proto_init() }
@@ -4405,6 +4590,7 @@ func file_consent_v1_fact_proto_init() {
 		(*Fact_PersonErased)(nil),
 		(*Fact_ExportProduced)(nil),
 		(*Fact_WriterStarted)(nil),
+		(*Fact_DirectoryCommitted)(nil),
 		(*Fact_InboxItemClosed)(nil),
 		(*Fact_TimeConsent)(nil),
 		(*Fact_ProgrammeRegistered)(nil),
@@ -4417,7 +4603,7 @@ func file_consent_v1_fact_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_fact_proto_rawDesc), len(file_consent_v1_fact_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   42,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -508,8 +508,23 @@ type ExportRequest struct {
 	From *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
 	// Recorded before; absent: up to now.
 	To *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
-	// Format that the caller writes, for the ExportProduced fact: jsonl, csv.
-	Format        string `protobuf:"bytes,6,opt,name=format,proto3" json:"format,omitempty"`
+	// What is handed out: jsonl and csv (entries, which the caller writes in that
+	// format), or zip (a signed bundle, made here: docs/reference/bundle.md).
+	Format string `protobuf:"bytes,6,opt,name=format,proto3" json:"format,omitempty"`
+	// All entries of these numbers too: a case with several.
+	Numbers []string `protobuf:"bytes,7,rep,name=numbers,proto3" json:"numbers,omitempty"`
+	// Which personal parts are handed out; absent: those of all classes.
+	Disclosure *Disclosure `protobuf:"bytes,8,opt,name=disclosure,proto3" json:"disclosure,omitempty"`
+	// What it is for, and for whom; for the ExportProduced fact. One line each, at
+	// most 200 bytes.
+	Purpose string `protobuf:"bytes,9,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	// As purpose.
+	Recipient string `protobuf:"bytes,10,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	// The case it belongs to; as purpose.
+	CaseId string `protobuf:"bytes,11,opt,name=case_id,json=caseId,proto3" json:"case_id,omitempty"`
+	// Only for zip: also look through every contact attempt for decisions about the
+	// numbers, which takes as long as reading them all.
+	Decisions     bool `protobuf:"varint,12,opt,name=decisions,proto3" json:"decisions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -586,7 +601,95 @@ func (x *ExportRequest) GetFormat() string {
 	return ""
 }
 
-// ExportResponse is one entry, or the end.
+func (x *ExportRequest) GetNumbers() []string {
+	if x != nil {
+		return x.Numbers
+	}
+	return nil
+}
+
+func (x *ExportRequest) GetDisclosure() *Disclosure {
+	if x != nil {
+		return x.Disclosure
+	}
+	return nil
+}
+
+func (x *ExportRequest) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *ExportRequest) GetRecipient() string {
+	if x != nil {
+		return x.Recipient
+	}
+	return ""
+}
+
+func (x *ExportRequest) GetCaseId() string {
+	if x != nil {
+		return x.CaseId
+	}
+	return ""
+}
+
+func (x *ExportRequest) GetDecisions() bool {
+	if x != nil {
+		return x.Decisions
+	}
+	return false
+}
+
+// Disclosure names classes of personal parts.
+type Disclosure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The classes; none: no personal part is handed out.
+	Classes       []PersonalClass `protobuf:"varint,1,rep,packed,name=classes,proto3,enum=consent.v1.PersonalClass" json:"classes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Disclosure) Reset() {
+	*x = Disclosure{}
+	mi := &file_consent_v1_feed_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Disclosure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Disclosure) ProtoMessage() {}
+
+func (x *Disclosure) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_feed_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Disclosure.ProtoReflect.Descriptor instead.
+func (*Disclosure) Descriptor() ([]byte, []int) {
+	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Disclosure) GetClasses() []PersonalClass {
+	if x != nil {
+		return x.Classes
+	}
+	return nil
+}
+
+// ExportResponse is one entry, the next bytes of a zip, or the end.
 type ExportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What it is.
@@ -595,6 +698,7 @@ type ExportResponse struct {
 	//
 	//	*ExportResponse_Entry
 	//	*ExportResponse_End
+	//	*ExportResponse_Zip
 	Part          isExportResponse_Part `protobuf_oneof:"part"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -602,7 +706,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_consent_v1_feed_service_proto_msgTypes[7]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -614,7 +718,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_feed_service_proto_msgTypes[7]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -627,7 +731,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{7}
+	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ExportResponse) GetPart() isExportResponse_Part {
@@ -655,6 +759,15 @@ func (x *ExportResponse) GetEnd() *ExportEnd {
 	return nil
 }
 
+func (x *ExportResponse) GetZip() []byte {
+	if x != nil {
+		if x, ok := x.Part.(*ExportResponse_Zip); ok {
+			return x.Zip
+		}
+	}
+	return nil
+}
+
 type isExportResponse_Part interface {
 	isExportResponse_Part()
 }
@@ -669,9 +782,16 @@ type ExportResponse_End struct {
 	End *ExportEnd `protobuf:"bytes,2,opt,name=end,proto3,oneof"`
 }
 
+type ExportResponse_Zip struct {
+	// The next bytes of the zip.
+	Zip []byte `protobuf:"bytes,3,opt,name=zip,proto3,oneof"`
+}
+
 func (*ExportResponse_Entry) isExportResponse_Part() {}
 
 func (*ExportResponse_End) isExportResponse_Part() {}
+
+func (*ExportResponse_Zip) isExportResponse_Part() {}
 
 // ExportedEntry is one entry with what of it could be opened.
 type ExportedEntry struct {
@@ -692,7 +812,7 @@ type ExportedEntry struct {
 
 func (x *ExportedEntry) Reset() {
 	*x = ExportedEntry{}
-	mi := &file_consent_v1_feed_service_proto_msgTypes[8]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -704,7 +824,7 @@ func (x *ExportedEntry) String() string {
 func (*ExportedEntry) ProtoMessage() {}
 
 func (x *ExportedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_feed_service_proto_msgTypes[8]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -717,7 +837,7 @@ func (x *ExportedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedEntry.ProtoReflect.Descriptor instead.
 func (*ExportedEntry) Descriptor() ([]byte, []int) {
-	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{8}
+	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExportedEntry) GetEntry() []byte {
@@ -763,14 +883,16 @@ type ExportEnd struct {
 	// Complete up to this position.
 	ThroughPosition uint64 `protobuf:"varint,2,opt,name=through_position,json=throughPosition,proto3" json:"through_position,omitempty"`
 	// Receipt of the ExportProduced fact.
-	Receipt       *Receipt `protobuf:"bytes,3,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	Receipt *Receipt `protobuf:"bytes,3,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// Of a zip: its SHA-256, hex.
+	Sha256        string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExportEnd) Reset() {
 	*x = ExportEnd{}
-	mi := &file_consent_v1_feed_service_proto_msgTypes[9]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -782,7 +904,7 @@ func (x *ExportEnd) String() string {
 func (*ExportEnd) ProtoMessage() {}
 
 func (x *ExportEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_feed_service_proto_msgTypes[9]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -795,7 +917,7 @@ func (x *ExportEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportEnd.ProtoReflect.Descriptor instead.
 func (*ExportEnd) Descriptor() ([]byte, []int) {
-	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{9}
+	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ExportEnd) GetEntries() uint64 {
@@ -819,12 +941,19 @@ func (x *ExportEnd) GetReceipt() *Receipt {
 	return nil
 }
 
+func (x *ExportEnd) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
 var File_consent_v1_feed_service_proto protoreflect.FileDescriptor
 
 const file_consent_v1_feed_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1dconsent/v1/feed_service.proto\x12\n" +
-	"consent.v1\x1a\x1fconsent/v1/ledger_service.proto\x1a\x16consent/v1/state.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"V\n" +
+	"consent.v1\x1a\x1fconsent/v1/ledger_service.proto\x1a\x19consent/v1/personal.proto\x1a\x16consent/v1/state.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"V\n" +
 	"\x10SubscribeRequest\x12\x16\n" +
 	"\x06seller\x18\x01 \x01(\tR\x06seller\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x16\n" +
@@ -856,17 +985,30 @@ const file_consent_v1_feed_service_proto_rawDesc = "" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"A\n" +
 	"\vSnapshotEnd\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x16\n" +
-	"\x06states\x18\x02 \x01(\x04R\x06states\"\xda\x01\n" +
+	"\x06states\x18\x02 \x01(\x04R\x06states\"\x9b\x03\n" +
 	"\rExportRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06seller\x18\x02 \x01(\tR\x06seller\x12%\n" +
 	"\x0edefault_region\x18\x03 \x01(\tR\rdefaultRegion\x12.\n" +
 	"\x04from\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
 	"\x02to\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12\x16\n" +
-	"\x06format\x18\x06 \x01(\tR\x06format\"v\n" +
+	"\x06format\x18\x06 \x01(\tR\x06format\x12\x18\n" +
+	"\anumbers\x18\a \x03(\tR\anumbers\x126\n" +
+	"\n" +
+	"disclosure\x18\b \x01(\v2\x16.consent.v1.DisclosureR\n" +
+	"disclosure\x12\x18\n" +
+	"\apurpose\x18\t \x01(\tR\apurpose\x12\x1c\n" +
+	"\trecipient\x18\n" +
+	" \x01(\tR\trecipient\x12\x17\n" +
+	"\acase_id\x18\v \x01(\tR\x06caseId\x12\x1c\n" +
+	"\tdecisions\x18\f \x01(\bR\tdecisions\"A\n" +
+	"\n" +
+	"Disclosure\x123\n" +
+	"\aclasses\x18\x01 \x03(\x0e2\x19.consent.v1.PersonalClassR\aclasses\"\x8a\x01\n" +
 	"\x0eExportResponse\x121\n" +
 	"\x05entry\x18\x01 \x01(\v2\x19.consent.v1.ExportedEntryH\x00R\x05entry\x12)\n" +
-	"\x03end\x18\x02 \x01(\v2\x15.consent.v1.ExportEndH\x00R\x03endB\x06\n" +
+	"\x03end\x18\x02 \x01(\v2\x15.consent.v1.ExportEndH\x00R\x03end\x12\x12\n" +
+	"\x03zip\x18\x03 \x01(\fH\x00R\x03zipB\x06\n" +
 	"\x04part\"\xf8\x01\n" +
 	"\rExportedEntry\x12\x14\n" +
 	"\x05entry\x18\x01 \x01(\fR\x05entry\x12\x1b\n" +
@@ -876,11 +1018,12 @@ const file_consent_v1_feed_service_proto_rawDesc = "" +
 	"\bposition\x18\x05 \x01(\x04R\bposition\x1a;\n" +
 	"\rPersonalEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x7f\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x97\x01\n" +
 	"\tExportEnd\x12\x18\n" +
 	"\aentries\x18\x01 \x01(\x04R\aentries\x12)\n" +
 	"\x10through_position\x18\x02 \x01(\x04R\x0fthroughPosition\x12-\n" +
-	"\areceipt\x18\x03 \x01(\v2\x13.consent.v1.ReceiptR\areceipt2Y\n" +
+	"\areceipt\x18\x03 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha2562Y\n" +
 	"\vFeedService\x12J\n" +
 	"\tSubscribe\x12\x1c.consent.v1.SubscribeRequest\x1a\x1d.consent.v1.SubscribeResponse0\x012R\n" +
 	"\rExportService\x12A\n" +
@@ -898,7 +1041,7 @@ func file_consent_v1_feed_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_feed_service_proto_rawDescData
 }
 
-var file_consent_v1_feed_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_consent_v1_feed_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_consent_v1_feed_service_proto_goTypes = []any{
 	(*SubscribeRequest)(nil),      // 0: consent.v1.SubscribeRequest
 	(*SubscribeResponse)(nil),     // 1: consent.v1.SubscribeResponse
@@ -907,38 +1050,42 @@ var file_consent_v1_feed_service_proto_goTypes = []any{
 	(*Heartbeat)(nil),             // 4: consent.v1.Heartbeat
 	(*SnapshotEnd)(nil),           // 5: consent.v1.SnapshotEnd
 	(*ExportRequest)(nil),         // 6: consent.v1.ExportRequest
-	(*ExportResponse)(nil),        // 7: consent.v1.ExportResponse
-	(*ExportedEntry)(nil),         // 8: consent.v1.ExportedEntry
-	(*ExportEnd)(nil),             // 9: consent.v1.ExportEnd
-	nil,                           // 10: consent.v1.ExportedEntry.PersonalEntry
-	(*SuppressionState)(nil),      // 11: consent.v1.SuppressionState
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*Receipt)(nil),               // 13: consent.v1.Receipt
+	(*Disclosure)(nil),            // 7: consent.v1.Disclosure
+	(*ExportResponse)(nil),        // 8: consent.v1.ExportResponse
+	(*ExportedEntry)(nil),         // 9: consent.v1.ExportedEntry
+	(*ExportEnd)(nil),             // 10: consent.v1.ExportEnd
+	nil,                           // 11: consent.v1.ExportedEntry.PersonalEntry
+	(*SuppressionState)(nil),      // 12: consent.v1.SuppressionState
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(PersonalClass)(0),            // 14: consent.v1.PersonalClass
+	(*Receipt)(nil),               // 15: consent.v1.Receipt
 }
 var file_consent_v1_feed_service_proto_depIdxs = []int32{
 	2,  // 0: consent.v1.SubscribeResponse.update:type_name -> consent.v1.FeedUpdate
 	4,  // 1: consent.v1.SubscribeResponse.heartbeat:type_name -> consent.v1.Heartbeat
 	5,  // 2: consent.v1.SubscribeResponse.snapshot_end:type_name -> consent.v1.SnapshotEnd
-	11, // 3: consent.v1.FeedUpdate.seller_state:type_name -> consent.v1.SuppressionState
-	11, // 4: consent.v1.FeedUpdate.all_state:type_name -> consent.v1.SuppressionState
-	12, // 5: consent.v1.FeedUpdate.recorded_at:type_name -> google.protobuf.Timestamp
+	12, // 3: consent.v1.FeedUpdate.seller_state:type_name -> consent.v1.SuppressionState
+	12, // 4: consent.v1.FeedUpdate.all_state:type_name -> consent.v1.SuppressionState
+	13, // 5: consent.v1.FeedUpdate.recorded_at:type_name -> google.protobuf.Timestamp
 	2,  // 6: consent.v1.FeedBatch.updates:type_name -> consent.v1.FeedUpdate
-	12, // 7: consent.v1.Heartbeat.at:type_name -> google.protobuf.Timestamp
-	12, // 8: consent.v1.ExportRequest.from:type_name -> google.protobuf.Timestamp
-	12, // 9: consent.v1.ExportRequest.to:type_name -> google.protobuf.Timestamp
-	8,  // 10: consent.v1.ExportResponse.entry:type_name -> consent.v1.ExportedEntry
-	9,  // 11: consent.v1.ExportResponse.end:type_name -> consent.v1.ExportEnd
-	10, // 12: consent.v1.ExportedEntry.personal:type_name -> consent.v1.ExportedEntry.PersonalEntry
-	13, // 13: consent.v1.ExportEnd.receipt:type_name -> consent.v1.Receipt
-	0,  // 14: consent.v1.FeedService.Subscribe:input_type -> consent.v1.SubscribeRequest
-	6,  // 15: consent.v1.ExportService.Export:input_type -> consent.v1.ExportRequest
-	1,  // 16: consent.v1.FeedService.Subscribe:output_type -> consent.v1.SubscribeResponse
-	7,  // 17: consent.v1.ExportService.Export:output_type -> consent.v1.ExportResponse
-	16, // [16:18] is the sub-list for method output_type
-	14, // [14:16] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	13, // 7: consent.v1.Heartbeat.at:type_name -> google.protobuf.Timestamp
+	13, // 8: consent.v1.ExportRequest.from:type_name -> google.protobuf.Timestamp
+	13, // 9: consent.v1.ExportRequest.to:type_name -> google.protobuf.Timestamp
+	7,  // 10: consent.v1.ExportRequest.disclosure:type_name -> consent.v1.Disclosure
+	14, // 11: consent.v1.Disclosure.classes:type_name -> consent.v1.PersonalClass
+	9,  // 12: consent.v1.ExportResponse.entry:type_name -> consent.v1.ExportedEntry
+	10, // 13: consent.v1.ExportResponse.end:type_name -> consent.v1.ExportEnd
+	11, // 14: consent.v1.ExportedEntry.personal:type_name -> consent.v1.ExportedEntry.PersonalEntry
+	15, // 15: consent.v1.ExportEnd.receipt:type_name -> consent.v1.Receipt
+	0,  // 16: consent.v1.FeedService.Subscribe:input_type -> consent.v1.SubscribeRequest
+	6,  // 17: consent.v1.ExportService.Export:input_type -> consent.v1.ExportRequest
+	1,  // 18: consent.v1.FeedService.Subscribe:output_type -> consent.v1.SubscribeResponse
+	8,  // 19: consent.v1.ExportService.Export:output_type -> consent.v1.ExportResponse
+	18, // [18:20] is the sub-list for method output_type
+	16, // [16:18] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_feed_service_proto_init() }
@@ -947,15 +1094,17 @@ func file_consent_v1_feed_service_proto_init() {
 		return
 	}
 	file_consent_v1_ledger_service_proto_init()
+	file_consent_v1_personal_proto_init()
 	file_consent_v1_state_proto_init()
 	file_consent_v1_feed_service_proto_msgTypes[1].OneofWrappers = []any{
 		(*SubscribeResponse_Update)(nil),
 		(*SubscribeResponse_Heartbeat)(nil),
 		(*SubscribeResponse_SnapshotEnd)(nil),
 	}
-	file_consent_v1_feed_service_proto_msgTypes[7].OneofWrappers = []any{
+	file_consent_v1_feed_service_proto_msgTypes[8].OneofWrappers = []any{
 		(*ExportResponse_Entry)(nil),
 		(*ExportResponse_End)(nil),
+		(*ExportResponse_Zip)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -963,7 +1112,7 @@ func file_consent_v1_feed_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_feed_service_proto_rawDesc), len(file_consent_v1_feed_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

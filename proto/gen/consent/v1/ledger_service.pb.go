@@ -31,7 +31,9 @@ type RecordRequest struct {
 	DefaultRegion string `protobuf:"bytes,2,opt,name=default_region,json=defaultRegion,proto3" json:"default_region,omitempty"`
 	// The call is interactive: a grant without a date means now. Streams, files,
 	// webhooks and intake leave this unset.
-	Interactive   bool `protobuf:"varint,3,opt,name=interactive,proto3" json:"interactive,omitempty"`
+	Interactive bool `protobuf:"varint,3,opt,name=interactive,proto3" json:"interactive,omitempty"`
+	// Also give the receipt as a file that anybody can verify.
+	Signed        bool `protobuf:"varint,4,opt,name=signed,proto3" json:"signed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -83,6 +85,13 @@ func (x *RecordRequest) GetDefaultRegion() string {
 func (x *RecordRequest) GetInteractive() bool {
 	if x != nil {
 		return x.Interactive
+	}
+	return false
+}
+
+func (x *RecordRequest) GetSigned() bool {
+	if x != nil {
+		return x.Signed
 	}
 	return false
 }
@@ -153,7 +162,10 @@ type Receipt struct {
 	ConflictsWith uint64 `protobuf:"varint,7,opt,name=conflicts_with,json=conflictsWith,proto3" json:"conflicts_with,omitempty"`
 	// How a lenient stop was read, and other things worth knowing. Free of
 	// personal data.
-	Notices       []string `protobuf:"bytes,8,rep,name=notices,proto3" json:"notices,omitempty"`
+	Notices []string `protobuf:"bytes,8,rep,name=notices,proto3" json:"notices,omitempty"`
+	// The receipt as a file that anybody can verify with the ledger's public key: the
+	// signed root of its commit, and the path from this entry to it. Only if asked for.
+	Signed        []byte `protobuf:"bytes,9,opt,name=signed,proto3" json:"signed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -240,6 +252,13 @@ func (x *Receipt) GetConflictsWith() uint64 {
 func (x *Receipt) GetNotices() []string {
 	if x != nil {
 		return x.Notices
+	}
+	return nil
+}
+
+func (x *Receipt) GetSigned() []byte {
+	if x != nil {
+		return x.Signed
 	}
 	return nil
 }
@@ -403,7 +422,9 @@ type RecordStreamRequest struct {
 	// As in RecordRequest; for all facts of this message.
 	DefaultRegion string `protobuf:"bytes,2,opt,name=default_region,json=defaultRegion,proto3" json:"default_region,omitempty"`
 	// Validate only; nothing is recorded and positions are 0.
-	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// As in RecordRequest; for all facts of this message.
+	Signed        bool `protobuf:"varint,4,opt,name=signed,proto3" json:"signed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -455,6 +476,13 @@ func (x *RecordStreamRequest) GetDefaultRegion() string {
 func (x *RecordStreamRequest) GetDryRun() bool {
 	if x != nil {
 		return x.DryRun
+	}
+	return false
+}
+
+func (x *RecordStreamRequest) GetSigned() bool {
+	if x != nil {
+		return x.Signed
 	}
 	return false
 }
@@ -513,7 +541,12 @@ type GetReceiptRequest struct {
 	// by the source
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	// and its event id.
-	EventId       string `protobuf:"bytes,3,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	EventId string `protobuf:"bytes,3,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// As in RecordRequest; the file also holds the entry's bytes.
+	Signed bool `protobuf:"varint,4,opt,name=signed,proto3" json:"signed,omitempty"`
+	// Also give the entry's path to the newest checkpoint. A position that none covers
+	// yet is waited for.
+	TlogProof     bool `protobuf:"varint,5,opt,name=tlog_proof,json=tlogProof,proto3" json:"tlog_proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -569,13 +602,29 @@ func (x *GetReceiptRequest) GetEventId() string {
 	return ""
 }
 
+func (x *GetReceiptRequest) GetSigned() bool {
+	if x != nil {
+		return x.Signed
+	}
+	return false
+}
+
+func (x *GetReceiptRequest) GetTlogProof() bool {
+	if x != nil {
+		return x.TlogProof
+	}
+	return false
+}
+
 // GetReceiptResponse is the receipt and the entry's exact bytes.
 type GetReceiptResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The receipt.
 	Receipt *Receipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	// The stored bytes.
-	Entry         []byte `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
+	Entry []byte `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
+	// The file that C2SP tlog-proof describes. Only if asked for.
+	TlogProof     []byte `protobuf:"bytes,3,opt,name=tlog_proof,json=tlogProof,proto3" json:"tlog_proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -624,6 +673,161 @@ func (x *GetReceiptResponse) GetEntry() []byte {
 	return nil
 }
 
+func (x *GetReceiptResponse) GetTlogProof() []byte {
+	if x != nil {
+		return x.TlogProof
+	}
+	return nil
+}
+
+// ListPublicKeysRequest asks for the keys.
+type ListPublicKeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPublicKeysRequest) Reset() {
+	*x = ListPublicKeysRequest{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPublicKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPublicKeysRequest) ProtoMessage() {}
+
+func (x *ListPublicKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPublicKeysRequest.ProtoReflect.Descriptor instead.
+func (*ListPublicKeysRequest) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{9}
+}
+
+// ListPublicKeysResponse gives them. Whoever wants to check this ledger without
+// trusting it must have them from somewhere else, or from before.
+type ListPublicKeysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The ledger's name in checkpoints and receipts.
+	Origin string `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	// The keys.
+	Keys          []*PublicKey `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPublicKeysResponse) Reset() {
+	*x = ListPublicKeysResponse{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPublicKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPublicKeysResponse) ProtoMessage() {}
+
+func (x *ListPublicKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPublicKeysResponse.ProtoReflect.Descriptor instead.
+func (*ListPublicKeysResponse) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListPublicKeysResponse) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *ListPublicKeysResponse) GetKeys() []*PublicKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// PublicKey checks one kind of signature.
+type PublicKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// checkpoints, receipts or exports.
+	Purpose string `protobuf:"bytes,1,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	// The verifier line of a signed note: name, key id, key.
+	Verifier      string `protobuf:"bytes,2,opt,name=verifier,proto3" json:"verifier,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublicKey) Reset() {
+	*x = PublicKey{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublicKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublicKey) ProtoMessage() {}
+
+func (x *PublicKey) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublicKey.ProtoReflect.Descriptor instead.
+func (*PublicKey) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PublicKey) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *PublicKey) GetVerifier() string {
+	if x != nil {
+		return x.Verifier
+	}
+	return ""
+}
+
 // EraseRequest names a person by number.
 type EraseRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -639,7 +843,7 @@ type EraseRequest struct {
 
 func (x *EraseRequest) Reset() {
 	*x = EraseRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[9]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -651,7 +855,7 @@ func (x *EraseRequest) String() string {
 func (*EraseRequest) ProtoMessage() {}
 
 func (x *EraseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[9]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -664,7 +868,7 @@ func (x *EraseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseRequest.ProtoReflect.Descriptor instead.
 func (*EraseRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{9}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EraseRequest) GetNumber() string {
@@ -701,7 +905,7 @@ type EraseResponse struct {
 
 func (x *EraseResponse) Reset() {
 	*x = EraseResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[10]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +917,7 @@ func (x *EraseResponse) String() string {
 func (*EraseResponse) ProtoMessage() {}
 
 func (x *EraseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[10]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +930,7 @@ func (x *EraseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EraseResponse.ProtoReflect.Descriptor instead.
 func (*EraseResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{10}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EraseResponse) GetReceipt() *Receipt {
@@ -756,7 +960,7 @@ type LoadRegistryRequest struct {
 
 func (x *LoadRegistryRequest) Reset() {
 	*x = LoadRegistryRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[11]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -768,7 +972,7 @@ func (x *LoadRegistryRequest) String() string {
 func (*LoadRegistryRequest) ProtoMessage() {}
 
 func (x *LoadRegistryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[11]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -781,7 +985,7 @@ func (x *LoadRegistryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadRegistryRequest.ProtoReflect.Descriptor instead.
 func (*LoadRegistryRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{11}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LoadRegistryRequest) GetFile() *RegistryFile {
@@ -824,7 +1028,7 @@ type RegistryFile struct {
 
 func (x *RegistryFile) Reset() {
 	*x = RegistryFile{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[12]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +1040,7 @@ func (x *RegistryFile) String() string {
 func (*RegistryFile) ProtoMessage() {}
 
 func (x *RegistryFile) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[12]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +1053,7 @@ func (x *RegistryFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryFile.ProtoReflect.Descriptor instead.
 func (*RegistryFile) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{12}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RegistryFile) GetRegistry() string {
@@ -948,7 +1152,7 @@ type RegistryPlan struct {
 
 func (x *RegistryPlan) Reset() {
 	*x = RegistryPlan{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[13]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -960,7 +1164,7 @@ func (x *RegistryPlan) String() string {
 func (*RegistryPlan) ProtoMessage() {}
 
 func (x *RegistryPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[13]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -973,7 +1177,7 @@ func (x *RegistryPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryPlan.ProtoReflect.Descriptor instead.
 func (*RegistryPlan) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{13}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RegistryPlan) GetFormat() string {
@@ -1108,7 +1312,7 @@ type LoadRegistryResponse struct {
 
 func (x *LoadRegistryResponse) Reset() {
 	*x = LoadRegistryResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[14]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1120,7 +1324,7 @@ func (x *LoadRegistryResponse) String() string {
 func (*LoadRegistryResponse) ProtoMessage() {}
 
 func (x *LoadRegistryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[14]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1133,7 +1337,7 @@ func (x *LoadRegistryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadRegistryResponse.ProtoReflect.Descriptor instead.
 func (*LoadRegistryResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{14}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LoadRegistryResponse) GetReceipt() *Receipt {
@@ -1212,7 +1416,7 @@ type GetRegistryLoadRequest struct {
 
 func (x *GetRegistryLoadRequest) Reset() {
 	*x = GetRegistryLoadRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[15]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1224,7 +1428,7 @@ func (x *GetRegistryLoadRequest) String() string {
 func (*GetRegistryLoadRequest) ProtoMessage() {}
 
 func (x *GetRegistryLoadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[15]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1237,7 +1441,7 @@ func (x *GetRegistryLoadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRegistryLoadRequest.ProtoReflect.Descriptor instead.
 func (*GetRegistryLoadRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{15}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetRegistryLoadRequest) GetRegistry() string {
@@ -1273,7 +1477,7 @@ type GetRegistryLoadResponse struct {
 
 func (x *GetRegistryLoadResponse) Reset() {
 	*x = GetRegistryLoadResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[16]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1489,7 @@ func (x *GetRegistryLoadResponse) String() string {
 func (*GetRegistryLoadResponse) ProtoMessage() {}
 
 func (x *GetRegistryLoadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[16]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1502,7 @@ func (x *GetRegistryLoadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRegistryLoadResponse.ProtoReflect.Descriptor instead.
 func (*GetRegistryLoadResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{16}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetRegistryLoadResponse) GetStaged() []uint64 {
@@ -1345,7 +1549,7 @@ type ListRegistriesRequest struct {
 
 func (x *ListRegistriesRequest) Reset() {
 	*x = ListRegistriesRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[17]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +1561,7 @@ func (x *ListRegistriesRequest) String() string {
 func (*ListRegistriesRequest) ProtoMessage() {}
 
 func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[17]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,7 +1574,7 @@ func (x *ListRegistriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesRequest.ProtoReflect.Descriptor instead.
 func (*ListRegistriesRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{17}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{20}
 }
 
 // ListRegistriesResponse lists versions by registry, newest first.
@@ -1384,7 +1588,7 @@ type ListRegistriesResponse struct {
 
 func (x *ListRegistriesResponse) Reset() {
 	*x = ListRegistriesResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[18]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1600,7 @@ func (x *ListRegistriesResponse) String() string {
 func (*ListRegistriesResponse) ProtoMessage() {}
 
 func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[18]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1613,7 @@ func (x *ListRegistriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRegistriesResponse.ProtoReflect.Descriptor instead.
 func (*ListRegistriesResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{18}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListRegistriesResponse) GetVersions() []*RegistryVersion {
@@ -1468,7 +1672,7 @@ type RegistryVersion struct {
 
 func (x *RegistryVersion) Reset() {
 	*x = RegistryVersion{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[19]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1480,7 +1684,7 @@ func (x *RegistryVersion) String() string {
 func (*RegistryVersion) ProtoMessage() {}
 
 func (x *RegistryVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[19]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1493,7 +1697,7 @@ func (x *RegistryVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryVersion.ProtoReflect.Descriptor instead.
 func (*RegistryVersion) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{19}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RegistryVersion) GetRegistry() string {
@@ -1655,7 +1859,7 @@ type PublishPackRequest struct {
 
 func (x *PublishPackRequest) Reset() {
 	*x = PublishPackRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +1871,7 @@ func (x *PublishPackRequest) String() string {
 func (*PublishPackRequest) ProtoMessage() {}
 
 func (x *PublishPackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[20]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +1884,7 @@ func (x *PublishPackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishPackRequest.ProtoReflect.Descriptor instead.
 func (*PublishPackRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{20}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PublishPackRequest) GetName() string {
@@ -1735,7 +1939,7 @@ type PublishPackResponse struct {
 
 func (x *PublishPackResponse) Reset() {
 	*x = PublishPackResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +1951,7 @@ func (x *PublishPackResponse) String() string {
 func (*PublishPackResponse) ProtoMessage() {}
 
 func (x *PublishPackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[21]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +1964,7 @@ func (x *PublishPackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishPackResponse.ProtoReflect.Descriptor instead.
 func (*PublishPackResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{21}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PublishPackResponse) GetReceipt() *Receipt {
@@ -1802,7 +2006,7 @@ type ListInboxRequest struct {
 
 func (x *ListInboxRequest) Reset() {
 	*x = ListInboxRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1814,7 +2018,7 @@ func (x *ListInboxRequest) String() string {
 func (*ListInboxRequest) ProtoMessage() {}
 
 func (x *ListInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[22]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1827,7 +2031,7 @@ func (x *ListInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInboxRequest.ProtoReflect.Descriptor instead.
 func (*ListInboxRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{22}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListInboxRequest) GetReveal() bool {
@@ -1848,7 +2052,7 @@ type ListInboxResponse struct {
 
 func (x *ListInboxResponse) Reset() {
 	*x = ListInboxResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +2064,7 @@ func (x *ListInboxResponse) String() string {
 func (*ListInboxResponse) ProtoMessage() {}
 
 func (x *ListInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[23]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +2077,7 @@ func (x *ListInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInboxResponse.ProtoReflect.Descriptor instead.
 func (*ListInboxResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{23}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListInboxResponse) GetItems() []*InboxItem {
@@ -1906,7 +2110,7 @@ type InboxItem struct {
 
 func (x *InboxItem) Reset() {
 	*x = InboxItem{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2122,7 @@ func (x *InboxItem) String() string {
 func (*InboxItem) ProtoMessage() {}
 
 func (x *InboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[24]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2135,7 @@ func (x *InboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItem.ProtoReflect.Descriptor instead.
 func (*InboxItem) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{24}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *InboxItem) GetId() string {
@@ -2014,7 +2218,7 @@ type StoredInboxItem struct {
 
 func (x *StoredInboxItem) Reset() {
 	*x = StoredInboxItem{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2230,7 @@ func (x *StoredInboxItem) String() string {
 func (*StoredInboxItem) ProtoMessage() {}
 
 func (x *StoredInboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2243,7 @@ func (x *StoredInboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredInboxItem.ProtoReflect.Descriptor instead.
 func (*StoredInboxItem) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{25}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StoredInboxItem) GetSource() string {
@@ -2118,7 +2322,7 @@ type CloseInboxRequest struct {
 
 func (x *CloseInboxRequest) Reset() {
 	*x = CloseInboxRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2130,7 +2334,7 @@ func (x *CloseInboxRequest) String() string {
 func (*CloseInboxRequest) ProtoMessage() {}
 
 func (x *CloseInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2143,7 +2347,7 @@ func (x *CloseInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseInboxRequest.ProtoReflect.Descriptor instead.
 func (*CloseInboxRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{26}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CloseInboxRequest) GetId() string {
@@ -2171,7 +2375,7 @@ type CloseInboxResponse struct {
 
 func (x *CloseInboxResponse) Reset() {
 	*x = CloseInboxResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[27]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2183,7 +2387,7 @@ func (x *CloseInboxResponse) String() string {
 func (*CloseInboxResponse) ProtoMessage() {}
 
 func (x *CloseInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[27]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2196,7 +2400,7 @@ func (x *CloseInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseInboxResponse.ProtoReflect.Descriptor instead.
 func (*CloseInboxResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{27}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CloseInboxResponse) GetReceipt() *Receipt {
@@ -2219,7 +2423,7 @@ type DoctorRequest struct {
 
 func (x *DoctorRequest) Reset() {
 	*x = DoctorRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[28]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2231,7 +2435,7 @@ func (x *DoctorRequest) String() string {
 func (*DoctorRequest) ProtoMessage() {}
 
 func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[28]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2244,7 +2448,7 @@ func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
 func (*DoctorRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{28}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DoctorRequest) GetStateHash() bool {
@@ -2279,14 +2483,16 @@ type DoctorResponse struct {
 	// Open inbox items.
 	Inbox uint64 `protobuf:"varint,7,opt,name=inbox,proto3" json:"inbox,omitempty"`
 	// Durability of acknowledged entries.
-	Durability    Durability `protobuf:"varint,8,opt,name=durability,proto3,enum=consent.v1.Durability" json:"durability,omitempty"`
+	Durability Durability `protobuf:"varint,8,opt,name=durability,proto3,enum=consent.v1.Durability" json:"durability,omitempty"`
+	// What is committed of every number's history.
+	Directory     *DirectoryStatus `protobuf:"bytes,12,opt,name=directory,proto3" json:"directory,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DoctorResponse) Reset() {
 	*x = DoctorResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[29]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2298,7 +2504,7 @@ func (x *DoctorResponse) String() string {
 func (*DoctorResponse) ProtoMessage() {}
 
 func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[29]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2311,7 +2517,7 @@ func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorResponse.ProtoReflect.Descriptor instead.
 func (*DoctorResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{29}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DoctorResponse) GetPosition() uint64 {
@@ -2370,6 +2576,96 @@ func (x *DoctorResponse) GetDurability() Durability {
 	return Durability_DURABILITY_UNSPECIFIED
 }
 
+func (x *DoctorResponse) GetDirectory() *DirectoryStatus {
+	if x != nil {
+		return x.Directory
+	}
+	return nil
+}
+
+// DirectoryStatus is how far nobody can leave out an event any more
+// (docs/reference/completeness.md).
+type DirectoryStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Position of the last DirectoryCommitted; 0: there is none yet.
+	Position uint64 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
+	// The position it covers.
+	CoversPosition uint64 `protobuf:"varint,2,opt,name=covers_position,json=coversPosition,proto3" json:"covers_position,omitempty"`
+	// When it was recorded.
+	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	// Numbers in it.
+	Numbers uint64 `protobuf:"varint,4,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	// Entries about numbers that came since and are in none yet.
+	Uncommitted   uint64 `protobuf:"varint,5,opt,name=uncommitted,proto3" json:"uncommitted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DirectoryStatus) Reset() {
+	*x = DirectoryStatus{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DirectoryStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DirectoryStatus) ProtoMessage() {}
+
+func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DirectoryStatus.ProtoReflect.Descriptor instead.
+func (*DirectoryStatus) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *DirectoryStatus) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *DirectoryStatus) GetCoversPosition() uint64 {
+	if x != nil {
+		return x.CoversPosition
+	}
+	return 0
+}
+
+func (x *DirectoryStatus) GetRecordedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecordedAt
+	}
+	return nil
+}
+
+func (x *DirectoryStatus) GetNumbers() uint64 {
+	if x != nil {
+		return x.Numbers
+	}
+	return 0
+}
+
+func (x *DirectoryStatus) GetUncommitted() uint64 {
+	if x != nil {
+		return x.Uncommitted
+	}
+	return 0
+}
+
 // RebuildRequest asks for all projections to be folded anew.
 type RebuildRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2379,7 +2675,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[30]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2687,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[30]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2700,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{30}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{34}
 }
 
 // RebuildResponse is progress, and at the end the result.
@@ -2422,7 +2718,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[31]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2434,7 +2730,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[31]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2447,7 +2743,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{31}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RebuildResponse) GetPosition() uint64 {
@@ -2483,7 +2779,7 @@ type IntakeBatch struct {
 
 func (x *IntakeBatch) Reset() {
 	*x = IntakeBatch{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[32]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2495,7 +2791,7 @@ func (x *IntakeBatch) String() string {
 func (*IntakeBatch) ProtoMessage() {}
 
 func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[32]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2508,7 +2804,7 @@ func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntakeBatch.ProtoReflect.Descriptor instead.
 func (*IntakeBatch) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{32}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *IntakeBatch) GetRecords() []*RecordRequest {
@@ -2523,13 +2819,14 @@ var File_consent_v1_ledger_service_proto protoreflect.FileDescriptor
 const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1fconsent/v1/ledger_service.proto\x12\n" +
-	"consent.v1\x1a\x15consent/v1/fact.proto\x1a\x16consent/v1/words.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"~\n" +
+	"consent.v1\x1a\x15consent/v1/fact.proto\x1a\x16consent/v1/words.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x01\n" +
 	"\rRecordRequest\x12$\n" +
 	"\x04fact\x18\x01 \x01(\v2\x10.consent.v1.FactR\x04fact\x12%\n" +
 	"\x0edefault_region\x18\x02 \x01(\tR\rdefaultRegion\x12 \n" +
-	"\vinteractive\x18\x03 \x01(\bR\vinteractive\"?\n" +
+	"\vinteractive\x18\x03 \x01(\bR\vinteractive\x12\x16\n" +
+	"\x06signed\x18\x04 \x01(\bR\x06signed\"?\n" +
 	"\x0eRecordResponse\x12-\n" +
-	"\areceipt\x18\x01 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\"\xb1\x02\n" +
+	"\areceipt\x18\x01 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\"\xc9\x02\n" +
 	"\aReceipt\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x19\n" +
 	"\bentry_id\x18\x02 \x01(\tR\aentryId\x12\x1b\n" +
@@ -2541,7 +2838,8 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"durability\x18\x06 \x01(\x0e2\x16.consent.v1.DurabilityR\n" +
 	"durability\x12%\n" +
 	"\x0econflicts_with\x18\a \x01(\x04R\rconflictsWith\x12\x18\n" +
-	"\anotices\x18\b \x03(\tR\anotices\"u\n" +
+	"\anotices\x18\b \x03(\tR\anotices\x12\x16\n" +
+	"\x06signed\x18\t \x01(\fR\x06signed\"u\n" +
 	"\aOutcome\x12/\n" +
 	"\areceipt\x18\x01 \x01(\v2\x13.consent.v1.ReceiptH\x00R\areceipt\x12/\n" +
 	"\arefusal\x18\x02 \x01(\v2\x13.consent.v1.RefusalH\x00R\arefusalB\b\n" +
@@ -2549,20 +2847,33 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\aRefusal\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"}\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\x95\x01\n" +
 	"\x13RecordStreamRequest\x12&\n" +
 	"\x05facts\x18\x01 \x03(\v2\x10.consent.v1.FactR\x05facts\x12%\n" +
 	"\x0edefault_region\x18\x02 \x01(\tR\rdefaultRegion\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"G\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12\x16\n" +
+	"\x06signed\x18\x04 \x01(\bR\x06signed\"G\n" +
 	"\x14RecordStreamResponse\x12/\n" +
-	"\boutcomes\x18\x01 \x03(\v2\x13.consent.v1.OutcomeR\boutcomes\"b\n" +
+	"\boutcomes\x18\x01 \x03(\v2\x13.consent.v1.OutcomeR\boutcomes\"\x99\x01\n" +
 	"\x11GetReceiptRequest\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x19\n" +
-	"\bevent_id\x18\x03 \x01(\tR\aeventId\"Y\n" +
+	"\bevent_id\x18\x03 \x01(\tR\aeventId\x12\x16\n" +
+	"\x06signed\x18\x04 \x01(\bR\x06signed\x12\x1d\n" +
+	"\n" +
+	"tlog_proof\x18\x05 \x01(\bR\ttlogProof\"x\n" +
 	"\x12GetReceiptResponse\x12-\n" +
 	"\areceipt\x18\x01 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\x12\x14\n" +
-	"\x05entry\x18\x02 \x01(\fR\x05entry\"e\n" +
+	"\x05entry\x18\x02 \x01(\fR\x05entry\x12\x1d\n" +
+	"\n" +
+	"tlog_proof\x18\x03 \x01(\fR\ttlogProof\"\x17\n" +
+	"\x15ListPublicKeysRequest\"[\n" +
+	"\x16ListPublicKeysResponse\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12)\n" +
+	"\x04keys\x18\x02 \x03(\v2\x15.consent.v1.PublicKeyR\x04keys\"A\n" +
+	"\tPublicKey\x12\x18\n" +
+	"\apurpose\x18\x01 \x01(\tR\apurpose\x12\x1a\n" +
+	"\bverifier\x18\x02 \x01(\tR\bverifier\"e\n" +
 	"\fEraseRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12%\n" +
 	"\x0edefault_region\x18\x02 \x01(\tR\rdefaultRegion\x12\x16\n" +
@@ -2696,7 +3007,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\rDoctorRequest\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\x01 \x01(\bR\tstateHash\x12#\n" +
-	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xee\x03\n" +
+	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xa9\x04\n" +
 	"\x0eDoctorResponse\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x1c\n" +
 	"\tintegrity\x18\x02 \x01(\tR\tintegrity\x12H\n" +
@@ -2708,13 +3019,21 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x05inbox\x18\a \x01(\x04R\x05inbox\x126\n" +
 	"\n" +
 	"durability\x18\b \x01(\x0e2\x16.consent.v1.DurabilityR\n" +
-	"durability\x1a<\n" +
+	"durability\x129\n" +
+	"\tdirectory\x18\f \x01(\v2\x1b.consent.v1.DirectoryStatusR\tdirectory\x1a<\n" +
 	"\x0eStateHashEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
 	"\fAppliedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x10\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xcf\x01\n" +
+	"\x0fDirectoryStatus\x12\x1a\n" +
+	"\bposition\x18\x01 \x01(\x04R\bposition\x12'\n" +
+	"\x0fcovers_position\x18\x02 \x01(\x04R\x0ecoversPosition\x12;\n" +
+	"\vrecorded_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"recordedAt\x12\x18\n" +
+	"\anumbers\x18\x04 \x01(\x04R\anumbers\x12 \n" +
+	"\vuncommitted\x18\x05 \x01(\x04R\vuncommitted\"\x10\n" +
 	"\x0eRebuildRequest\"\xce\x01\n" +
 	"\x0fRebuildResponse\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x16\n" +
@@ -2725,12 +3044,13 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n" +
 	"\vIntakeBatch\x123\n" +
-	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords2\xaa\a\n" +
+	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords2\x83\b\n" +
 	"\rLedgerService\x12?\n" +
 	"\x06Record\x12\x19.consent.v1.RecordRequest\x1a\x1a.consent.v1.RecordResponse\x12U\n" +
 	"\fRecordStream\x12\x1f.consent.v1.RecordStreamRequest\x1a .consent.v1.RecordStreamResponse(\x010\x01\x12K\n" +
 	"\n" +
-	"GetReceipt\x12\x1d.consent.v1.GetReceiptRequest\x1a\x1e.consent.v1.GetReceiptResponse\x12<\n" +
+	"GetReceipt\x12\x1d.consent.v1.GetReceiptRequest\x1a\x1e.consent.v1.GetReceiptResponse\x12W\n" +
+	"\x0eListPublicKeys\x12!.consent.v1.ListPublicKeysRequest\x1a\".consent.v1.ListPublicKeysResponse\x12<\n" +
 	"\x05Erase\x12\x18.consent.v1.EraseRequest\x1a\x19.consent.v1.EraseResponse\x12S\n" +
 	"\fLoadRegistry\x12\x1f.consent.v1.LoadRegistryRequest\x1a .consent.v1.LoadRegistryResponse(\x01\x12Z\n" +
 	"\x0fGetRegistryLoad\x12\".consent.v1.GetRegistryLoadRequest\x1a#.consent.v1.GetRegistryLoadResponse\x12W\n" +
@@ -2754,7 +3074,7 @@ func file_consent_v1_ledger_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_ledger_service_proto_rawDescData
 }
 
-var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*RecordRequest)(nil),           // 0: consent.v1.RecordRequest
 	(*RecordResponse)(nil),          // 1: consent.v1.RecordResponse
@@ -2765,95 +3085,104 @@ var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*RecordStreamResponse)(nil),    // 6: consent.v1.RecordStreamResponse
 	(*GetReceiptRequest)(nil),       // 7: consent.v1.GetReceiptRequest
 	(*GetReceiptResponse)(nil),      // 8: consent.v1.GetReceiptResponse
-	(*EraseRequest)(nil),            // 9: consent.v1.EraseRequest
-	(*EraseResponse)(nil),           // 10: consent.v1.EraseResponse
-	(*LoadRegistryRequest)(nil),     // 11: consent.v1.LoadRegistryRequest
-	(*RegistryFile)(nil),            // 12: consent.v1.RegistryFile
-	(*RegistryPlan)(nil),            // 13: consent.v1.RegistryPlan
-	(*LoadRegistryResponse)(nil),    // 14: consent.v1.LoadRegistryResponse
-	(*GetRegistryLoadRequest)(nil),  // 15: consent.v1.GetRegistryLoadRequest
-	(*GetRegistryLoadResponse)(nil), // 16: consent.v1.GetRegistryLoadResponse
-	(*ListRegistriesRequest)(nil),   // 17: consent.v1.ListRegistriesRequest
-	(*ListRegistriesResponse)(nil),  // 18: consent.v1.ListRegistriesResponse
-	(*RegistryVersion)(nil),         // 19: consent.v1.RegistryVersion
-	(*PublishPackRequest)(nil),      // 20: consent.v1.PublishPackRequest
-	(*PublishPackResponse)(nil),     // 21: consent.v1.PublishPackResponse
-	(*ListInboxRequest)(nil),        // 22: consent.v1.ListInboxRequest
-	(*ListInboxResponse)(nil),       // 23: consent.v1.ListInboxResponse
-	(*InboxItem)(nil),               // 24: consent.v1.InboxItem
-	(*StoredInboxItem)(nil),         // 25: consent.v1.StoredInboxItem
-	(*CloseInboxRequest)(nil),       // 26: consent.v1.CloseInboxRequest
-	(*CloseInboxResponse)(nil),      // 27: consent.v1.CloseInboxResponse
-	(*DoctorRequest)(nil),           // 28: consent.v1.DoctorRequest
-	(*DoctorResponse)(nil),          // 29: consent.v1.DoctorResponse
-	(*RebuildRequest)(nil),          // 30: consent.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 31: consent.v1.RebuildResponse
-	(*IntakeBatch)(nil),             // 32: consent.v1.IntakeBatch
-	nil,                             // 33: consent.v1.DoctorResponse.StateHashEntry
-	nil,                             // 34: consent.v1.DoctorResponse.AppliedEntry
-	nil,                             // 35: consent.v1.RebuildResponse.StateHashEntry
-	(*Fact)(nil),                    // 36: consent.v1.Fact
-	(*timestamppb.Timestamp)(nil),   // 37: google.protobuf.Timestamp
-	(Durability)(0),                 // 38: consent.v1.Durability
-	(*Actor)(nil),                   // 39: consent.v1.Actor
+	(*ListPublicKeysRequest)(nil),   // 9: consent.v1.ListPublicKeysRequest
+	(*ListPublicKeysResponse)(nil),  // 10: consent.v1.ListPublicKeysResponse
+	(*PublicKey)(nil),               // 11: consent.v1.PublicKey
+	(*EraseRequest)(nil),            // 12: consent.v1.EraseRequest
+	(*EraseResponse)(nil),           // 13: consent.v1.EraseResponse
+	(*LoadRegistryRequest)(nil),     // 14: consent.v1.LoadRegistryRequest
+	(*RegistryFile)(nil),            // 15: consent.v1.RegistryFile
+	(*RegistryPlan)(nil),            // 16: consent.v1.RegistryPlan
+	(*LoadRegistryResponse)(nil),    // 17: consent.v1.LoadRegistryResponse
+	(*GetRegistryLoadRequest)(nil),  // 18: consent.v1.GetRegistryLoadRequest
+	(*GetRegistryLoadResponse)(nil), // 19: consent.v1.GetRegistryLoadResponse
+	(*ListRegistriesRequest)(nil),   // 20: consent.v1.ListRegistriesRequest
+	(*ListRegistriesResponse)(nil),  // 21: consent.v1.ListRegistriesResponse
+	(*RegistryVersion)(nil),         // 22: consent.v1.RegistryVersion
+	(*PublishPackRequest)(nil),      // 23: consent.v1.PublishPackRequest
+	(*PublishPackResponse)(nil),     // 24: consent.v1.PublishPackResponse
+	(*ListInboxRequest)(nil),        // 25: consent.v1.ListInboxRequest
+	(*ListInboxResponse)(nil),       // 26: consent.v1.ListInboxResponse
+	(*InboxItem)(nil),               // 27: consent.v1.InboxItem
+	(*StoredInboxItem)(nil),         // 28: consent.v1.StoredInboxItem
+	(*CloseInboxRequest)(nil),       // 29: consent.v1.CloseInboxRequest
+	(*CloseInboxResponse)(nil),      // 30: consent.v1.CloseInboxResponse
+	(*DoctorRequest)(nil),           // 31: consent.v1.DoctorRequest
+	(*DoctorResponse)(nil),          // 32: consent.v1.DoctorResponse
+	(*DirectoryStatus)(nil),         // 33: consent.v1.DirectoryStatus
+	(*RebuildRequest)(nil),          // 34: consent.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 35: consent.v1.RebuildResponse
+	(*IntakeBatch)(nil),             // 36: consent.v1.IntakeBatch
+	nil,                             // 37: consent.v1.DoctorResponse.StateHashEntry
+	nil,                             // 38: consent.v1.DoctorResponse.AppliedEntry
+	nil,                             // 39: consent.v1.RebuildResponse.StateHashEntry
+	(*Fact)(nil),                    // 40: consent.v1.Fact
+	(*timestamppb.Timestamp)(nil),   // 41: google.protobuf.Timestamp
+	(Durability)(0),                 // 42: consent.v1.Durability
+	(*Actor)(nil),                   // 43: consent.v1.Actor
 }
 var file_consent_v1_ledger_service_proto_depIdxs = []int32{
-	36, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
+	40, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
 	2,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
-	37, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
-	38, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
+	41, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
+	42, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
 	2,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
 	4,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
-	36, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
+	40, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
 	3,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
 	2,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
-	2,  // 9: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
-	12, // 10: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
-	13, // 11: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
-	37, // 12: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
-	2,  // 13: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
-	19, // 14: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
-	37, // 15: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
-	39, // 16: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
-	2,  // 17: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
-	24, // 18: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
-	37, // 19: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
-	37, // 20: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
-	2,  // 21: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
-	33, // 22: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
-	34, // 23: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
-	38, // 24: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
-	35, // 25: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
-	0,  // 26: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
-	0,  // 27: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
-	5,  // 28: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
-	7,  // 29: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
-	9,  // 30: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
-	11, // 31: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
-	15, // 32: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
-	17, // 33: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
-	20, // 34: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
-	22, // 35: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
-	26, // 36: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
-	28, // 37: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
-	30, // 38: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
-	1,  // 39: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
-	6,  // 40: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
-	8,  // 41: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
-	10, // 42: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
-	14, // 43: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
-	16, // 44: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
-	18, // 45: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
-	21, // 46: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
-	23, // 47: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
-	27, // 48: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
-	29, // 49: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
-	31, // 50: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
-	39, // [39:51] is the sub-list for method output_type
-	27, // [27:39] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	11, // 9: consent.v1.ListPublicKeysResponse.keys:type_name -> consent.v1.PublicKey
+	2,  // 10: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
+	15, // 11: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
+	16, // 12: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
+	41, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
+	2,  // 14: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
+	22, // 15: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
+	41, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
+	43, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
+	2,  // 18: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
+	27, // 19: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
+	41, // 20: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
+	41, // 21: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
+	2,  // 22: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
+	37, // 23: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
+	38, // 24: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
+	42, // 25: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
+	33, // 26: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
+	41, // 27: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
+	39, // 28: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
+	0,  // 29: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
+	0,  // 30: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
+	5,  // 31: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
+	7,  // 32: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
+	9,  // 33: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
+	12, // 34: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
+	14, // 35: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
+	18, // 36: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
+	20, // 37: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
+	23, // 38: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
+	25, // 39: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
+	29, // 40: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
+	31, // 41: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
+	34, // 42: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
+	1,  // 43: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
+	6,  // 44: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
+	8,  // 45: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
+	10, // 46: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
+	13, // 47: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
+	17, // 48: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
+	19, // 49: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
+	21, // 50: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
+	24, // 51: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
+	26, // 52: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
+	30, // 53: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
+	32, // 54: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
+	35, // 55: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
+	43, // [43:56] is the sub-list for method output_type
+	30, // [30:43] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_ledger_service_proto_init() }
@@ -2867,14 +3196,14 @@ func file_consent_v1_ledger_service_proto_init() {
 		(*Outcome_Receipt)(nil),
 		(*Outcome_Refusal)(nil),
 	}
-	file_consent_v1_ledger_service_proto_msgTypes[13].OneofWrappers = []any{}
+	file_consent_v1_ledger_service_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_ledger_service_proto_rawDesc), len(file_consent_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

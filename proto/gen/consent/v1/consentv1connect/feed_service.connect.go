@@ -117,7 +117,7 @@ func (UnimplementedFeedServiceHandler) Subscribe(context.Context, *connect.Reque
 
 // ExportServiceClient is a client for the consent.v1.ExportService service.
 type ExportServiceClient interface {
-	// Export streams the entries of a number or a seller.
+	// Export streams the entries of a number, of several, or of a seller.
 	Export(context.Context, *connect.Request[v1.ExportRequest]) (*connect.ServerStreamForClient[v1.ExportResponse], error)
 }
 
@@ -153,7 +153,7 @@ func (c *exportServiceClient) Export(ctx context.Context, req *connect.Request[v
 
 // ExportServiceHandler is an implementation of the consent.v1.ExportService service.
 type ExportServiceHandler interface {
-	// Export streams the entries of a number or a seller.
+	// Export streams the entries of a number, of several, or of a seller.
 	Export(context.Context, *connect.Request[v1.ExportRequest], *connect.ServerStream[v1.ExportResponse]) error
 }
 

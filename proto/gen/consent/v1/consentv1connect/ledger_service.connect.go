@@ -41,6 +41,9 @@ const (
 	// LedgerServiceGetReceiptProcedure is the fully-qualified name of the LedgerService's GetReceipt
 	// RPC.
 	LedgerServiceGetReceiptProcedure = "/consent.v1.LedgerService/GetReceipt"
+	// LedgerServiceListPublicKeysProcedure is the fully-qualified name of the LedgerService's
+	// ListPublicKeys RPC.
+	LedgerServiceListPublicKeysProcedure = "/consent.v1.LedgerService/ListPublicKeys"
 	// LedgerServiceEraseProcedure is the fully-qualified name of the LedgerService's Erase RPC.
 	LedgerServiceEraseProcedure = "/consent.v1.LedgerService/Erase"
 	// LedgerServiceLoadRegistryProcedure is the fully-qualified name of the LedgerService's
@@ -76,6 +79,8 @@ type LedgerServiceClient interface {
 	RecordStream(context.Context) *connect.BidiStreamForClient[v1.RecordStreamRequest, v1.RecordStreamResponse]
 	// GetReceipt finds a receipt again, by position or by source and event id.
 	GetReceipt(context.Context, *connect.Request[v1.GetReceiptRequest]) (*connect.Response[v1.GetReceiptResponse], error)
+	// ListPublicKeys gives the keys by which others check what this ledger signs.
+	ListPublicKeys(context.Context, *connect.Request[v1.ListPublicKeysRequest]) (*connect.Response[v1.ListPublicKeysResponse], error)
 	// Erase destroys a person's keys. The number stays blocked.
 	Erase(context.Context, *connect.Request[v1.EraseRequest]) (*connect.Response[v1.EraseResponse], error)
 	// LoadRegistry takes a registry's files and records the list.
@@ -124,6 +129,12 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			httpClient,
 			baseURL+LedgerServiceGetReceiptProcedure,
 			connect.WithSchema(ledgerServiceMethods.ByName("GetReceipt")),
+			connect.WithClientOptions(opts...),
+		),
+		listPublicKeys: connect.NewClient[v1.ListPublicKeysRequest, v1.ListPublicKeysResponse](
+			httpClient,
+			baseURL+LedgerServiceListPublicKeysProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("ListPublicKeys")),
 			connect.WithClientOptions(opts...),
 		),
 		erase: connect.NewClient[v1.EraseRequest, v1.EraseResponse](
@@ -188,6 +199,7 @@ type ledgerServiceClient struct {
 	record          *connect.Client[v1.RecordRequest, v1.RecordResponse]
 	recordStream    *connect.Client[v1.RecordStreamRequest, v1.RecordStreamResponse]
 	getReceipt      *connect.Client[v1.GetReceiptRequest, v1.GetReceiptResponse]
+	listPublicKeys  *connect.Client[v1.ListPublicKeysRequest, v1.ListPublicKeysResponse]
 	erase           *connect.Client[v1.EraseRequest, v1.EraseResponse]
 	loadRegistry    *connect.Client[v1.LoadRegistryRequest, v1.LoadRegistryResponse]
 	getRegistryLoad *connect.Client[v1.GetRegistryLoadRequest, v1.GetRegistryLoadResponse]
@@ -212,6 +224,11 @@ func (c *ledgerServiceClient) RecordStream(ctx context.Context) *connect.BidiStr
 // GetReceipt calls consent.v1.LedgerService.GetReceipt.
 func (c *ledgerServiceClient) GetReceipt(ctx context.Context, req *connect.Request[v1.GetReceiptRequest]) (*connect.Response[v1.GetReceiptResponse], error) {
 	return c.getReceipt.CallUnary(ctx, req)
+}
+
+// ListPublicKeys calls consent.v1.LedgerService.ListPublicKeys.
+func (c *ledgerServiceClient) ListPublicKeys(ctx context.Context, req *connect.Request[v1.ListPublicKeysRequest]) (*connect.Response[v1.ListPublicKeysResponse], error) {
+	return c.listPublicKeys.CallUnary(ctx, req)
 }
 
 // Erase calls consent.v1.LedgerService.Erase.
@@ -269,6 +286,8 @@ type LedgerServiceHandler interface {
 	RecordStream(context.Context, *connect.BidiStream[v1.RecordStreamRequest, v1.RecordStreamResponse]) error
 	// GetReceipt finds a receipt again, by position or by source and event id.
 	GetReceipt(context.Context, *connect.Request[v1.GetReceiptRequest]) (*connect.Response[v1.GetReceiptResponse], error)
+	// ListPublicKeys gives the keys by which others check what this ledger signs.
+	ListPublicKeys(context.Context, *connect.Request[v1.ListPublicKeysRequest]) (*connect.Response[v1.ListPublicKeysResponse], error)
 	// Erase destroys a person's keys. The number stays blocked.
 	Erase(context.Context, *connect.Request[v1.EraseRequest]) (*connect.Response[v1.EraseResponse], error)
 	// LoadRegistry takes a registry's files and records the list.
@@ -313,6 +332,12 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		LedgerServiceGetReceiptProcedure,
 		svc.GetReceipt,
 		connect.WithSchema(ledgerServiceMethods.ByName("GetReceipt")),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceListPublicKeysHandler := connect.NewUnaryHandler(
+		LedgerServiceListPublicKeysProcedure,
+		svc.ListPublicKeys,
+		connect.WithSchema(ledgerServiceMethods.ByName("ListPublicKeys")),
 		connect.WithHandlerOptions(opts...),
 	)
 	ledgerServiceEraseHandler := connect.NewUnaryHandler(
@@ -377,6 +402,8 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 			ledgerServiceRecordStreamHandler.ServeHTTP(w, r)
 		case LedgerServiceGetReceiptProcedure:
 			ledgerServiceGetReceiptHandler.ServeHTTP(w, r)
+		case LedgerServiceListPublicKeysProcedure:
+			ledgerServiceListPublicKeysHandler.ServeHTTP(w, r)
 		case LedgerServiceEraseProcedure:
 			ledgerServiceEraseHandler.ServeHTTP(w, r)
 		case LedgerServiceLoadRegistryProcedure:
@@ -414,6 +441,10 @@ func (UnimplementedLedgerServiceHandler) RecordStream(context.Context, *connect.
 
 func (UnimplementedLedgerServiceHandler) GetReceipt(context.Context, *connect.Request[v1.GetReceiptRequest]) (*connect.Response[v1.GetReceiptResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.GetReceipt is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) ListPublicKeys(context.Context, *connect.Request[v1.ListPublicKeysRequest]) (*connect.Response[v1.ListPublicKeysResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.ListPublicKeys is not implemented"))
 }
 
 func (UnimplementedLedgerServiceHandler) Erase(context.Context, *connect.Request[v1.EraseRequest]) (*connect.Response[v1.EraseResponse], error) {

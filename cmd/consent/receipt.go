@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+
+	"github.com/consent-ledger/consent-ledger/consumers/client"
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/proof"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+func receiptCommand(g *globals) *cobra.Command {
+	var req consentv1.GetReceiptRequest
+	var out, included string
+	c := &cobra.Command{
+		Use:   "receipt (POSITION | --source S --event-id E)",
+		Short: "Find a receipt again, or verify one",
+		Long: `Find a receipt again, by position or by the source and its event id. In JSON the
+entry's exact bytes stand beside it: its leaf hash is SHA-256 over a zero byte and them.
+
+--out writes it as a signed file, --tlog-proof the path from the entry to the newest
+checkpoint (C2SP tlog-proof). Whoever is given them needs nothing else of ours than
+the public keys: consent receipt verify.`,
+		Example: `  consent receipt 4711
+  consent receipt --source hubspot --event-id c-99120
+  consent receipt 4711 --out 4711.receipt --tlog-proof 4711.tlog-proof`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				at, err := strconv.ParseUint(args[0], 10, 64)
+				if err != nil || at == 0 {
+					return usagef("%q is no position; positions are 1, 2, 3 …", args[0])
+				}
+				req.Position = at
+			}
+			if (req.GetPosition() == 0) == (req.GetSource() == "" || req.GetEventId() == "") {
+				return usagef("name a position, or --source and --event-id")
+			}
+			req.Signed, req.TlogProof = out != "", included != ""
+			return g.with(c, func(ctx context.Context, cl *client.Client) error {
+				res, err := cl.Ledger.GetReceipt(ctx, connect.NewRequest(&req))
+				if errors.Is(err, client.ErrNotFound) {
+					return errors.New("the ledger holds no such entry")
+				}
+				if err != nil {
+					return err
+				}
+				if err := writeProofs(res.Msg, out, included); err != nil {
+					return err
+				}
+				return g.writeFound(c.OutOrStdout(), res.Msg)
+			})
+		},
+	}
+	c.Flags().StringVar(&req.Source, "source", "", "the system that reported")
+	c.Flags().StringVar(&req.EventId, "event-id", "", "its id for the fact")
+	c.Flags().StringVar(&out, "out", "", "write the signed receipt to this file")
+	c.Flags().StringVar(&included, "tlog-proof", "", "write the proof of inclusion to this file")
+	c.AddCommand(receiptVerifyCommand(g))
+	return c
+}
+
+func writeProofs(res *consentv1.GetReceiptResponse, out, included string) error {
+	if out != "" {
+		if err := os.WriteFile(out, res.GetReceipt().GetSigned(), 0o644); err != nil {
+			return fmt.Errorf("--out: %w", err)
+		}
+	}
+	if included != "" {
+		if err := os.WriteFile(included, res.GetTlogProof(), 0o644); err != nil {
+			return fmt.Errorf("--tlog-proof: %w", err)
+		}
+	}
+	return nil
+}
+
+func (g *globals) writeFound(w io.Writer, res *consentv1.GetReceiptResponse) error {
+	if !g.human() {
+		return g.document(w, messageJSON(res))
+	}
+	r := res.GetReceipt()
+	return table(w, [][]string{{"POSITION", "RECORDED", "ENTRY", "LEAF HASH"},
+		{strconv.FormatUint(r.GetPosition(), 10), shown(r.GetRecordedAt()), r.GetEntryId(), r.GetLeafHash()}})
+}
+
+func receiptVerifyCommand(g *globals) *cobra.Command {
+	var keyFile, included string
+	c := &cobra.Command{
+		Use:   "verify FILE --key K",
+		Short: "Check a signed receipt, without any server",
+		Long: `Check a signed receipt with the ledger's public keys, without any server. The keys
+must come from somebody you trust, or from before: not from where the receipt came
+from just now. A file of keys holds verifier lines as consent keys show prints them.
+
+With --tlog-proof it also checks that the entry is in the ledger that a checkpoint
+speaks of. Exit code 5 means that something is not what it should be.`,
+		Example: `  consent receipt verify 4711.receipt --key ledger.keys
+  consent receipt verify 4711.receipt --tlog-proof 4711.tlog-proof --key ledger.keys`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := g.checkOutput(); err != nil {
+				return err
+			}
+			v, err := verifyReceipt(args[0], included, keyFile)
+			if err != nil {
+				return err
+			}
+			return v.write(g, c.OutOrStdout())
+		},
+	}
+	c.Flags().StringVar(&keyFile, "key", "", "file of the ledger's public keys, as verifier lines")
+	c.Flags().StringVar(&included, "tlog-proof", "", "also check this proof of inclusion")
+	return needs(c, "key")
+}
+
+// verified is what a receipt proves.
+type verified struct {
+	Origin     string `json:"origin"`
+	Position   uint64 `json:"position"`
+	LeafHash   string `json:"leafHash"`
+	RecordedAt string `json:"recordedAt"`
+	Durability string `json:"durability"`
+	EntryID    string `json:"entryId,omitempty"`
+	// Included is the size of the ledger in which the entry is proven to be.
+	Included int64 `json:"included,omitempty"`
+}
+
+// readBounded reads a file that should be small.
+func readBounded(path string, bytesMax int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, bytesMax+1))
+	if err == nil && int64(len(raw)) > bytesMax {
+		err = fmt.Errorf("%s: it is larger than %d bytes, so it is not what is asked for", path, bytesMax)
+	}
+	return raw, err
+}
+
+// proofBytesMax bounds receipts and proofs: an entry in base64, paths, a note.
+const proofBytesMax = 256 << 10
+
+func verifyReceipt(path, included, keyFile string) (verified, error) {
+	raw, err := readBounded(keyFile, proof.KeysBytesMax)
+	if err != nil {
+		return verified{}, fmt.Errorf("--key: %w", err)
+	}
+	keys, err := proof.ParseKeys(raw)
+	if err != nil {
+		return verified{}, usageError(err)
+	}
+	key, err := keys.Receipts()
+	if err != nil {
+		return verified{}, usageError(err)
+	}
+	if raw, err = readBounded(path, proofBytesMax); err != nil {
+		return verified{}, err
+	}
+	r, err := proof.DecodeReceipt(raw)
+	if err != nil {
+		return verified{}, verificationError(err)
+	}
+	p, err := r.Check(key)
+	if err != nil {
+		return verified{}, verificationError(err)
+	}
+	v := verified{Origin: p.Origin, Position: uint64(p.Position), LeafHash: p.Leaf.String(), RecordedAt: p.RecordedAt.UTC().Format("2006-01-02T15:04:05.999999999Z"),
+		Durability: wordOf(p.Durability.Descriptor(), p.Durability.Number())}
+	if p.Entry != nil {
+		v.EntryID = ledger.EntryID(p.Entry.GetEntryId()).String()
+	}
+	if included == "" {
+		return v, nil
+	}
+	v.Included, err = verifyInclusion(included, keys, p)
+	return v, err
+}
+
+// verifyInclusion checks that what a receipt promises is in the ledger of a checkpoint.
+func verifyInclusion(path string, keys proof.Keys, p proof.Promise) (size int64, err error) {
+	key, err := keys.Log()
+	if err != nil {
+		return 0, usageError(err)
+	}
+	raw, err := readBounded(path, proofBytesMax)
+	if err != nil {
+		return 0, err
+	}
+	in, err := proof.DecodeInclusion(raw)
+	if err != nil {
+		return 0, verificationError(err)
+	}
+	if in.Position != p.Position {
+		return 0, verificationError(fmt.Errorf("the proof of inclusion is of position %d, the receipt of position %d", in.Position, p.Position))
+	}
+	c, err := in.Check(p.Leaf, key)
+	if err != nil {
+		return 0, verificationError(err)
+	}
+	if key.Name() != p.Origin {
+		return 0, verificationError(fmt.Errorf("the checkpoint is of %s, the receipt of %s", key.Name(), p.Origin))
+	}
+	return c.Size, nil
+}
+
+// write prints each claim separately, in words.
+func (v verified) write(g *globals, w io.Writer) error {
+	if !g.human() {
+		doc, err := jsonOf(v)
+		if err != nil {
+			return err
+		}
+		return g.document(w, doc)
+	}
+	fmt.Fprintf(w, "signed      by %s: the key you gave signed this receipt\n", v.Origin)
+	fmt.Fprintf(w, "recorded    position %d, at %s, durability %s\n", v.Position, v.RecordedAt, v.Durability)
+	fmt.Fprintf(w, "unchanged   leaf hash %s\n", v.LeafHash)
+	if v.EntryID != "" {
+		fmt.Fprintf(w, "entry       %s: its bytes are in the receipt and have this leaf hash\n", v.EntryID)
+	} else {
+		fmt.Fprintln(w, "entry       its bytes are not in the receipt: compare their leaf hash")
+	}
+	if v.Included > 0 {
+		fmt.Fprintf(w, "included    in the ledger of %d entries that a checkpoint speaks of\n", v.Included)
+	} else {
+		fmt.Fprintln(w, "included    not shown: the receipt is the promise, a .tlog-proof the proof")
+	}
+	_, err := fmt.Fprintln(w, "anchored    operator only: no witness cosigned this")
+	return err
+}

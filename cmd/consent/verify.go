@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/consent-ledger/consent-ledger/ledger/bundle"
+	"github.com/consent-ledger/consent-ledger/ledger/proof"
+)
+
+const verifyLong = `Check an export bundle with the ledger's public keys, without any server or network.
+The keys must come from somebody you trust, or from before: not from where the
+bundle came from just now. A file of keys holds verifier lines as consent keys show
+prints them; the ones for checkpoints and for exports are needed.
+
+Each claim stands on a line of its own: what is proven, and what is not. Exit code 5
+means that something is not what it should be, and stderr says which claim failed.
+
+The script verify.py in each bundle does the same and shares no line with this
+program: python3 verify.py FILE.zip KEYS. --script writes the script that belongs to
+this version, because a forged bundle would bring its own.`
+
+func verifyCommand(g *globals) *cobra.Command {
+	var keyFile string
+	var script bool
+	c := &cobra.Command{
+		Use:     "verify FILE.zip --key K",
+		Short:   "Check an export bundle, without any server",
+		Long:    verifyLong,
+		Example: "  consent verify case.zip --key ledger.keys\n  consent verify case.zip --key ledger.keys -o json\n  consent verify --script > verify.py",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := g.checkOutput(); err != nil {
+				return err
+			}
+			if script {
+				_, err := c.OutOrStdout().Write(bundle.Script())
+				return err
+			}
+			if len(args) == 0 || keyFile == "" {
+				return usageError(&hinted{fmt.Errorf("consent verify needs a file, and the ledger's keys by --key"), "consent verify --help"})
+			}
+			v, err := verifyBundle(args[0], keyFile)
+			if err != nil {
+				return err
+			}
+			return g.writeVerdict(c.OutOrStdout(), v)
+		},
+	}
+	c.Flags().StringVar(&keyFile, "key", "", "file of the ledger's public keys, as verifier lines")
+	c.Flags().BoolVar(&script, "script", false, "write verify.py instead, to check a bundle with Python alone")
+	return c
+}
+
+func verifyBundle(path, keyFile string) (*bundle.Verdict, error) {
+	raw, err := readBounded(keyFile, proof.KeysBytesMax)
+	if err != nil {
+		return nil, fmt.Errorf("--key: %w", err)
+	}
+	keys, err := proof.ParseKeys(raw)
+	if err != nil {
+		return nil, usageError(err)
+	}
+	for _, needed := range []func() error{
+		func() error { _, err := keys.Log(); return err },
+		func() error { _, err := keys.Exports(); return err },
+	} {
+		if err := needed(); err != nil {
+			return nil, usageError(err)
+		}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	v, err := bundle.Verify(f, info.Size(), keys)
+	if err != nil {
+		return nil, verificationError(err)
+	}
+	return v, nil
+}
+
+// writeVerdict prints each claim separately, in words.
+func (g *globals) writeVerdict(w io.Writer, v *bundle.Verdict) error {
+	m := v.Manifest
+	if !g.human() {
+		doc, err := jsonOf(struct {
+			Origin    string         `json:"origin"`
+			Produced  string         `json:"produced"`
+			Case      string         `json:"case"`
+			Purpose   string         `json:"purpose"`
+			Recipient string         `json:"recipient"`
+			Numbers   int            `json:"numbers"`
+			Seller    string         `json:"seller"`
+			Disclosed string         `json:"disclosed"`
+			Entries   int            `json:"entries"`
+			Size      int64          `json:"size"`
+			Through   uint64         `json:"through"`
+			Claims    []bundle.Claim `json:"claims"`
+		}{m.Origin, m.Produced.UTC().Format(time.RFC3339Nano), m.Case, m.Purpose, m.Recipient, m.Numbers, m.Seller, bundle.ClassWords(m.Disclosed), m.Entries, m.Size, uint64(m.Through), v.Claims})
+		if err != nil {
+			return err
+		}
+		return g.document(w, doc)
+	}
+	for _, c := range v.Claims {
+		if _, err := fmt.Fprintf(w, "%-12s%s\n", c.Claim, c.Text); err != nil {
+			return err
+		}
+	}
+	return nil
+}

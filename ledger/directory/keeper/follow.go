@@ -1,0 +1,271 @@
+package keeper
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/directory"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
+)
+
+const (
+	// batchEntriesMax bounds what is folded into one batch while far behind, besides
+	// the commit that reaches it: entries of one number are then one write.
+	batchEntriesMax = 20_000
+	// readAheadCommits bounds what is decoded and waits; a commit is at most 256 KiB.
+	readAheadCommits = 32
+)
+
+// Run follows the ledger until ctx is done, or until something cannot be read. It
+// never skips an entry. What was folded from another history is built anew.
+func (k *Keeper) Run(ctx context.Context) error {
+	defer close(k.ended)
+	if err := k.loadKnown(ctx); err != nil {
+		return err
+	}
+	for {
+		err := k.follow(ctx)
+		if !errors.Is(err, errOtherHistory) {
+			return err
+		}
+		k.cfg.Logger.Warn("directory was folded from another history and is built anew", "position", k.at.position, "error", err)
+		if err := k.wipe(); err != nil {
+			return err
+		}
+	}
+}
+
+// loadKnown remembers all numbers, so that a new one costs no look-up.
+func (k *Keeper) loadKnown(ctx context.Context) error {
+	if k.known != nil {
+		return nil
+	}
+	known := store.NewFingerprints()
+	lo, hi := store.SpaceRange(store.SpaceRecord)
+	n := 0
+	err := k.db.Each(lo, hi, func(key, _ []byte) error {
+		h, err := store.ParseRecordKey(key)
+		known.Add(fingerprint(directory.Key(h)))
+		ledger.Breathe(n)
+		n++
+		return errors.Join(err, ctx.Err())
+	})
+	if err != nil {
+		return err
+	}
+	known.Ready()
+	k.known = known
+	return nil
+}
+
+// fingerprint is of bits that do not choose the bucket: 32 of them.
+func fingerprint(k directory.Key) uint32 {
+	return uint32(k[2])<<24 | uint32(k[3])<<16 | uint32(k[4])<<8 | uint32(k[5])
+}
+
+// follow reads and folds side by side until one of them fails.
+func (k *Keeper) follow(ctx context.Context) error {
+	after := k.at.position
+	if tail := k.cfg.Acked(); tail < after {
+		return fmt.Errorf("%w: it holds position %d, and the ledger ends at %d", errOtherHistory, after, tail)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	commits := make(chan []*ledger.Entry, readAheadCommits)
+	if after > 0 {
+		after-- // see the entry folded last once more: it tells whose history this is
+	}
+	g.Go(func() error { return k.read(ctx, after, commits) })
+	g.Go(func() error { return k.fold(ctx, commits) })
+	return g.Wait()
+}
+
+// read passes commits on and proves that no position is missing.
+func (k *Keeper) read(ctx context.Context, after ledger.Position, out chan<- []*ledger.Entry) error {
+	last := after
+	for c, err := range k.cfg.Source.Entries(ctx, after) {
+		if err != nil {
+			return fmt.Errorf("directory: after position %d: %w", last, err)
+		}
+		for i, e := range c {
+			first := i == 0 && last == after && e.Position <= after+1
+			if e.Position != last+1 && !first {
+				return fmt.Errorf("%w: position %d follows %d", errGap, e.Position, last)
+			}
+			last = e.Position
+		}
+		select {
+		case out <- c:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return fmt.Errorf("directory: the source ended after position %d", last)
+}
+
+// fold applies what is there, and takes roots between two batches.
+func (k *Keeper) fold(ctx context.Context, in <-chan []*ledger.Entry) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case a := <-k.asks:
+			k.waiting = append(k.waiting, a)
+		case c := <-in:
+			if err := k.apply(gather(c, in)); err != nil {
+				return err
+			}
+		}
+		if err := k.answer(); err != nil {
+			return err
+		}
+	}
+}
+
+// gather adds what already waits to a commit.
+func gather(c []*ledger.Entry, in <-chan []*ledger.Entry) []*ledger.Entry {
+	for len(c) < batchEntriesMax {
+		select {
+		case next := <-in:
+			c = append(c[:len(c):len(c)], next...)
+		default:
+			return c
+		}
+	}
+	return c
+}
+
+// placedEvent is an entry about a number, by the number's key.
+type placedEvent struct {
+	key   directory.Key
+	event directory.Event
+}
+
+// apply folds entries into the records and commits them as one batch.
+func (k *Keeper) apply(entries []*ledger.Entry) error {
+	next, events := k.at, make([]placedEvent, 0, len(entries))
+	for i, e := range entries {
+		if e.Position <= k.at.position {
+			if e.Position == k.at.position && e.Leaf != k.at.leaf {
+				return fmt.Errorf("%w: position %d", errOtherHistory, e.Position)
+			}
+			k.verified = k.verified || e.Position == k.at.position
+			continue
+		}
+		if !k.verified {
+			return fmt.Errorf("%w: it holds position %d, and the ledger gave %d first", errOtherHistory, k.at.position, e.Position)
+		}
+		next.position, next.recordedAt, next.leaf = e.Position, e.RecordedAt, e.Leaf
+		next.last = lastOf(e, next.last)
+		if e.Exchange.IsZero() {
+			continue
+		}
+		key, err := k.keyOf(e.Exchange)
+		if err != nil {
+			return fmt.Errorf("directory: position %d: %w", e.Position, err)
+		}
+		next.entries++
+		events = append(events, placedEvent{key, directory.Event{Position: e.Position, Leaf: e.Leaf}})
+		ledger.Breathe(i)
+	}
+	if next.position == k.at.position {
+		return nil
+	}
+	return k.write(next, events)
+}
+
+// lastOf is the newest directory in the ledger. One that this version cannot read is
+// left to the version that wrote it.
+func lastOf(e *ledger.Entry, last Last) Last {
+	m := e.Fact().GetDirectoryCommitted()
+	if m == nil {
+		return last
+	}
+	s, err := directory.StatementOf(m)
+	if err != nil || s.Covers < last.Statement.Covers {
+		return last
+	}
+	return Last{Position: e.Position, RecordedAt: e.RecordedAt, Statement: s}
+}
+
+func (k *Keeper) keyOf(x ledger.ExchangeToken) (directory.Key, error) {
+	number, err := k.cfg.Keys.Number(x)
+	if err != nil {
+		return directory.Key{}, err
+	}
+	t, err := k.cfg.Keys.Directory(number)
+	return directory.KeyOf(number, t), err
+}
+
+// write commits the records that the events change, the marks of their buckets and
+// the position, all or nothing.
+func (k *Keeper) write(next progress, events []placedEvent) error {
+	slices.SortFunc(events, func(a, b placedEvent) int {
+		return cmp.Or(a.key.Compare(b.key), cmp.Compare(a.event.Position, b.event.Position))
+	})
+	b := k.db.NewBatch()
+	err := func() error {
+		for len(events) > 0 {
+			key, n := events[0].key, 1
+			for n < len(events) && events[n].key == key {
+				n++
+			}
+			if err := k.add(b, &next, key, events[:n]); err != nil {
+				return err
+			}
+			events = events[n:]
+		}
+		if hook := k.testingOnlyBeforeCommit; hook != nil {
+			if err := hook(); err != nil {
+				return err
+			}
+		}
+		return b.Set(metaProgress, next.encode())
+	}()
+	if err != nil {
+		return errors.Join(err, b.Close())
+	}
+	if err := b.Commit(false); err != nil {
+		return err
+	}
+	k.at = next
+	k.publish()
+	return nil
+}
+
+// add folds the events of one number.
+func (k *Keeper) add(b *store.Batch, next *progress, key directory.Key, events []placedEvent) (err error) {
+	row, r := store.RecordKey(ledger.Hash(key)), directory.Record{}
+	if k.known.MayHold(fingerprint(key)) {
+		raw, err := k.db.Get(row)
+		if err != nil {
+			return err
+		}
+		if raw != nil {
+			if r, err = directory.DecodeRecord(raw); err != nil {
+				return err
+			}
+		}
+	}
+	if r.Count == 0 {
+		next.numbers++
+		k.known.Add(fingerprint(key))
+	}
+	for _, e := range events {
+		if r.Last > 0 {
+			if err := b.Set(store.BeforeKey(e.event.Position), u64(uint64(r.Last))); err != nil {
+				return err
+			}
+		}
+		r = r.Add(e.event)
+	}
+	return errors.Join(b.Set(row, r.Append(nil)), k.tree.mark(b, bucketOf(key)))
+}

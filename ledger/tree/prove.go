@@ -1,0 +1,43 @@
+package tree
+
+import (
+	"fmt"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/proof"
+)
+
+// tilesKeptMax bounds what a Prover has in memory: 8 MiB.
+const tilesKeptMax = 1024
+
+// Prover gives the paths of many entries to one checkpoint. It keeps the tiles it
+// has read, which paths near each other share, and belongs to one goroutine.
+type Prover struct {
+	t *Tree
+	c proof.Checkpoint
+	r *tileReader
+}
+
+// Prover proves under a checkpoint that this tree published.
+func (t *Tree) Prover(c proof.Checkpoint) *Prover { return &Prover{t: t, c: c, r: t.reader()} }
+
+// Path leads from an entry's leaf to the checkpoint's root. It was checked: a
+// damaged tile, or a leaf that the tree was not made of, is an error.
+func (p *Prover) Path(at ledger.Position, leaf ledger.Hash) (tlog.RecordProof, error) {
+	if at == 0 || int64(at) > p.c.Size {
+		return nil, fmt.Errorf("tree: position %d in a ledger of %d entries: %w", at, p.c.Size, ledger.ErrNotFound)
+	}
+	if len(p.r.kept) > tilesKeptMax {
+		p.r = p.t.reader()
+	}
+	path, err := tlog.ProveRecord(p.c.Size, int64(at-1), p.r)
+	if err != nil {
+		return nil, fmt.Errorf("tree: prove position %d: %w", at, err)
+	}
+	if err := tlog.CheckRecord(path, p.c.Size, p.c.Root, int64(at-1), tlog.Hash(leaf)); err != nil {
+		return nil, fmt.Errorf("tree: position %d does not lead to the signed root: %w", at, ledger.ErrDamaged)
+	}
+	return path, nil
+}

@@ -1,0 +1,135 @@
+package tree
+
+import (
+	"fmt"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/proof"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
+)
+
+// tileReader reads hashes out of stored tiles. It keeps the tiles it has read, so
+// one serves one question. It implements tlog.HashReader.
+type tileReader struct {
+	db   store.Reader
+	kept map[tileID][]byte
+}
+
+type tileID struct {
+	level int
+	n     uint64
+}
+
+func (t *Tree) reader() *tileReader { return &tileReader{db: t.db, kept: map[tileID][]byte{}} }
+
+// tile gives the first w hashes of a tile; ledger.ErrNotFound if it has fewer.
+func (r *tileReader) tile(level int, n uint64, w int) ([]byte, error) {
+	id := tileID{level, n}
+	data, kept := r.kept[id]
+	if !kept {
+		var err error
+		if data, err = r.db.Get(store.TileKey(byte(level), n)); err != nil {
+			return nil, err
+		}
+		r.kept[id] = data
+	}
+	if len(data) < w*tlog.HashSize {
+		return nil, fmt.Errorf("tree: tile %d/%d has %d hashes, %d are asked for: %w", level, n, len(data)/tlog.HashSize, w, ledger.ErrNotFound)
+	}
+	return data[:w*tlog.HashSize], nil
+}
+
+// ReadHashes implements tlog.HashReader.
+func (r *tileReader) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, at := range indexes {
+		id := tlog.TileForIndex(height, at)
+		data, err := r.tile(id.L, uint64(id.N), id.W)
+		if err != nil {
+			return nil, err
+		}
+		if out[i], err = tlog.HashFromTile(id, data, at); err != nil {
+			return nil, fmt.Errorf("tree: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// root is that of the first size entries.
+func (t *Tree) root(size int64) (tlog.Hash, error) {
+	h, err := tlog.TreeHash(size, t.reader())
+	if err != nil {
+		return tlog.Hash{}, fmt.Errorf("tree: root of %d entries: %w", size, err)
+	}
+	return h, nil
+}
+
+// Tile gives the first w hashes of a tile that the published checkpoint covers.
+func (t *Tree) Tile(level int, n uint64, w int) ([]byte, error) {
+	c := t.published.Load()
+	if c == nil || level < 0 || level >= levelsMax || w < 1 || w > tileWidth || n > uint64(c.Size) ||
+		n*tileWidth+uint64(w) > uint64(c.Size)>>(height*level) {
+		return nil, ledger.ErrNotFound
+	}
+	return t.reader().tile(level, n, w)
+}
+
+// Published is the newest checkpoint that others may have seen; false if none was
+// made yet.
+func (t *Tree) Published() (proof.Checkpoint, bool) {
+	c := t.published.Load()
+	if c == nil {
+		return proof.Checkpoint{}, false
+	}
+	return *c, true
+}
+
+// Leaf is the leaf hash at a position that the published checkpoint covers.
+func (t *Tree) Leaf(at ledger.Position) (ledger.Hash, error) {
+	n := uint64(at - 1)
+	data, err := t.Tile(0, n/tileWidth, int(n%tileWidth)+1)
+	if at == 0 || err != nil {
+		return ledger.Hash{}, fmt.Errorf("tree: position %d: %w", at, ledger.ErrNotFound)
+	}
+	return ledger.Hash(data[len(data)-tlog.HashSize:]), nil
+}
+
+// Include proves an entry's place under the published checkpoint;
+// ledger.ErrNotFound if it does not reach so far yet. What is given out was
+// checked: a damaged tile gives an error and no false proof.
+func (t *Tree) Include(at ledger.Position) (proof.Inclusion, error) {
+	c, ok := t.Published()
+	if !ok || at == 0 || int64(at) > c.Size {
+		return proof.Inclusion{}, fmt.Errorf("tree: no checkpoint covers position %d yet: %w", at, ledger.ErrNotFound)
+	}
+	r := t.reader()
+	path, err := tlog.ProveRecord(c.Size, int64(at-1), r)
+	if err != nil {
+		return proof.Inclusion{}, fmt.Errorf("tree: prove position %d: %w", at, err)
+	}
+	leaf, err := r.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(at-1))})
+	if err != nil {
+		return proof.Inclusion{}, err
+	}
+	if err := tlog.CheckRecord(path, c.Size, c.Root, int64(at-1), leaf[0]); err != nil {
+		return proof.Inclusion{}, fmt.Errorf("tree: tiles do not lead to the signed root: %w", ledger.ErrDamaged)
+	}
+	return proof.Inclusion{Position: at, Path: path, Checkpoint: c.Note}, nil
+}
+
+// Consistency proves that the first old entries are the same under a checkpoint.
+func (t *Tree) Consistency(old int64, c proof.Checkpoint) (tlog.TreeProof, error) {
+	if old == 0 || old == c.Size {
+		return nil, nil
+	}
+	if old < 0 || old > c.Size {
+		return nil, fmt.Errorf("tree: %d entries of %d: %w", old, c.Size, ledger.ErrNotFound)
+	}
+	p, err := tlog.ProveTree(c.Size, old, t.reader())
+	if err != nil {
+		return nil, fmt.Errorf("tree: prove the first %d of %d entries: %w", old, c.Size, err)
+	}
+	return p, nil
+}

@@ -1,0 +1,74 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	"github.com/consent-ledger/consent-ledger/ledger/stream"
+	"github.com/consent-ledger/consent-ledger/ledger/tree"
+)
+
+// openTree holds the stream against all that was ever signed about it. It comes
+// before the writer, which would use positions again that are missing.
+func (n *Node) openTree(ctx context.Context) (err error) {
+	if n.signing, err = n.keys.Signing(); err != nil {
+		return err
+	}
+	journal, err := stream.OpenCheckpoints(ctx, n.js, n.pulse())
+	if err != nil {
+		return err
+	}
+	cfg := tree.Config{Dir: n.folder.path(treeDir), Ledger: n.keys.LedgerID(), Source: n.log, Signer: n.signing.Log, Verifier: n.signing.Log.Verifier,
+		Journal: journal, Logger: n.cfg.Logger}
+	for _, where := range n.cfg.Anchors {
+		a, err := tree.NewAnchor(where, n.cfg.Dir)
+		if err != nil {
+			return err
+		}
+		cfg.Anchors = append(cfg.Anchors, a)
+	}
+	if n.tree, err = tree.Open(cfg); err != nil {
+		return err
+	}
+	n.onClose(n.tree.Close)
+	return n.tree.CatchUp(ctx)
+}
+
+// serveTree shows the tree. On loopback it needs no key. Elsewhere it does, unless
+// the operator shows it to everybody: how much is recorded is for them to tell.
+func (n *Node) serveTree() http.Handler {
+	if local, _ := loopback(n.listener.Addr().String()); local || n.cfg.PublicTree {
+		return n.tree
+	}
+	return n.authenticate(n.tree)
+}
+
+// signedThrough is the last position under the newest checkpoint.
+func (n *Node) signedThrough() ledger.Position {
+	c, _ := n.tree.Published()
+	return ledger.Position(c.Size)
+}
+
+// createSigning makes the signing keys of a ledger made before there were any. One
+// that signed already has lost them, and new ones would not be believed.
+func (n *Node) createSigning(ctx context.Context) error {
+	if _, err := n.keys.Signing(); !errors.Is(err, seal.ErrNoSigning) {
+		return err
+	}
+	journal, err := stream.OpenCheckpoints(ctx, n.js, n.pulse())
+	if err != nil {
+		return err
+	}
+	last, err := journal.Last(ctx)
+	if err != nil {
+		return err
+	}
+	if last.Seq > 0 {
+		return fmt.Errorf("this ledger has signed checkpoints and its signing keys are missing: put back %s from the backup of the keys folder", seal.SigningFile)
+	}
+	return n.keys.CreateSigning(n.cfg.Origin)
+}
