@@ -205,9 +205,9 @@ func TestErasingBesideKeysDrawnAhead(t *testing.T) {
 		}
 		return at
 	}
-	before := numbers(0, 600)
+	before := numbers(0, 300)
 	record(before)
-	for _, n := range before[:40] {
+	for _, n := range before[:60] {
 		x, err := w.keys.Exchange(n)
 		if err != nil {
 			t.Fatal(err)
@@ -216,7 +216,7 @@ func TestErasingBesideKeysDrawnAhead(t *testing.T) {
 			t.Fatalf("erase: %d persons, %v", persons, err)
 		}
 	}
-	after := record(numbers(600, 700))
+	after := record(numbers(300, 400))
 	opens := func(l *life) {
 		t.Helper()
 		for n, at := range after {

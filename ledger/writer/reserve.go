@@ -44,7 +44,8 @@ func (r *reserve) take() (k seal.PersonKey, ok bool) {
 			return k, false
 		}
 	}
-	k, r.ready = r.ready[0], r.ready[1:]
+	k = r.ready[0]
+	r.ready[0], r.ready = seal.PersonKey{}, r.ready[1:] // no key stays behind
 	return k, true
 }
 
