@@ -90,7 +90,7 @@ func (b *scrubBench) redis(ctx context.Context, listed iter.Seq[uint64]) (*route
 		return nil, nil, fmt.Errorf("redis: %w", err)
 	}
 	run := func() error { return b.pass("redis.csv", "", r.listed) }
-	return &route{name: "Redis SMISMEMBER, membership only", run: run}, stop, nil
+	return &route{name: "Redis SMISMEMBER, membership only", run: run, server: c.Process.Pid}, stop, nil
 }
 
 // dialSoon connects to a server that has just been started.
@@ -319,7 +319,7 @@ func (b *scrubBench) postgres(ctx context.Context, listed iter.Seq[uint64]) (*ro
 		stop()
 		return nil, nil, err
 	}
-	return &route{name: "PostgreSQL, membership only", run: func() error {
+	return &route{name: "PostgreSQL, membership only", server: c.Process.Pid, run: func() error {
 		return firstError(sql("drop table if exists calls; create unlogged table calls (number bigint, row int)"), copyIn("calls", calls),
 			ran(exec.CommandContext(ctx, psql, "-h", dir, "-U", "bench", "-q", "-d", "postgres", "-c",
 				`\copy (select c.row, d.number is not null from calls c left join dnc d using (number)) to '`+filepath.Join(b.dir, "answers.csv")+`' csv`)))
