@@ -157,6 +157,9 @@ func (t *Tree) Problems() []string {
 			out = append(out, fmt.Sprintf("ANCHOR: %s does not take checkpoints, the last it keeps is of %d entries: %s", a, a.kept.Load(), *why))
 		}
 	}
+	if why := t.unseen.Load(); why != nil {
+		out = append(out, "WITNESS: the newest checkpoint is the ledger's word alone: "+*why)
+	}
 	return out
 }
 

@@ -49,8 +49,8 @@ func (t *Tree) CatchUp(ctx context.Context) error {
 	if err := t.stand(ctx, claims, tail); err != nil {
 		return err
 	}
-	if t.signed.Size == 0 {
-		return nil
+	if err := t.witnessed(ctx); err != nil || t.signed.Size == 0 {
+		return err
 	}
 	return errors.Join(t.remember(t.signed), t.publish(ctx))
 }

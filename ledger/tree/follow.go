@@ -32,6 +32,9 @@ func (t *Tree) Run(ctx context.Context) error {
 	for _, a := range t.anchors {
 		g.Go(func() error { t.anchor(ctx, a); return nil })
 	}
+	if t.cfg.Witnesses != nil {
+		g.Go(func() error { t.cosignAll(ctx); return nil })
+	}
 	return g.Wait()
 }
 

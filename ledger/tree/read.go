@@ -96,11 +96,14 @@ func (t *Tree) Leaf(at ledger.Position) (ledger.Hash, error) {
 	return ledger.Hash(data[len(data)-tlog.HashSize:]), nil
 }
 
-// Include proves an entry's place under the published checkpoint;
-// ledger.ErrNotFound if it does not reach so far yet. What is given out was
+// Include proves an entry's place under the newest cosigned checkpoint, or under the
+// published one if that reaches further; ledger.ErrNotFound if it does not reach so far yet. What is given out was
 // checked: a damaged tile gives an error and no false proof.
 func (t *Tree) Include(at ledger.Position) (proof.Inclusion, error) {
-	c, ok := t.Published()
+	c, ok := t.shown()
+	if !ok || int64(at) > c.Size { // not cosigned yet: the ledger's word alone is still a proof
+		c, ok = t.Published()
+	}
 	if !ok || at == 0 || int64(at) > c.Size {
 		return proof.Inclusion{}, fmt.Errorf("tree: no checkpoint covers position %d yet: %w", at, ledger.ErrNotFound)
 	}

@@ -83,6 +83,16 @@ type Journal interface {
 	Read(ctx context.Context, seq uint64) (ledger.Message, error)
 }
 
+// Witnesses are others who cosign checkpoints that follow from what they saw before.
+type Witnesses interface {
+	// Cosign gives the note with the cosignatures that came, and an error if they are
+	// too few. prove gives the consistency proof from an older size.
+	Cosign(ctx context.Context, c proof.Checkpoint, prove func(old int64) (tlog.TreeProof, error)) ([]byte, error)
+	// Seen tells how many entries any of them has seen; the error names who did not
+	// answer.
+	Seen(ctx context.Context, c proof.Checkpoint) (most int64, err error)
+}
+
 // Config is what a tree needs.
 type Config struct {
 	// Dir is the database's folder; its parent must exist.
@@ -95,6 +105,8 @@ type Config struct {
 	Verifier note.Verifier
 	Journal  Journal
 	Anchors  []Anchor
+	// Witnesses are asked to cosign; nil: nobody is.
+	Witnesses Witnesses
 	// Every is the least time between two checkpoints; 0: a second.
 	Every time.Duration
 	// Logger hears what happens beside the answers. Nil discards it.
@@ -126,6 +138,9 @@ type Tree struct {
 	// published is the newest checkpoint that is durable in the journal.
 	published atomic.Pointer[proof.Checkpoint]
 	anchors   []*anchored
+	// cosigned is the newest checkpoint that enough witnesses cosigned.
+	cosigned atomic.Pointer[proof.Checkpoint]
+	unseen   atomic.Pointer[string] // why the newest is not cosigned
 	// mu guards changed, which is closed and replaced at each publication.
 	mu      sync.Mutex
 	changed chan struct{}
@@ -153,6 +168,7 @@ var (
 	metaVersion    = store.MetaKey("version")
 	metaApplied    = store.MetaKey("applied")
 	metaCheckpoint = store.MetaKey("checkpoint")
+	metaCosigned   = store.MetaKey("cosigned")
 )
 
 // Open opens the database or begins an empty one. Nothing is compared yet: CatchUp
