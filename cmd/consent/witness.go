@@ -58,7 +58,8 @@ func witnessServeCommand() *cobra.Command {
 
 --key names a file with the public keys of the ledgers it witnesses, as consent keys
 show prints them. POST /add-checkpoint needs no other key: only a ledger's own
-signature is taken. GET /seen/ORIGIN shows what was cosigned last.`,
+signature is taken. GET /seen/ORIGIN shows what was cosigned last. Each checkpoint
+cosigned is a line on stdout: origin, number of entries, root.`,
 		Example: "  consent witness serve --dir ./witness --key ledger.keys --listen 127.0.0.1:8421",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -73,7 +74,9 @@ signature is taken. GET /seen/ORIGIN shows what was cosigned last.`,
 			if err != nil {
 				return usageError(err)
 			}
-			w, err := witness.Open(dir, logs, slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil)))
+			w, err := witness.Open(dir, logs, slog.New(slog.NewJSONHandler(c.ErrOrStderr(), nil)), func(origin string, cp proof.Checkpoint) {
+				fmt.Fprintln(c.OutOrStdout(), origin, cp.Size, cp.Root)
+			})
 			if err != nil {
 				return err
 			}

@@ -35,6 +35,8 @@ type Witness struct {
 	signer note.Signer
 	logs   proof.Keys
 	log    *slog.Logger
+	// told hears of each checkpoint that was cosigned, one at a time.
+	told func(origin string, c proof.Checkpoint)
 
 	// mu is held from comparing with what was seen last until the new one is on disk:
 	// two requests at once must not both follow from it.
@@ -65,8 +67,9 @@ func Create(dir, name string) (public string, err error) {
 	return cosign.VKeyToCosignatureV1(public)
 }
 
-// Open opens a witness of the ledgers whose keys are given.
-func Open(dir string, logs proof.Keys, log *slog.Logger) (*Witness, error) {
+// Open opens a witness of the ledgers whose keys are given. told hears of each
+// checkpoint it cosigns, one at a time; nil is skipped.
+func Open(dir string, logs proof.Keys, log *slog.Logger, told func(origin string, c proof.Checkpoint)) (*Witness, error) {
 	raw, err := os.ReadFile(filepath.Join(dir, keyFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("witness: %s holds no key; make one with: consent witness init", dir)
@@ -79,7 +82,10 @@ func Open(dir string, logs proof.Keys, log *slog.Logger) (*Witness, error) {
 	if err != nil {
 		return nil, fmt.Errorf("witness: %s: %w", filepath.Join(dir, keyFile), err)
 	}
-	return &Witness{dir: dir, signer: s, logs: logs, log: log}, nil
+	if told == nil {
+		told = func(string, proof.Checkpoint) {}
+	}
+	return &Witness{dir: dir, signer: s, logs: logs, log: log, told: told}, nil
 }
 
 // refusal is an answer other than 200.
@@ -165,7 +171,11 @@ func (w *Witness) add(body []byte) ([]byte, error) {
 		}
 		return nil, &refusal{code: code, text: err.Error()}
 	}
-	return w.cosign(origin, msg)
+	line, err := w.cosign(origin, msg)
+	if err == nil {
+		w.told(origin, c)
+	}
+	return line, err
 }
 
 // cosign signs a checkpoint and keeps it before the signature leaves.

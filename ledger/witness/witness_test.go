@@ -115,7 +115,7 @@ func serveWitness(t *testing.T, name string, l *log) *served {
 
 // open opens the witness anew, as after a restart: nothing is only in memory.
 func (s *served) open() *Witness {
-	w, err := Open(s.dir, s.keys, slog.New(slog.DiscardHandler))
+	w, err := Open(s.dir, s.keys, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		s.t.Error(err)
 	}
