@@ -126,6 +126,7 @@ type Tree struct {
 	tiles   [levelsMax]tile
 	batch   *store.Batch
 	ends    map[ledger.PersonID]end // in the open batch
+	recent  map[ledger.PersonID]end // in the batch before: who came once comes again
 	open    int64                   // entries in it
 	persons *store.Fingerprints
 	leaves  []leaf // reused
@@ -246,6 +247,7 @@ func (t *Tree) restore(ctx context.Context) error {
 	}
 	t.at, t.last, t.edge, t.tiles = applied{}, leaf{}, edge{}, [levelsMax]tile{}
 	clear(t.ends)
+	t.recent = nil
 	if raw != nil {
 		if err := t.decodeApplied(raw); err != nil {
 			return err

@@ -95,10 +95,7 @@ func naive(leaves []tlog.Hash) tlog.Hash {
 }
 
 // source is a stream that a test can damage.
-type source struct {
-	messages [][]byte
-	more     chan struct{} // closed: there will be no more
-}
+type source struct{ messages [][]byte }
 
 func (s *source) Tail(context.Context) (uint64, error) { return uint64(len(s.messages)), nil }
 
