@@ -67,6 +67,8 @@ var (
 
 // Source is the stream that the tree follows; ledger.Log has it.
 type Source interface {
+	// Append puts back what a damaged stream lost, and nothing else.
+	Append(ctx context.Context, after uint64, data []byte) (seq uint64, err error)
 	Tail(ctx context.Context) (seq uint64, err error)
 	Read(ctx context.Context, seq uint64) (ledger.Message, error)
 	Follow(ctx context.Context, after uint64) iter.Seq2[ledger.Message, error]
@@ -120,17 +122,20 @@ type Tree struct {
 	db  *store.DB
 
 	// All of this belongs to whoever makes the tree grow.
-	at      applied
-	last    leaf // of the newest entry: its time
-	edge    edge
-	tiles   [levelsMax]tile
-	batch   *store.Batch
-	ends    map[ledger.PersonID]end // in the open batch
-	recent  map[ledger.PersonID]end // in the batch before: who came once comes again
-	open    int64                   // entries in it
-	persons *store.Fingerprints
-	leaves  []leaf // reused
-	broken  error  // why the stored tiles cannot be gone on with; CatchUp mends it
+	at     applied
+	last   leaf // of the newest entry: its time
+	edge   edge
+	tiles  [levelsMax]tile
+	batch  *store.Batch
+	ends   map[ledger.PersonID]end // in the open batch
+	recent map[ledger.PersonID]end // in the batch before: who came once comes again
+	open   int64                   // entries in it
+	tail   tail
+	// repaired is how many messages a start gave back to the stream.
+	repaired uint64
+	persons  *store.Fingerprints
+	leaves   []leaf // reused
+	broken   error  // why the stored tiles cannot be gone on with; CatchUp mends it
 	// signed is the newest checkpoint ever signed, as far as anybody knows; settled
 	// is the journal's newest, and journal its message.
 	signed, settled proof.Checkpoint
@@ -170,6 +175,7 @@ var (
 	metaApplied    = store.MetaKey("applied")
 	metaCheckpoint = store.MetaKey("checkpoint")
 	metaCosigned   = store.MetaKey("cosigned")
+	metaJournal    = store.MetaKey("journal")
 )
 
 // Open opens the database or begins an empty one. Nothing is compared yet: CatchUp
@@ -261,7 +267,7 @@ func (t *Tree) restore(ctx context.Context) error {
 	persons := t.persons
 	t.loaded.Go(func() { t.loadPersons(ctx, persons, snap) })
 	t.broken = t.loadEdge()
-	return nil
+	return t.loadTail()
 }
 
 // loadPersons lets chains that do not exist be known without a read. If it fails
