@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -40,7 +41,8 @@ func TestTwoNodesNeverOneTooMany(t *testing.T) {
 	const perDatabase = 100
 	seen := tally{}
 	for done := 0; done < *schedules; done += perDatabase {
-		dbs := [2]*store.DB{testDB(t, filepath.Join(t.TempDir(), "a")), testDB(t, filepath.Join(t.TempDir(), "b"))}
+		dir := t.TempDir()
+		dbs := [2]*store.DB{testDB(t, filepath.Join(dir, "a")), testDB(t, filepath.Join(dir, "b"))}
 		for i := range min(perDatabase, *schedules-done) {
 			runSchedule(t, keys, dbs, *firstSeed+uint64(done+i), seen)
 			if t.Failed() {
@@ -54,6 +56,9 @@ func TestTwoNodesNeverOneTooMany(t *testing.T) {
 		}
 		if t.Failed() {
 			return
+		}
+		if err := os.RemoveAll(dir); err != nil { // a hundred megabytes a round
+			t.Error(err)
 		}
 	}
 	t.Logf("%d schedules from seed %d: %v", *schedules, *firstSeed, seen)
