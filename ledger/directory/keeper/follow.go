@@ -27,18 +27,21 @@ const (
 )
 
 // Run follows the ledger until ctx is done, or until something cannot be read. It
-// never skips an entry. What was folded from another history is built anew.
+// never skips an entry. What was folded from another history is built anew, and so
+// is a damaged folder, once: what is damaged again at once is no accident.
 func (k *Keeper) Run(ctx context.Context) error {
 	defer close(k.ended)
 	if err := k.loadKnown(ctx); err != nil {
 		return err
 	}
-	for {
+	for mended := false; ; {
 		err := k.follow(ctx)
-		if !errors.Is(err, errOtherHistory) {
+		damaged := errors.Is(err, errFolder)
+		if !errors.Is(err, errOtherHistory) && (!damaged || mended) {
 			return err
 		}
-		k.cfg.Logger.Warn("directory was folded from another history and is built anew", "position", k.at.position, "error", err)
+		mended = mended || damaged
+		k.cfg.Logger.Warn("directory is built anew from the ledger", "position", k.at.position, "error", err)
 		if err := k.wipe(); err != nil {
 			return err
 		}
@@ -256,7 +259,7 @@ func (k *Keeper) add(b *store.Batch, next *progress, key directory.Key, events [
 		}
 		if raw != nil {
 			if r, err = directory.DecodeRecord(raw); err != nil {
-				return err
+				return fmt.Errorf("%w: %w", errFolder, err)
 			}
 		}
 	}

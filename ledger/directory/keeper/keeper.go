@@ -155,7 +155,12 @@ func Open(cfg Config) (*Keeper, error) {
 	}
 	k := &Keeper{cfg: cfg, db: db, tokenKey: directory.TokenKey(cfg.Keys.DirectoryKey()), batchWait: batchWait,
 		asks: make(chan ask), ended: make(chan struct{})}
-	if err := k.load(); err != nil {
+	err = k.load()
+	if errors.Is(err, errFolder) {
+		k.cfg.Logger.Warn("directory is built anew from the ledger", "error", err)
+		err = k.wipe()
+	}
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return k, nil
