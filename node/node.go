@@ -68,6 +68,9 @@ type Config struct {
 	// Anchors keep checkpoints outside the folder: paths of files on other disks, or
 	// URLs to post to. An older copy of the folder is known by them.
 	Anchors []string
+	// Policy is a C2SP tlog-policy file: witnesses that are asked to cosign, and how
+	// many must. Empty: nobody is asked.
+	Policy string
 	// PublicTree shows checkpoint and tiles without a key on an address that is not
 	// loopback.
 	PublicTree bool

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
+	"github.com/consent-ledger/consent-ledger/ledger/witness"
 )
 
 // openTree holds the stream against all that was ever signed about it. It comes
@@ -30,6 +32,15 @@ func (n *Node) openTree(ctx context.Context) (err error) {
 			return err
 		}
 		cfg.Anchors = append(cfg.Anchors, a)
+	}
+	if n.cfg.Policy != "" {
+		file, err := os.ReadFile(n.cfg.Policy)
+		if err != nil {
+			return fmt.Errorf("policy: %w", err)
+		}
+		if cfg.Witnesses, err = witness.ParsePolicy(file); err != nil {
+			return err
+		}
 	}
 	if n.tree, err = tree.Open(cfg); err != nil {
 		return err

@@ -16,8 +16,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/consent-ledger/consent-ledger/consumers/client"
+	"github.com/consent-ledger/consent-ledger/ledger/tree"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
+
+// wholeStates are those of a ledger whose integrity is not broken.
+var wholeStates = []string{tree.StateOK, tree.StateCatchingUp, tree.StateTailRepaired}
 
 func doctorCommand(g *globals) *cobra.Command {
 	var req consentv1.DoctorRequest
@@ -38,7 +42,7 @@ the ledger's integrity is broken; other problems are listed and leave it 0.`,
 				if err := g.writeDoctor(c.OutOrStdout(), res.Msg); err != nil {
 					return err
 				}
-				if i := res.Msg.GetIntegrity(); i != "OK" {
+				if i := res.Msg.GetIntegrity(); !slices.Contains(wholeStates, i) {
 					return verificationError(fmt.Errorf("the ledger's integrity is broken: %s", firstOf(i, "not stated")))
 				}
 				return nil

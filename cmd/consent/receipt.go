@@ -14,6 +14,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/consumers/client"
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
+	"github.com/consent-ledger/consent-ledger/ledger/witness"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -92,7 +93,7 @@ func (g *globals) writeFound(w io.Writer, res *consentv1.GetReceiptResponse) err
 }
 
 func receiptVerifyCommand(g *globals) *cobra.Command {
-	var keyFile, included string
+	var keyFile, included, policy string
 	c := &cobra.Command{
 		Use:   "verify FILE --key K",
 		Short: "Check a signed receipt, without any server",
@@ -101,7 +102,7 @@ must come from somebody you trust, or from before: not from where the receipt ca
 from just now. A file of keys holds verifier lines as consent keys show prints them.
 
 With --tlog-proof it also checks that the entry is in the ledger that a checkpoint
-speaks of. Exit code 5 means that something is not what it should be.`,
+speaks of, and with --policy that enough witnesses cosigned it. Exit code 5 means that something is not what it should be.`,
 		Example: `  consent receipt verify 4711.receipt --key ledger.keys
   consent receipt verify 4711.receipt --tlog-proof 4711.tlog-proof --key ledger.keys`,
 		Args: cobra.ExactArgs(1),
@@ -109,7 +110,7 @@ speaks of. Exit code 5 means that something is not what it should be.`,
 			if err := g.checkOutput(); err != nil {
 				return err
 			}
-			v, err := verifyReceipt(args[0], included, keyFile)
+			v, err := verifyReceipt(args[0], included, keyFile, policy)
 			if err != nil {
 				return err
 			}
@@ -118,6 +119,7 @@ speaks of. Exit code 5 means that something is not what it should be.`,
 	}
 	c.Flags().StringVar(&keyFile, "key", "", "file of the ledger's public keys, as verifier lines")
 	c.Flags().StringVar(&included, "tlog-proof", "", "also check this proof of inclusion")
+	c.Flags().StringVar(&policy, "policy", "", "C2SP tlog-policy file: the checkpoint must be cosigned as it says")
 	return needs(c, "key")
 }
 
@@ -131,6 +133,8 @@ type verified struct {
 	EntryID    string `json:"entryId,omitempty"`
 	// Included is the size of the ledger in which the entry is proven to be.
 	Included int64 `json:"included,omitempty"`
+	// Witnessed says that as many as the policy demands cosigned that checkpoint.
+	Witnessed bool `json:"witnessed"`
 }
 
 // readBounded reads a file that should be small.
@@ -150,7 +154,7 @@ func readBounded(path string, bytesMax int64) ([]byte, error) {
 // proofBytesMax bounds receipts and proofs: an entry in base64, paths, a note.
 const proofBytesMax = 256 << 10
 
-func verifyReceipt(path, included, keyFile string) (verified, error) {
+func verifyReceipt(path, included, keyFile, policy string) (verified, error) {
 	raw, err := readBounded(keyFile, proof.KeysBytesMax)
 	if err != nil {
 		return verified{}, fmt.Errorf("--key: %w", err)
@@ -180,37 +184,63 @@ func verifyReceipt(path, included, keyFile string) (verified, error) {
 		v.EntryID = ledger.EntryID(p.Entry.GetEntryId()).String()
 	}
 	if included == "" {
+		if policy != "" {
+			return v, usagef("--policy needs --tlog-proof: witnesses cosign checkpoints, not receipts")
+		}
 		return v, nil
 	}
-	v.Included, err = verifyInclusion(included, keys, p)
-	return v, err
+	c, err := verifyInclusion(included, keys, p)
+	if err != nil {
+		return v, err
+	}
+	v.Included = c.Size
+	if policy == "" {
+		return v, nil
+	}
+	v.Witnessed = true
+	return v, verifyWitnessed(policy, c)
+}
+
+// verifyWitnessed checks that enough witnesses cosigned a checkpoint.
+func verifyWitnessed(policy string, c proof.Checkpoint) error {
+	raw, err := readBounded(policy, proof.KeysBytesMax)
+	if err != nil {
+		return fmt.Errorf("--policy: %w", err)
+	}
+	p, err := witness.ParsePolicy(raw)
+	if err != nil {
+		return usageError(err)
+	}
+	if !p.Satisfied(c.Note) {
+		return verificationError(errors.New("the checkpoint is not cosigned by as many witnesses as the policy demands: it is the operator's word alone"))
+	}
+	return nil
 }
 
 // verifyInclusion checks that what a receipt promises is in the ledger of a checkpoint.
-func verifyInclusion(path string, keys proof.Keys, p proof.Promise) (size int64, err error) {
+func verifyInclusion(path string, keys proof.Keys, p proof.Promise) (c proof.Checkpoint, err error) {
 	key, err := keys.Log()
 	if err != nil {
-		return 0, usageError(err)
+		return c, usageError(err)
 	}
 	raw, err := readBounded(path, proofBytesMax)
 	if err != nil {
-		return 0, err
+		return c, err
 	}
 	in, err := proof.DecodeInclusion(raw)
 	if err != nil {
-		return 0, verificationError(err)
+		return c, verificationError(err)
 	}
 	if in.Position != p.Position {
-		return 0, verificationError(fmt.Errorf("the proof of inclusion is of position %d, the receipt of position %d", in.Position, p.Position))
+		return c, verificationError(fmt.Errorf("the proof of inclusion is of position %d, the receipt of position %d", in.Position, p.Position))
 	}
-	c, err := in.Check(p.Leaf, key)
-	if err != nil {
-		return 0, verificationError(err)
+	if c, err = in.Check(p.Leaf, key); err != nil {
+		return c, verificationError(err)
 	}
 	if key.Name() != p.Origin {
-		return 0, verificationError(fmt.Errorf("the checkpoint is of %s, the receipt of %s", key.Name(), p.Origin))
+		return c, verificationError(fmt.Errorf("the checkpoint is of %s, the receipt of %s", key.Name(), p.Origin))
 	}
-	return c.Size, nil
+	return c, nil
 }
 
 // write prints each claim separately, in words.
@@ -235,6 +265,10 @@ func (v verified) write(g *globals, w io.Writer) error {
 	} else {
 		fmt.Fprintln(w, "included    not shown: the receipt is the promise, a .tlog-proof the proof")
 	}
-	_, err := fmt.Fprintln(w, "anchored    operator only: no witness cosigned this")
+	anchored := "operator only: nobody else's signature was checked"
+	if v.Witnessed {
+		anchored = "by as many witnesses as your policy demands"
+	}
+	_, err := fmt.Fprintln(w, "anchored    "+anchored)
 	return err
 }

@@ -149,13 +149,19 @@ type anchored struct {
 	failed atomic.Pointer[string]
 }
 
-// Problems lists anchors that do not take checkpoints, for doctor.
+// Problems lists what somebody should look at, for doctor.
 func (t *Tree) Problems() []string {
 	var out []string
+	if t.repaired > 0 {
+		out = append(out, fmt.Sprintf("TAIL_REPAIRED: the ledger's stream had lost its last %d messages and got them back at the start, byte for byte; look at its disk", t.repaired))
+	}
 	for _, a := range t.anchors {
 		if why := a.failed.Load(); why != nil {
 			out = append(out, fmt.Sprintf("ANCHOR: %s does not take checkpoints, the last it keeps is of %d entries: %s", a, a.kept.Load(), *why))
 		}
+	}
+	if why := t.unseen.Load(); why != nil {
+		out = append(out, "WITNESS: the newest checkpoint is the ledger's word alone: "+*why)
 	}
 	return out
 }

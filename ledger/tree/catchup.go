@@ -27,7 +27,7 @@ type claim struct {
 // tail, unless that is far: the rest is then left to Run. ErrRolledBack, ErrTampered, a *Fault, or ErrUnsigned if a
 // keeper holds what this ledger's key did not sign.
 //
-// A damaged or lost database is built anew, once it is certain that the stream is
+// A stream that ends too early is given back what is kept of it (tail.go). A damaged or lost database is built anew, once it is certain that the stream is
 // right: until then its leaves are evidence.
 func (t *Tree) CatchUp(ctx context.Context) error {
 	claims, err := t.claims(ctx)
@@ -43,14 +43,18 @@ func (t *Tree) CatchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if tail, err = t.mendTail(ctx, tail); err != nil {
+		return err
+	}
+	t.tail.from = tail - min(tail, tailMessagesBehind)
 	if t.at.seq > tail {
 		return rolledBack("the tree holds message %d, the stream ends at %d", t.at.seq, tail)
 	}
 	if err := t.stand(ctx, claims, tail); err != nil {
 		return err
 	}
-	if t.signed.Size == 0 {
-		return nil
+	if err := t.witnessed(ctx); err != nil || t.signed.Size == 0 {
+		return err
 	}
 	return errors.Join(t.remember(t.signed), t.publish(ctx))
 }

@@ -132,13 +132,16 @@ func TestNoProofFromADamagedTile(t *testing.T) {
 	}
 }
 
+// A stream that was put back as it was earlier is refused, whatever else is left.
 func TestAShorterStreamIsRolledBack(t *testing.T) {
 	m := newMade(20)
+	s := newStand(t, nil)
 	for range 10 {
 		m.commit(50)
+		s.source.messages = m.messages
+		s.close(s.whole())
 	}
-	s := newStand(t, m.messages)
-	s.close(s.whole())
+	journal := s.journal
 	for _, tc := range []struct {
 		name string
 		cut  int
@@ -146,18 +149,117 @@ func TestAShorterStreamIsRolledBack(t *testing.T) {
 	}{{"last message", 9, false}, {"half", 5, false}, {"everything", 0, false}, {"last message, tree lost", 9, true}, {"everything, tree lost", 0, true}} {
 		t.Run(tc.name, func(t *testing.T) {
 			s.source.messages = m.messages[:tc.cut]
+			s.journal = copyJournal(t, journal)
 			if tc.tree {
 				if err := os.RemoveAll(s.dir); err != nil {
 					t.Fatal(err)
 				}
+			} else {
+				s.journal.Cut(uint64(tc.cut))
 			}
 			if err := catchUp(s); !errors.Is(err, ErrRolledBack) || !errors.Is(err, ledger.ErrDamaged) {
 				t.Fatalf("it says %v", err)
 			}
+			if len(s.source.messages) != tc.cut {
+				t.Fatal("the stream was written to")
+			}
 		})
 	}
-	s.source.messages = m.messages
+	s.source.messages, s.journal = m.messages, journal
 	s.close(s.whole()) // the whole copy is back
+}
+
+// A stream whose end alone is lost gets it back, byte for byte.
+func TestALostTailComesBack(t *testing.T) {
+	m := newMade(20)
+	for range 10 {
+		m.commit(50)
+	}
+	s := newStand(t, m.messages)
+	s.close(s.whole())
+	for _, cut := range []int{9, 5, 1, 0} {
+		s.source.messages = m.messages[:cut:cut]
+		tr := s.whole()
+		if tr.repaired != uint64(10-cut) || len(s.source.messages) != 10 {
+			t.Fatalf("cut to %d: %d messages came back, the stream has %d", cut, tr.repaired, len(s.source.messages))
+		}
+		for i := range m.messages {
+			if !bytes.Equal(m.messages[i], s.source.messages[i]) {
+				t.Fatalf("message %d is another one", i+1)
+			}
+		}
+		if c, _ := tr.Published(); c.Root != naive(m.leaves) {
+			t.Fatal("another root")
+		}
+		s.close(tr)
+	}
+}
+
+// What was added since the last checkpoint is kept too: a process that dies at once
+// and a stream that loses its end lose nothing together.
+func TestALostTailThatNobodySignedComesBack(t *testing.T) {
+	m := newMade(20)
+	m.commit(50)
+	s := newStand(t, m.messages)
+	s.close(s.whole())
+	m.commit(50)
+	tr := s.open()
+	if err := tr.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.take(ledger.Message{Seq: 2, Data: m.messages[1]}); err != nil {
+		t.Fatal(err)
+	}
+	s.close(tr) // without a checkpoint
+	s.source.messages = m.messages[:1:1]
+	tr = s.whole()
+	defer s.close(tr)
+	if c, _ := tr.Published(); tr.repaired != 1 || c.Root != naive(m.leaves) {
+		t.Fatalf("%d messages came back", tr.repaired)
+	}
+}
+
+// A stream that went on differently is not added to.
+func TestAnotherEndIsNotMended(t *testing.T) {
+	m := newMade(20)
+	for range 5 {
+		m.commit(50)
+	}
+	s := newStand(t, m.messages)
+	s.close(s.whole())
+	other := newMade(20)
+	other.messages, other.leaves, other.persons = m.messages[:2:2], m.leaves[:100:100], 1000
+	other.commit(10)
+	s.source.messages = other.messages
+	if err := catchUp(s); !errors.Is(err, ledger.ErrDamaged) || len(s.source.messages) != 3 {
+		t.Fatalf("it says %v, and the stream has %d messages", err, len(s.source.messages))
+	}
+}
+
+// Only the newest messages are kept.
+func TestTheTailIsBounded(t *testing.T) {
+	m := newMade(20)
+	s := newStand(t, nil)
+	tr := s.open()
+	defer s.close(tr)
+	m.commit(1)
+	big := ledger.Message{Data: make([]byte, 1<<20)}
+	for seq := uint64(1); seq <= 100; seq++ {
+		big.Seq = seq
+		if err := tr.keepMessage(big); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr.batch = tr.db.NewBatch()
+	if err := tr.flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.loadTail(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(tr.tail.kept); n != tailBytesMax>>20 || tr.tail.kept[n-1].seq != 100 || tr.tail.bytes != tailBytesMax {
+		t.Errorf("%d messages of %d bytes are kept, the last is %d", n, tr.tail.bytes, tr.tail.kept[n-1].seq)
+	}
 }
 
 // Everything in the folder is an older copy; only the anchor knows.

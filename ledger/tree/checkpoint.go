@@ -2,6 +2,7 @@ package tree
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -77,6 +78,16 @@ func (t *Tree) remember(c proof.Checkpoint) error {
 	return b.Commit(true)
 }
 
+// rememberJournal keeps how far the journal went. It is not synced: an older value
+// only makes a start more careful.
+func (t *Tree) rememberJournal() error {
+	b := t.db.NewBatch()
+	if err := b.Set(metaJournal, binary.BigEndian.AppendUint64(nil, t.journal)); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	return b.Commit(false)
+}
+
 // publish puts the newest signed checkpoint into the journal, and then shows it. If
 // nobody answers it is tried again later, and nothing else is signed until then.
 func (t *Tree) publish(ctx context.Context) error {
@@ -94,6 +105,9 @@ func (t *Tree) publish(ctx context.Context) error {
 			return err
 		}
 		t.journal, t.settled = t.journal+1, t.signed
+		if err := t.rememberJournal(); err != nil {
+			return err
+		}
 	}
 	if err := t.between("published"); err != nil {
 		return err

@@ -32,6 +32,9 @@ func (t *Tree) Run(ctx context.Context) error {
 	for _, a := range t.anchors {
 		g.Go(func() error { t.anchor(ctx, a); return nil })
 	}
+	if t.cfg.Witnesses != nil {
+		g.Go(func() error { t.cosignAll(ctx); return nil })
+	}
 	return g.Wait()
 }
 
@@ -88,6 +91,9 @@ func (t *Tree) grow(ctx context.Context, in <-chan ledger.Message) error {
 func (t *Tree) take(m ledger.Message) error {
 	before := t.at.size
 	if err := t.add(m); err != nil {
+		return err
+	}
+	if err := t.keepMessage(m); err != nil {
 		return err
 	}
 	if t.open += t.at.size - before; t.open < openEntriesMax {

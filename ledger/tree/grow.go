@@ -86,6 +86,9 @@ func (t *Tree) end(p ledger.PersonID) (e end, err error) {
 	if e, open := t.ends[p]; open {
 		return e, nil
 	}
+	if e, known := t.recent[p]; known {
+		return e, nil
+	}
 	if !t.persons.MayHold(fingerprint(p)) {
 		return e, nil
 	}
@@ -147,7 +150,7 @@ func (t *Tree) flush() error {
 		copy(value[8:], e.leaf[:])
 		err = errors.Join(err, t.batch.Set(store.ChainKey(p), value[:]))
 	}
-	if err = errors.Join(err, t.batch.Set(metaApplied, t.encodeApplied())); err != nil {
+	if err = errors.Join(err, t.trimTail(), t.batch.Set(metaApplied, t.encodeApplied())); err != nil {
 		return errors.Join(err, t.drop())
 	}
 	b := t.batch
@@ -158,6 +161,6 @@ func (t *Tree) flush() error {
 	for p := range t.ends {
 		t.persons.Add(fingerprint(p))
 	}
-	clear(t.ends)
+	t.recent, t.ends = t.ends, make(map[ledger.PersonID]end, len(t.ends))
 	return nil
 }

@@ -49,9 +49,9 @@ func (t *Tree) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (t *Tree) serveCheckpoint(w http.ResponseWriter) {
-	c, ok := t.Published()
+	c, ok := t.shown()
 	if !ok {
-		http.Error(w, "nothing is signed yet", http.StatusNotFound)
+		http.Error(w, "nothing is signed yet, or not enough witnesses cosigned it", http.StatusNotFound)
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -86,6 +86,31 @@ func (t *Tree) Published() (proof.Checkpoint, bool) {
 	return *c, true
 }
 
+// States of a ledger that is served. One that is damaged, rolled back or tampered
+// with is not: CatchUp refuses it, or Run ends.
+const (
+	// StateOK: everything agrees.
+	StateOK = "OK"
+	// StateCatchingUp: the tree is far behind; what it has not read is not compared
+	// with anything yet, and no checkpoint covers it. Nothing is blocked.
+	StateCatchingUp = "CATCHING_UP"
+	// StateTailRepaired: the last start gave the stream back what its disk had lost.
+	// Nothing is blocked; somebody should look at the disk.
+	StateTailRepaired = "TAIL_REPAIRED"
+)
+
+// State tells how the ledger is, whose last durable position is given.
+func (t *Tree) State(durable ledger.Position) string {
+	c, _ := t.Published()
+	switch {
+	case int64(durable)-c.Size > 4*openEntriesMax:
+		return StateCatchingUp
+	case t.repaired > 0:
+		return StateTailRepaired
+	}
+	return StateOK
+}
+
 // Leaf is the leaf hash at a position that the published checkpoint covers.
 func (t *Tree) Leaf(at ledger.Position) (ledger.Hash, error) {
 	n := uint64(at - 1)
@@ -96,11 +121,14 @@ func (t *Tree) Leaf(at ledger.Position) (ledger.Hash, error) {
 	return ledger.Hash(data[len(data)-tlog.HashSize:]), nil
 }
 
-// Include proves an entry's place under the published checkpoint;
-// ledger.ErrNotFound if it does not reach so far yet. What is given out was
+// Include proves an entry's place under the newest cosigned checkpoint, or under the
+// published one if that reaches further; ledger.ErrNotFound if it does not reach so far yet. What is given out was
 // checked: a damaged tile gives an error and no false proof.
 func (t *Tree) Include(at ledger.Position) (proof.Inclusion, error) {
-	c, ok := t.Published()
+	c, ok := t.shown()
+	if !ok || int64(at) > c.Size { // not cosigned yet: the ledger's word alone is still a proof
+		c, ok = t.Published()
+	}
 	if !ok || at == 0 || int64(at) > c.Size {
 		return proof.Inclusion{}, fmt.Errorf("tree: no checkpoint covers position %d yet: %w", at, ledger.ErrNotFound)
 	}

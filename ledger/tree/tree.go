@@ -67,6 +67,8 @@ var (
 
 // Source is the stream that the tree follows; ledger.Log has it.
 type Source interface {
+	// Append puts back what a damaged stream lost, and nothing else.
+	Append(ctx context.Context, after uint64, data []byte) (seq uint64, err error)
 	Tail(ctx context.Context) (seq uint64, err error)
 	Read(ctx context.Context, seq uint64) (ledger.Message, error)
 	Follow(ctx context.Context, after uint64) iter.Seq2[ledger.Message, error]
@@ -83,6 +85,16 @@ type Journal interface {
 	Read(ctx context.Context, seq uint64) (ledger.Message, error)
 }
 
+// Witnesses are others who cosign checkpoints that follow from what they saw before.
+type Witnesses interface {
+	// Cosign gives the note with the cosignatures that came, and an error if they are
+	// too few. prove gives the consistency proof from an older size.
+	Cosign(ctx context.Context, c proof.Checkpoint, prove func(old int64) (tlog.TreeProof, error)) ([]byte, error)
+	// Seen tells how many entries any of them has seen; the error names who did not
+	// answer.
+	Seen(ctx context.Context, c proof.Checkpoint) (most int64, err error)
+}
+
 // Config is what a tree needs.
 type Config struct {
 	// Dir is the database's folder; its parent must exist.
@@ -95,6 +107,8 @@ type Config struct {
 	Verifier note.Verifier
 	Journal  Journal
 	Anchors  []Anchor
+	// Witnesses are asked to cosign; nil: nobody is.
+	Witnesses Witnesses
 	// Every is the least time between two checkpoints; 0: a second.
 	Every time.Duration
 	// Logger hears what happens beside the answers. Nil discards it.
@@ -108,16 +122,20 @@ type Tree struct {
 	db  *store.DB
 
 	// All of this belongs to whoever makes the tree grow.
-	at      applied
-	last    leaf // of the newest entry: its time
-	edge    edge
-	tiles   [levelsMax]tile
-	batch   *store.Batch
-	ends    map[ledger.PersonID]end // in the open batch
-	open    int64                   // entries in it
-	persons *store.Fingerprints
-	leaves  []leaf // reused
-	broken  error  // why the stored tiles cannot be gone on with; CatchUp mends it
+	at     applied
+	last   leaf // of the newest entry: its time
+	edge   edge
+	tiles  [levelsMax]tile
+	batch  *store.Batch
+	ends   map[ledger.PersonID]end // in the open batch
+	recent map[ledger.PersonID]end // in the batch before: who came once comes again
+	open   int64                   // entries in it
+	tail   tail
+	// repaired is how many messages a start gave back to the stream.
+	repaired uint64
+	persons  *store.Fingerprints
+	leaves   []leaf // reused
+	broken   error  // why the stored tiles cannot be gone on with; CatchUp mends it
 	// signed is the newest checkpoint ever signed, as far as anybody knows; settled
 	// is the journal's newest, and journal its message.
 	signed, settled proof.Checkpoint
@@ -126,6 +144,9 @@ type Tree struct {
 	// published is the newest checkpoint that is durable in the journal.
 	published atomic.Pointer[proof.Checkpoint]
 	anchors   []*anchored
+	// cosigned is the newest checkpoint that enough witnesses cosigned.
+	cosigned atomic.Pointer[proof.Checkpoint]
+	unseen   atomic.Pointer[string] // why the newest is not cosigned
 	// mu guards changed, which is closed and replaced at each publication.
 	mu      sync.Mutex
 	changed chan struct{}
@@ -153,6 +174,8 @@ var (
 	metaVersion    = store.MetaKey("version")
 	metaApplied    = store.MetaKey("applied")
 	metaCheckpoint = store.MetaKey("checkpoint")
+	metaCosigned   = store.MetaKey("cosigned")
+	metaJournal    = store.MetaKey("journal")
 )
 
 // Open opens the database or begins an empty one. Nothing is compared yet: CatchUp
@@ -230,6 +253,7 @@ func (t *Tree) restore(ctx context.Context) error {
 	}
 	t.at, t.last, t.edge, t.tiles = applied{}, leaf{}, edge{}, [levelsMax]tile{}
 	clear(t.ends)
+	t.recent = nil
 	if raw != nil {
 		if err := t.decodeApplied(raw); err != nil {
 			return err
@@ -243,7 +267,7 @@ func (t *Tree) restore(ctx context.Context) error {
 	persons := t.persons
 	t.loaded.Go(func() { t.loadPersons(ctx, persons, snap) })
 	t.broken = t.loadEdge()
-	return nil
+	return t.loadTail()
 }
 
 // loadPersons lets chains that do not exist be known without a read. If it fails

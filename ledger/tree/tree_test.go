@@ -95,9 +95,14 @@ func naive(leaves []tlog.Hash) tlog.Hash {
 }
 
 // source is a stream that a test can damage.
-type source struct {
-	messages [][]byte
-	more     chan struct{} // closed: there will be no more
+type source struct{ messages [][]byte }
+
+func (s *source) Append(_ context.Context, after uint64, data []byte) (uint64, error) {
+	if after != uint64(len(s.messages)) {
+		return 0, ledger.ErrWrongTail
+	}
+	s.messages = append(s.messages[:after:after], bytes.Clone(data))
+	return after + 1, nil
 }
 
 func (s *source) Tail(context.Context) (uint64, error) { return uint64(len(s.messages)), nil }

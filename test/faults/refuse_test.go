@@ -1,12 +1,14 @@
 package faults
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -279,4 +281,60 @@ func copyFolder(t *testing.T, from, to string) {
 	if err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(from))); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestLostTail: JetStream that finds the end of its last file damaged cuts it off,
+// says nothing and uses the sequences again. The ledger gets its entries back, byte
+// for byte, and says so.
+func TestLostTail(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ledger")
+	initLedger(t, dir)
+	b, s := newBook(t), serve(t, dir)
+	b.must(s, seller())
+	for i := range 30 {
+		b.must(s, grant(fmt.Sprintf("g-%d", i), number(i), i))
+	}
+	s.stop()
+	for _, cut := range []int64{1, 100, 3000} {
+		cutLastBlock(t, dir, cut)
+		s = serve(t, dir)
+		doctor := s.doctor(&consentv1.DoctorRequest{})
+		if doctor.GetIntegrity() != "TAIL_REPAIRED" {
+			t.Fatalf("cut by %d bytes: integrity %s, problems %q\n%s", cut, doctor.GetIntegrity(), doctor.GetProblems(), s.stderr)
+		}
+		b.verify(s, nil)
+		b.must(s, grant(fmt.Sprintf("after-%d", cut), number(int(cut)), 0))
+		s.stop()
+		s = serve(t, dir)
+		if got := s.doctor(&consentv1.DoctorRequest{}).GetIntegrity(); got != "OK" {
+			t.Errorf("at the start after: %s", got)
+		}
+		s.stop()
+	}
+}
+
+// cutLastBlock takes bytes from the end of the ledger stream's newest file that has
+// any, and the index by which JetStream would notice.
+func cutLastBlock(t *testing.T, dir string, bytes int64) {
+	t.Helper()
+	blocks, err := filepath.Glob(filepath.Join(dir, "jetstream", "jetstream", "*", "streams", stream.LedgerStream, "msgs", "*.blk"))
+	if err != nil || len(blocks) == 0 {
+		t.Fatalf("no files of the ledger's stream: %v", err)
+	}
+	slices.SortFunc(blocks, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
+	for i := len(blocks) - 1; i >= 0; i-- {
+		info, err := os.Stat(blocks[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() <= bytes {
+			continue
+		}
+		if err := os.Truncate(blocks[i], info.Size()-bytes); err != nil {
+			t.Fatal(err)
+		}
+		_ = os.Remove(filepath.Join(filepath.Dir(blocks[i]), "index.db")) // it need not be there
+		return
+	}
+	t.Fatal("no file is so large")
 }

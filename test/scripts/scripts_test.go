@@ -171,7 +171,7 @@ func cmdSettles(ts *testscript.TestScript, neg bool, args []string) {
 	defer again.Stop()
 	for deadline := time.Now().Add(patience); ; <-again.C {
 		c := exec.CommandContext(context.Background(), path, args[2:]...)
-		c.Env = environment(ts)
+		c.Dir, c.Env = ts.Getenv("WORK"), environment(ts)
 		out, _ := c.Output() // what it says is what counts
 		if pattern.Match(out) {
 			fmt.Fprintf(ts.Stdout(), "%s", out)

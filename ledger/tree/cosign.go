@@ -1,0 +1,101 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/consent-ledger/consent-ledger/ledger/proof"
+)
+
+// cosignEvery is how often witnesses are asked at most.
+const cosignEvery = 10 * time.Second
+
+// cosignAll asks witnesses for the newest checkpoint until ctx is done. What too few
+// cosign stays the ledger's word alone, and the next one is asked for.
+func (t *Tree) cosignAll(ctx context.Context) {
+	for {
+		c, changed := t.newest()
+		pause := cosignEvery
+		if at := t.cosigned.Load(); c.Size > 0 && (at == nil || c.Size > at.Size) {
+			if t.cosignOne(ctx, c) != nil {
+				pause = anchorPause
+			}
+		}
+		if !waitFor(ctx, pause) {
+			return
+		}
+		if now, _ := t.newest(); now.Size > c.Size {
+			continue
+		}
+		if at := t.cosigned.Load(); at == nil || at.Size < c.Size {
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// cosignOne asks for one checkpoint, and keeps what came.
+func (t *Tree) cosignOne(ctx context.Context, c proof.Checkpoint) error {
+	note, err := t.cfg.Witnesses.Cosign(ctx, c, func(old int64) (tlog.TreeProof, error) { return t.Consistency(old, c) })
+	if err == nil {
+		c.Note = note
+		b := t.db.NewBatch()
+		if err = b.Set(metaCosigned, note); err != nil {
+			err = errors.Join(err, b.Close())
+		} else if err = b.Commit(true); err == nil {
+			t.cosigned.Store(&c)
+			t.unseen.Store(nil)
+			return nil
+		}
+	}
+	text := err.Error()
+	if old := t.unseen.Swap(&text); old == nil && ctx.Err() == nil {
+		t.cfg.Logger.Warn("tree: the newest checkpoint is not cosigned; it is tried again", "size", c.Size, "error", text)
+	}
+	return err
+}
+
+// witnessed asks the witnesses what they have seen of this ledger. One who cannot be
+// reached is no reason not to serve; one who has seen more than there is, is.
+func (t *Tree) witnessed(ctx context.Context) error {
+	if raw, err := t.db.Get(metaCosigned); err != nil {
+		return err
+	} else if raw != nil {
+		c, err := proof.OpenCheckpoint(raw, t.cfg.Verifier)
+		if err != nil {
+			return fmt.Errorf("tree: the cosigned checkpoint: %w", err)
+		}
+		t.cosigned.Store(&c)
+	}
+	if t.cfg.Witnesses == nil || t.signed.Size == 0 {
+		return nil
+	}
+	most, err := t.cfg.Witnesses.Seen(ctx, t.signed)
+	if err != nil {
+		t.cfg.Logger.Warn("tree: some witnesses do not say what they have seen", "error", err)
+	}
+	if most > t.signed.Size {
+		return rolledBack("a witness has seen %d entries, the newest checkpoint here is of %d", most, t.signed.Size)
+	}
+	return nil
+}
+
+// shown is the checkpoint for others: the newest that is cosigned if witnesses are
+// asked at all, else the newest.
+func (t *Tree) shown() (proof.Checkpoint, bool) {
+	if t.cfg.Witnesses == nil {
+		return t.Published()
+	}
+	if c := t.cosigned.Load(); c != nil {
+		return *c, true
+	}
+	return proof.Checkpoint{}, false
+}
