@@ -286,7 +286,11 @@ func TestVectors(t *testing.T) {
 			t.Errorf("%s: %v, want %v", v.Name, got, v.Want)
 		}
 	}
-	out, err := exec.CommandContext(t.Context(), "python3", "testdata/directory.py", filepath.FromSlash(vectorsFile)).CombinedOutput()
+	const second = "testdata/directory.py"
+	if _, err := os.Stat(second); err != nil { // so that go test knows what its answer depends on
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "python3", second, filepath.FromSlash(vectorsFile)).CombinedOutput()
 	if err != nil {
 		t.Errorf("python3: %v\n%s", err, out)
 	}
@@ -312,4 +316,55 @@ func unhex(t *testing.T, s string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// TestBothAgree: whatever byte of what is shown is changed, or cut off, or one more,
+// both implementations say the same, and neither takes it.
+func TestBothAgree(t *testing.T) {
+	w := newWorld([]int{0, 1, -1, 0, 2, 3, 0, 4, 0, 1}, 8)
+	var vs []vector
+	add := func(s directory.Shown, what string, at int) {
+		v := vector{Name: fmt.Sprintf("number %s, %s %d", s.Number, what, at), Directory: hex.EncodeToString(s.Directory), Number: s.Number,
+			Token: hex.EncodeToString(s.Token[:]), Proof: hex.EncodeToString(s.Proof), Events: []vectorEvent{}, Want: map[string]any{"refused": true}}
+		for _, e := range s.Events {
+			v.Events = append(v.Events, vectorEvent{uint64(e.Position), hex.EncodeToString(e.Leaf[:])})
+		}
+		if got := v.verify(t); fmt.Sprint(got) != fmt.Sprint(v.Want) {
+			t.Errorf("%s was taken: %v", v.Name, got)
+		}
+		vs = append(vs, v)
+	}
+	for _, i := range []int{0, 2, 5} { // three events, one, none
+		s := w.shown(i)
+		covered := slices.DeleteFunc(slices.Clone(s.Events), func(e directory.Event) bool { return e.Position > w.covers })
+		change := func(what string, n int, f func(*directory.Shown, int)) {
+			for at := range n {
+				c := s
+				c.Proof, c.Events = slices.Clone(s.Proof), slices.Clone(covered)
+				f(&c, at)
+				add(c, what, at)
+			}
+		}
+		change("proof byte", len(s.Proof), func(c *directory.Shown, at int) { c.Proof[at] ^= byte(1 << (at % 8)) })
+		change("proof of", len(s.Proof), func(c *directory.Shown, at int) { c.Proof = c.Proof[:at] })
+		change("proof and more,", 1, func(c *directory.Shown, _ int) { c.Proof = append(c.Proof, 0) })
+		if len(covered) > 0 { // a number that is nowhere is nowhere under another token too: what the page says is not proven
+			change("token byte", len(s.Token), func(c *directory.Shown, at int) { c.Token[at] ^= byte(1 << (at % 8)) })
+		}
+		change("digit", len(s.Number), func(c *directory.Shown, at int) { c.Number = c.Number[:at] + "x" + c.Number[at+1:] })
+		change("leaf byte", 32*len(covered), func(c *directory.Shown, at int) { c.Events[at/32].Leaf[at%32] ^= 1 })
+		change("event", len(covered), func(c *directory.Shown, at int) { c.Events[at].Position = ledger.Position(3) })
+		change("without event", len(covered), func(c *directory.Shown, at int) { c.Events = slices.Delete(c.Events, at, at+1) })
+	}
+	raw, err := json.Marshal(vs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "changed.json")
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "python3", "testdata/directory.py", file).Output(); err != nil {
+		t.Errorf("python3: %v\n%s", err, out)
+	}
 }
