@@ -104,6 +104,21 @@ func (r room) refuses(imported string) string {
 	return r.folder + " may import only " + strings.Join(r.may, ", ") + ", because " + r.why
 }
 
+// TestVerifiersStandAlone: who checks a bundle or a receipt needs no part of a server:
+// no database, no message server, no secret.
+func TestVerifiersStandAlone(t *testing.T) {
+	server := []string{"github.com/cockroachdb/pebble", "github.com/nats-io/", "github.com/tink-crypto/", module + "ledger/seal", module + "ledger/store", module + "ledger/stream"}
+	for _, verifier := range []string{"ledger/bundle", "ledger/proof", "ledger/directory"} {
+		for _, p := range list(t, "-deps", "./"+verifier) {
+			for _, s := range server {
+				if strings.HasPrefix(p.ImportPath, s) {
+					t.Errorf("%s depends on %s, which belongs to a server (see `go list -deps ./%s`)", verifier, p.ImportPath, verifier)
+				}
+			}
+		}
+	}
+}
+
 // TestRefuses shows the table at work, so that a slip in it cannot pass everything.
 func TestRefuses(t *testing.T) {
 	for _, c := range []struct {
