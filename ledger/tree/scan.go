@@ -37,7 +37,7 @@ type Fault struct {
 }
 
 func (f *Fault) Error() string {
-	s := fmt.Sprintf("ledger: message %d", f.Seq)
+	s := fmt.Sprintf("%s: message %d", ledger.ErrDamaged, f.Seq)
 	if f.Position > 0 {
 		s += fmt.Sprintf(", position %d", f.Position)
 	}

@@ -399,5 +399,5 @@ func (s *stand) consistent(t *testing.T, m *made) {
 func ExampleFault() {
 	f := &Fault{Seq: 3, Position: 7, Person: ledger.PersonID{0xab}, Problem: "position 6 is due"}
 	fmt.Println(f)
-	// Output: ledger: message 3, position 7, person ab000000000000000000000000000000: position 6 is due
+	// Output: ledger: DAMAGED: message 3, position 7, person ab000000000000000000000000000000: position 6 is due
 }

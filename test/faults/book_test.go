@@ -311,7 +311,8 @@ func (b *book) readAll(s *server) {
 		if at > 1 && e.GetRecordedAt().AsTime().Before(entries[at-1].GetRecordedAt().AsTime()) {
 			b.t.Errorf("recorded_at goes backwards at %d", at)
 		}
-		own := e.GetFact().GetWriterStarted() != nil || e.GetFact().GetPersonErased() != nil || e.GetFact().GetRulePackPublished() != nil
+		f := e.GetFact()
+		own := f.GetWriterStarted() != nil || f.GetPersonErased() != nil || f.GetRulePackPublished() != nil || f.GetDirectoryCommitted() != nil
 		if _, sent := ids[at]; sent == own {
 			b.t.Errorf("position %d holds a %s that is sent: %v", at, ledger.KindOf(e.GetFact()), sent)
 		}
