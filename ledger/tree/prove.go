@@ -1,7 +1,9 @@
 package tree
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -40,4 +42,34 @@ func (p *Prover) Path(at ledger.Position, leaf ledger.Hash) (tlog.RecordProof, e
 		return nil, fmt.Errorf("tree: position %d does not lead to the signed root: %w", at, ledger.ErrDamaged)
 	}
 	return path, nil
+}
+
+// cosignedPoll is how often a wait looks for a cosigned checkpoint: witnesses answer
+// within seconds, and nobody waits for them often.
+const cosignedPoll = 50 * time.Millisecond
+
+// WaitShown waits until a published checkpoint covers a position, and, if witnesses
+// are asked at all, for one that enough of them cosigned; but no longer than patience
+// for those: then it is the ledger's word alone.
+func (t *Tree) WaitShown(ctx context.Context, at ledger.Position, patience time.Duration) (proof.Checkpoint, error) {
+	c, err := t.WaitPublished(ctx, at)
+	if err != nil || t.cfg.Witnesses == nil {
+		return c, err
+	}
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	again := time.NewTicker(cosignedPoll)
+	defer again.Stop()
+	for {
+		if by := t.cosigned.Load(); by != nil && by.Size >= int64(at) {
+			return *by, nil
+		}
+		select {
+		case <-again.C:
+		case <-late.C:
+			return c, nil
+		case <-ctx.Done():
+			return c, context.Cause(ctx)
+		}
+	}
 }
