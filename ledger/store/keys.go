@@ -52,7 +52,6 @@ import (
 //	meta         name                              by name
 //	tile         level (1), index (8)              up to 256 hashes of 32 bytes
 //	chain        person (16)                       sequence and leaf of the person's last entry
-//	tail         message (8)                       the newest messages of the ledger stream, whole
 //
 // Database `directory` (rebuilt from the stream):
 //
@@ -91,7 +90,6 @@ const (
 
 	SpaceTile  byte = 0x50
 	SpaceChain byte = 0x51
-	SpaceTail  byte = 0x52
 
 	SpaceRecord byte = 0x60
 	SpaceBucket byte = 0x61
@@ -520,16 +518,4 @@ func ParseChainKey(k []byte) (p ledger.PersonID, err error) {
 	b, err := body(SpaceChain, k, len(p))
 	copy(p[:], b)
 	return p, err
-}
-
-// TailKey is the key of a kept message of the ledger stream.
-func TailKey(seq uint64) []byte { return key(SpaceTail, u64(seq)) }
-
-// ParseTailKey undoes TailKey.
-func ParseTailKey(k []byte) (seq uint64, err error) {
-	b, err := body(SpaceTail, k, 8)
-	if err != nil {
-		return 0, err
-	}
-	return binary.BigEndian.Uint64(b), nil
 }

@@ -165,9 +165,6 @@ var keySpaces = []struct {
 			return c == p.c && n == p.n, err
 		},
 		func(a, b parts) int { return cmp.Or(cmp.Compare(a.c, b.c), cmp.Compare(a.n, b.n)) }},
-	{"tail", func(p parts) []byte { return TailKey(p.n) },
-		func(k []byte, p parts) (bool, error) { n, err := ParseTailKey(k); return n == p.n, err },
-		func(a, b parts) int { return cmp.Compare(a.n, b.n) }},
 	{"chain", func(p parts) []byte { return ChainKey(p.person) },
 		func(k []byte, p parts) (bool, error) { x, err := ParseChainKey(k); return x == p.person, err },
 		func(a, b parts) int { return bytes.Compare(a.person[:], b.person[:]) }},

@@ -138,3 +138,43 @@ func TestAttempts(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckpoints: the stream keeps its order, its newest message and every other,
+// whatever anybody asks.
+func TestCheckpoints(t *testing.T) {
+	js, ctx := startJetStream(t), t.Context()
+	if _, err := stream.Apply(ctx, js, provision); err != nil {
+		t.Fatal(err)
+	}
+	c, err := stream.OpenCheckpoints(ctx, js, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := c.Last(ctx); err != nil || m.Seq != 0 || m.Data != nil {
+		t.Errorf("an empty stream ends with %d, %v", m.Seq, err)
+	}
+	for i, data := range []string{"one", "two"} {
+		if seq, err := c.Append(ctx, uint64(i), []byte(data)); err != nil || seq != uint64(i)+1 {
+			t.Fatalf("append: %d, %v", seq, err)
+		}
+	}
+	if _, err := c.Append(ctx, 1, []byte("late")); !errors.Is(err, ledger.ErrWrongTail) {
+		t.Errorf("after another was first: %v", err)
+	}
+	if m, err := c.Last(ctx); err != nil || m.Seq != 2 || string(m.Data) != "two" {
+		t.Errorf("it ends with %q, %v", m.Data, err)
+	}
+	if _, err := c.Read(ctx, 3); !errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("beyond the tail: %v", err)
+	}
+	s, err := js.Stream(ctx, stream.CheckpointsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.DeleteMsg(ctx, 1) == nil || s.Purge(ctx) == nil {
+		t.Error("a checkpoint can be deleted")
+	}
+	if m, err := c.Read(ctx, 1); err != nil || string(m.Data) != "one" {
+		t.Errorf("the first is %q, %v", m.Data, err)
+	}
+}

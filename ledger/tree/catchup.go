@@ -46,7 +46,7 @@ func (t *Tree) CatchUp(ctx context.Context) error {
 	if tail, err = t.mendTail(ctx, tail); err != nil {
 		return err
 	}
-	t.tail.from = tail - min(tail, tailMessagesBehind)
+	t.keepFrom = tail - min(tail, keptMessagesBehind)
 	if t.at.seq > tail {
 		return rolledBack("the tree holds message %d, the stream ends at %d", t.at.seq, tail)
 	}

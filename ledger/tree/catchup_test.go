@@ -236,32 +236,6 @@ func TestAnotherEndIsNotMended(t *testing.T) {
 	}
 }
 
-// Only the newest messages are kept.
-func TestTheTailIsBounded(t *testing.T) {
-	m := newMade(20)
-	s := newStand(t, nil)
-	tr := s.open()
-	defer s.close(tr)
-	m.commit(1)
-	big := ledger.Message{Data: make([]byte, 1<<20)}
-	for seq := uint64(1); seq <= 100; seq++ {
-		big.Seq = seq
-		if err := tr.keepMessage(big); err != nil {
-			t.Fatal(err)
-		}
-	}
-	tr.batch = tr.db.NewBatch()
-	if err := tr.flush(); err != nil {
-		t.Fatal(err)
-	}
-	if err := tr.loadTail(); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(tr.tail.kept); n != tailBytesMax>>20 || tr.tail.kept[n-1].seq != 100 || tr.tail.bytes != tailBytesMax {
-		t.Errorf("%d messages of %d bytes are kept, the last is %d", n, tr.tail.bytes, tr.tail.kept[n-1].seq)
-	}
-}
-
 // Everything in the folder is an older copy; only the anchor knows.
 func TestTheAnchorKnowsBetter(t *testing.T) {
 	m := newMade(20)

@@ -93,8 +93,10 @@ func (t *Tree) take(m ledger.Message) error {
 	if err := t.add(m); err != nil {
 		return err
 	}
-	if err := t.keepMessage(m); err != nil {
-		return err
+	if m.Seq >= t.keepFrom {
+		if err := t.kept.add(m); err != nil {
+			return err
+		}
 	}
 	if t.open += t.at.size - before; t.open < openEntriesMax {
 		return nil

@@ -150,7 +150,7 @@ func (t *Tree) flush() error {
 		copy(value[8:], e.leaf[:])
 		err = errors.Join(err, t.batch.Set(store.ChainKey(p), value[:]))
 	}
-	if err = errors.Join(err, t.trimTail(), t.batch.Set(metaApplied, t.encodeApplied())); err != nil {
+	if err = errors.Join(err, t.batch.Set(metaApplied, t.encodeApplied())); err != nil {
 		return errors.Join(err, t.drop())
 	}
 	b := t.batch

@@ -130,7 +130,9 @@ type Tree struct {
 	ends   map[ledger.PersonID]end // in the open batch
 	recent map[ledger.PersonID]end // in the batch before: who came once comes again
 	open   int64                   // entries in it
-	tail   tail
+	// kept is the newest messages, those from keepFrom on.
+	kept     *kept
+	keepFrom uint64
 	// repaired is how many messages a start gave back to the stream.
 	repaired uint64
 	persons  *store.Fingerprints
@@ -191,7 +193,11 @@ func Open(cfg Config) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tree: %w", err)
 	}
-	t := &Tree{cfg: cfg, db: db, ends: map[ledger.PersonID]end{}, changed: make(chan struct{})}
+	k, err := openKept(cfg.Dir)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	t := &Tree{cfg: cfg, db: db, kept: k, ends: map[ledger.PersonID]end{}, changed: make(chan struct{})}
 	for _, a := range cfg.Anchors {
 		t.anchors = append(t.anchors, &anchored{Anchor: a})
 	}
@@ -208,7 +214,7 @@ func Open(cfg Config) (*Tree, error) {
 func (t *Tree) Close() error {
 	t.stop()
 	t.loaded.Wait()
-	return errors.Join(t.drop(), t.db.Close())
+	return errors.Join(t.drop(), t.kept.close(), t.db.Close())
 }
 
 // drop forgets the open batch.
@@ -267,7 +273,7 @@ func (t *Tree) restore(ctx context.Context) error {
 	persons := t.persons
 	t.loaded.Go(func() { t.loadPersons(ctx, persons, snap) })
 	t.broken = t.loadEdge()
-	return t.loadTail()
+	return nil
 }
 
 // loadPersons lets chains that do not exist be known without a read. If it fails
