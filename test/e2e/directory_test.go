@@ -181,6 +181,10 @@ func TestDirectoryIsCommitted(t *testing.T) {
 	if d := res.Msg.GetDirectory(); d.GetPosition() >= res.Msg.GetPosition() {
 		t.Errorf("directory at %d, although the ledger's tail is a writer's start at %d", d.GetPosition(), res.Msg.GetPosition())
 	}
+	forged := &consentv1.Fact{Source: "crm", EventId: "d1", Kind: &consentv1.Fact_DirectoryCommitted{DirectoryCommitted: &consentv1.DirectoryCommitted{Format: 1}}}
+	if _, err := e.Ledger.Record(t.Context(), connect.NewRequest(&consentv1.RecordRequest{Fact: forged})); connect.CodeOf(err) != connect.CodeInvalidArgument {
+		t.Errorf("somebody else recorded a directory: %v", err)
+	}
 	receipt := e.Must(grant("g2", time.Now()))
 	st, err := e.Export.Export(t.Context(), connect.NewRequest(&consentv1.ExportRequest{Number: number}))
 	if err != nil {

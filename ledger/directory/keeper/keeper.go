@@ -101,6 +101,8 @@ type Keeper struct {
 	tree     *tree
 	known    *store.Fingerprints
 	waiting  []ask // for a later position
+	// batchWait is how long an entry waits for others.
+	batchWait time.Duration
 
 	asks   chan ask
 	ended  chan struct{} // closed when Run has returned
@@ -151,8 +153,14 @@ func Open(cfg Config) (*Keeper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("directory: %w", err)
 	}
-	k := &Keeper{cfg: cfg, db: db, tokenKey: directory.TokenKey(cfg.Keys.DirectoryKey()), asks: make(chan ask), ended: make(chan struct{})}
-	if err := k.load(); err != nil {
+	k := &Keeper{cfg: cfg, db: db, tokenKey: directory.TokenKey(cfg.Keys.DirectoryKey()), batchWait: batchWait,
+		asks: make(chan ask), ended: make(chan struct{})}
+	err = k.load()
+	if errors.Is(err, errFolder) {
+		k.cfg.Logger.Warn("directory is built anew from the ledger", "error", err)
+		err = k.wipe()
+	}
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return k, nil

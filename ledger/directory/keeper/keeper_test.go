@@ -279,6 +279,43 @@ func TestDamagedRecord(t *testing.T) {
 	}
 }
 
+// TestDamagedFolder: rows that are gone, cut off or of no known form are noticed when
+// a root is made of them, and the folder is built anew under whoever asks.
+func TestDamagedFolder(t *testing.T) {
+	token, _ := newFake().Directory(phone(1))
+	key := directory.KeyOf(phone(1), token)
+	for name, damage := range map[string]func(*store.Batch) error{
+		"a record gone":     func(b *store.Batch) error { return b.Delete(store.RecordKey(ledger.Hash(key))) },
+		"a record cut off":  func(b *store.Batch) error { return b.Set(store.RecordKey(ledger.Hash(key)), []byte{1}) },
+		"a bucket gone":     func(b *store.Batch) error { return b.Delete(store.BucketKey(bucketOf(key))) },
+		"a bucket cut off":  func(b *store.Batch) error { return b.Set(store.BucketKey(bucketOf(key)), []byte{1}) },
+		"its progress gone": func(b *store.Batch) error { return b.Set(metaProgress, []byte{1}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake()
+			f.append(0, 1, 2)
+			dir := tempDir(t)
+			l := start(t, f, f.config(dir))
+			if err := errors.Join(l.commit(3).Close(), l.end()); err != nil {
+				t.Fatal(err)
+			}
+			db, err := store.Open(dir, store.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := db.NewBatch()
+			if err := errors.Join(damage(b), b.Commit(true), db.Close()); err != nil {
+				t.Fatal(err)
+			}
+			f.append(1, 3)
+			l = start(t, f, f.config(dir))
+			if err := errors.Join(l.commit(5).Close(), l.end()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
 // TestCommits: what changed is committed at the start, now and then, and at the end;
 // without a change nothing is.
 func TestCommits(t *testing.T) {

@@ -208,7 +208,10 @@ func placed(k, v []byte) (p directory.Placed, err error) {
 		return p, err
 	}
 	r, err := directory.DecodeRecord(v)
-	return directory.Placed{Key: directory.Key(h), Record: r}, err
+	if err != nil {
+		return p, fmt.Errorf("%w: %w", errFolder, err)
+	}
+	return directory.Placed{Key: directory.Key(h), Record: r}, nil
 }
 
 // records reads the records whose keys share the first bits of k.

@@ -206,6 +206,7 @@ func start(t testing.TB, f *fake, cfg Config, change ...func(*Keeper)) *life {
 	if err != nil {
 		t.Fatal(err)
 	}
+	k.batchWait = time.Millisecond
 	for _, c := range change {
 		c(k)
 	}
