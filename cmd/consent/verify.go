@@ -17,6 +17,10 @@ The keys must come from somebody you trust, or from before: not from where the
 bundle came from just now. A file of keys holds verifier lines as consent keys show
 prints them; the ones for checkpoints and for exports are needed.
 
+--policy names the witnesses whose word you take, and how many of them must have
+cosigned the checkpoint (C2SP tlog-policy): then the operator cannot have shown others
+another history without their help.
+
 Each claim stands on a line of its own: what is proven, and what is not. Exit code 5
 means that something is not what it should be, and stderr says which claim failed.
 
@@ -25,13 +29,13 @@ program: python3 verify.py FILE.zip KEYS. --script writes the script that belong
 this version, because a forged bundle would bring its own.`
 
 func verifyCommand(g *globals) *cobra.Command {
-	var keyFile string
+	var keyFile, policyFile string
 	var script bool
 	c := &cobra.Command{
 		Use:     "verify FILE.zip --key K",
 		Short:   "Check an export bundle, without any server",
 		Long:    verifyLong,
-		Example: "  consent verify case.zip --key ledger.keys\n  consent verify case.zip --key ledger.keys -o json\n  consent verify --script > verify.py",
+		Example: "  consent verify case.zip --key ledger.keys --policy policy\n  consent verify case.zip --key ledger.keys -o json\n  consent verify --script > verify.py",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := g.checkOutput(); err != nil {
@@ -44,7 +48,7 @@ func verifyCommand(g *globals) *cobra.Command {
 			if len(args) == 0 || keyFile == "" {
 				return usageError(&hinted{fmt.Errorf("consent verify needs a file, and the ledger's keys by --key"), "consent verify --help"})
 			}
-			v, err := verifyBundle(args[0], keyFile)
+			v, err := verifyBundle(args[0], keyFile, policyFile)
 			if err != nil {
 				return err
 			}
@@ -52,11 +56,12 @@ func verifyCommand(g *globals) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&keyFile, "key", "", "file of the ledger's public keys, as verifier lines")
+	c.Flags().StringVar(&policyFile, "policy", "", "C2SP tlog-policy file: the checkpoint must be cosigned as it says; without it, it is the operator's word")
 	c.Flags().BoolVar(&script, "script", false, "write verify.py instead, to check a bundle with Python alone")
 	return c
 }
 
-func verifyBundle(path, keyFile string) (*bundle.Verdict, error) {
+func verifyBundle(path, keyFile, policyFile string) (*bundle.Verdict, error) {
 	raw, err := readBounded(keyFile, proof.KeysBytesMax)
 	if err != nil {
 		return nil, fmt.Errorf("--key: %w", err)
@@ -73,6 +78,15 @@ func verifyBundle(path, keyFile string) (*bundle.Verdict, error) {
 			return nil, usageError(err)
 		}
 	}
+	var policy *bundle.Policy
+	if policyFile != "" {
+		if raw, err = readBounded(policyFile, proof.KeysBytesMax); err != nil {
+			return nil, fmt.Errorf("--policy: %w", err)
+		}
+		if policy, err = bundle.ParsePolicy(raw); err != nil {
+			return nil, usageError(err)
+		}
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -82,7 +96,7 @@ func verifyBundle(path, keyFile string) (*bundle.Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := bundle.Verify(f, info.Size(), keys)
+	v, err := bundle.Verify(f, info.Size(), keys, policy)
 	if err != nil {
 		return nil, verificationError(err)
 	}

@@ -85,7 +85,7 @@ func TestStreams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := Verify(watchedReader{f, reading}, info.Size(), w.parsed())
+	v, err := Verify(watchedReader{f, reading}, info.Size(), w.parsed(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

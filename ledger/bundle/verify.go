@@ -33,9 +33,10 @@ type Verdict struct {
 
 // verifier is one verification under way.
 type verifier struct {
-	zip  *zipReader
-	sums map[string]ledger.Hash
-	keys proof.Keys
+	zip    *zipReader
+	sums   map[string]ledger.Hash
+	keys   proof.Keys
+	policy *Policy
 
 	m       Manifest
 	numbers []Number
@@ -59,9 +60,10 @@ type chain struct {
 // Verify checks a bundle with keys that came from elsewhere: the one that signs
 // this ledger's exports and the one that signs its checkpoints. Its memory is
 // bounded by FileBytesMax and by what the zip's own size allows; nothing in the
-// zip can make it larger. An error says which claim does not hold.
-func Verify(r io.ReaderAt, size int64, keys proof.Keys) (*Verdict, error) {
-	v := &verifier{keys: keys, chains: map[string]*chain{}, cited: map[ledger.Position]head{}}
+// zip can make it larger. A policy says which witnesses must vouch for the checkpoint;
+// nil: it may be the operator's word. An error says which claim does not hold.
+func Verify(r io.ReaderAt, size int64, keys proof.Keys, policy *Policy) (*Verdict, error) {
+	v := &verifier{keys: keys, policy: policy, chains: map[string]*chain{}, cited: map[ledger.Position]head{}}
 	var err error
 	if v.zip, err = openZip(r, size); err != nil {
 		return nil, err
@@ -448,11 +450,4 @@ func (v *verifier) history(c completeness, d head) (directory.Answer, error) {
 		return directory.Answer{}, err
 	}
 	return directory.Verify(directory.Shown{Directory: d.raw, Number: v.numbers[c.Number-1].E164, Token: ledger.DirectoryToken(c.Token), Proof: c.Proof, Events: v.about[c.Number-1]})
-}
-
-// anchored says who besides the operator vouches for the checkpoint.
-func (v *verifier) anchored() ([]Claim, error) {
-	return slices.Concat(
-		unproven("anchored", "operator only: no witness and no timestamp vouches for the checkpoint, so others may have been shown another history"),
-		unproven("report", "the report, the tables and the decisions are signed and not proven: what is proven are the entries")), nil
 }

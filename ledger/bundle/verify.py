@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Checks an export bundle, or a receipt, of a consent ledger. Standard library only.
 
-    python3 verify.py EXPORT.zip ledger.keys
+    python3 verify.py EXPORT.zip ledger.keys [policy]
     python3 verify.py ENTRY.receipt ledger.keys
 
 ledger.keys holds the ledger's public keys as verifier lines, from somebody you
-trust: not from where the export came from. Exit code 0: each line says what is
+trust: not from where the export came from. A policy (C2SP tlog-policy) says which
+witnesses must have cosigned the checkpoint. Exit code 0: each line says what is
 proven and what is not. 5: something is not what it should be. 2: usage.
 
 It is a second implementation of docs/reference/bundle.md, beside the program's own.
@@ -168,6 +169,51 @@ def open_note(raw, keys, name):
             found = True
     check(found, "not signed by the key given; get the ledger's key from somebody you trust")
     return text
+
+
+def parse_policy(text):
+    """What a C2SP tlog-policy demands: a witness (name, id, key), or a group (how many, of which)."""
+    parts, quorum = {}, None
+    for line in text.splitlines():
+        words = line.split("#", 1)[0].split()
+        if not words or words[0] == "log":
+            continue
+        if words[0] == "quorum":
+            check(len(words) == 2 and words[1] in parts, "a policy without a quorum of witnesses")
+            quorum = parts[words[1]]
+            continue
+        check(len(words) >= 3 and words[1] not in parts, "a line of the policy that is none")
+        if words[0] == "witness":
+            key = words[2].split("+", 2)
+            check(len(words) == 4 and len(key) == 3 and re.fullmatch("[0-9a-fA-F]{8}", key[1]), "a witness that is none")
+            raw = base(key[2])
+            check(len(raw) == 33 and raw[0] in (1, 4), "a witness's key that is not Ed25519")
+            parts[words[1]] = key[0], sha(key[0].encode(), b"\n\x04", raw[1:])[:4], raw[1:]
+        else:
+            check(words[0] == "group" and all(w in parts for w in words[3:]), "a line of the policy that is none")
+            n = {"any": "1", "all": str(len(words) - 3)}.get(words[2], words[2])
+            check(re.fullmatch("[0-9]{1,3}", n) and 0 < int(n) <= len(words) - 3, "a group that demands no witness, or too many")
+            parts[words[1]] = int(n), [parts[w] for w in words[3:]]
+    check(quorum is not None, "a policy that demands no witness")
+    return quorum
+
+
+def cosigned(raw, part, names):
+    """Whether a checkpoint is cosigned as a part of a policy demands; by whom goes into names."""
+    if len(part) == 2:
+        return sum([cosigned(raw, p, names) for p in part[1]]) >= part[0]
+    name, identity, key = part
+    text, _, signatures = raw.decode().rpartition("\n\n")
+    for line in signatures[:-1].split("\n"):
+        match = re.fullmatch(r"\u2014 ([^\s+]+) (\S+)", line)
+        signature = base(match[2])
+        if match[1] == name and signature[:4] == identity:
+            signed = f"cosignature/v1\ntime {int.from_bytes(signature[4:12], 'big')}\n{text}\n"
+            if len(signature) != 76 or not ed_verify(key, signed.encode(), signature[12:]):
+                return False
+            names.add(name)
+            return True
+    return False
 
 
 def open_checkpoint(raw, keys):
@@ -429,8 +475,8 @@ def raw64(s):
 
 
 class Bundle:
-    def __init__(self, file, keys):
-        self.zip, self.keys, self.claims = Zip(file), keys, []
+    def __init__(self, file, keys, policy):
+        self.zip, self.keys, self.policy, self.claims = Zip(file), keys, policy, []
         self.chains, self.cited, self.opened, self.withheld, self.erased = {}, {}, 0, 0, 0
         self.events, self.last = 0, 0
         for name, step in [("signed", self.signed), ("included", self.included), ("back-linked", self.back_linked),
@@ -617,7 +663,13 @@ class Bundle:
             self.claim("complete", True, f"nothing about {shown} numbers was left out up to position {covers}, by the directory at position {by}, if each has the one place there that its key gives it; {later} entries came later")
 
     def anchored(self):
-        self.claim("anchored", False, "operator only: no witness and no timestamp vouches for the checkpoint, so others may have been shown another history")
+        if self.policy is None:
+            self.claim("anchored", False, "operator only: no witness and no timestamp was asked about the checkpoint, so others may have been shown another history")
+        else:
+            names = set()
+            check(cosigned(self.read("checkpoint"), self.policy, names),
+                  "the checkpoint is not cosigned by as many witnesses as the policy demands: it is the operator's word alone")
+            self.claim("anchored", True, f"by as many witnesses as your policy demands: {', '.join(sorted(names))}; each saw this as the one history")
         self.claim("report", False, "the report, the tables and the decisions are signed and not proven: what is proven are the entries")
 
 
@@ -651,25 +703,27 @@ def receipt(raw, keys):
             ("unchanged", True, f"leaf hash {leaf.hex()}")]
 
 
-def verify(file, keys_text):
+def verify(file, keys_text, policy_text=None):
     """The claims of a bundle or receipt, from an open file; Refused if one does not hold."""
     keys = parse_keys(keys_text)
     file.seek(0)
     if file.read(22) == b"consent-ledger/receipt":
         file.seek(0)
         return receipt(file.read(1 << 18), keys)
-    return Bundle(file, keys).claims
+    return Bundle(file, keys, parse_policy(policy_text) if policy_text else None).claims
 
 
 def main(args):
-    if len(args) != 2:
+    if len(args) not in (2, 3):
         print(__doc__, file=sys.stderr)
         return 2
-    with open(args[1], encoding="utf-8") as f:
-        keys_text = f.read(NOTE_MAX)
+    texts = []
+    for name in args[1:]:
+        with open(name, encoding="utf-8") as f:
+            texts.append(f.read(NOTE_MAX))
     try:
         with open(args[0], "rb") as f:
-            claims = verify(f, keys_text)
+            claims = verify(f, *texts)
     except Refused as why:
         print(f"verify.py: REFUSED: {why}", file=sys.stderr)
         return 5

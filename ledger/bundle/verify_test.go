@@ -15,7 +15,7 @@ import (
 )
 
 func verify(w *world, zip []byte) (*Verdict, error) {
-	return Verify(bytes.NewReader(zip), int64(len(zip)), w.parsed())
+	return Verify(bytes.NewReader(zip), int64(len(zip)), w.parsed(), nil)
 }
 
 // both lets both verifiers check files. They must agree to the letter in what they
@@ -330,7 +330,7 @@ func TestEveryByte(t *testing.T) {
 			broken := bytes.Clone(zip)
 			for i := half; i < len(zip); i += 2 {
 				broken[i] ^= byte(1 + r.IntN(255))
-				if _, err := Verify(bytes.NewReader(broken), int64(len(broken)), keys); err == nil {
+				if _, err := Verify(bytes.NewReader(broken), int64(len(broken)), keys, nil); err == nil {
 					t.Errorf("byte %d of %d changed from %#x to %#x, and the bundle verifies", i, len(zip), zip[i], broken[i])
 				}
 				broken[i] = zip[i]
@@ -349,7 +349,7 @@ func TestEveryByte(t *testing.T) {
 			for i, was := range data {
 				data[i] ^= byte(1 + r.IntN(255))
 				broken := f.pack()
-				if _, err := Verify(bytes.NewReader(broken), int64(len(broken)), keys); err == nil {
+				if _, err := Verify(bytes.NewReader(broken), int64(len(broken)), keys, nil); err == nil {
 					t.Errorf("byte %d of %s changed, and the bundle verifies", i, name)
 				}
 				data[i] = was

@@ -1,7 +1,9 @@
 package tree
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -9,19 +11,45 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
 )
 
-// tilesKeptMax bounds what a Prover has in memory: 8 MiB.
-const tilesKeptMax = 1024
+const (
+	// tilesKeptMax bounds the tiles that a Prover has in memory: 8 MiB.
+	tilesKeptMax = 1024
+	// hashesKeptMax bounds the hashes it made of them.
+	hashesKeptMax = 1 << 16
+)
 
 // Prover gives the paths of many entries to one checkpoint. It keeps the tiles it
-// has read, which paths near each other share, and belongs to one goroutine.
+// has read and the hashes it made of them, which paths near each other share, and
+// belongs to one goroutine.
 type Prover struct {
-	t *Tree
-	c proof.Checkpoint
-	r *tileReader
+	t    *Tree
+	c    proof.Checkpoint
+	r    *tileReader
+	kept map[int64]tlog.Hash
 }
 
 // Prover proves under a checkpoint that this tree published.
-func (t *Tree) Prover(c proof.Checkpoint) *Prover { return &Prover{t: t, c: c, r: t.reader()} }
+func (t *Tree) Prover(c proof.Checkpoint) *Prover {
+	return &Prover{t: t, c: c, r: t.reader(), kept: map[int64]tlog.Hash{}}
+}
+
+// ReadHashes implements tlog.HashReader.
+func (p *Prover) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, at := range indexes {
+		h, kept := p.kept[at]
+		if !kept {
+			made, err := p.r.ReadHashes(indexes[i : i+1])
+			if err != nil {
+				return nil, err
+			}
+			h = made[0]
+			p.kept[at] = h
+		}
+		out[i] = h
+	}
+	return out, nil
+}
 
 // Path leads from an entry's leaf to the checkpoint's root. It was checked: a
 // damaged tile, or a leaf that the tree was not made of, is an error.
@@ -32,7 +60,10 @@ func (p *Prover) Path(at ledger.Position, leaf ledger.Hash) (tlog.RecordProof, e
 	if len(p.r.kept) > tilesKeptMax {
 		p.r = p.t.reader()
 	}
-	path, err := tlog.ProveRecord(p.c.Size, int64(at-1), p.r)
+	if len(p.kept) > hashesKeptMax {
+		clear(p.kept)
+	}
+	path, err := tlog.ProveRecord(p.c.Size, int64(at-1), p)
 	if err != nil {
 		return nil, fmt.Errorf("tree: prove position %d: %w", at, err)
 	}
@@ -40,4 +71,34 @@ func (p *Prover) Path(at ledger.Position, leaf ledger.Hash) (tlog.RecordProof, e
 		return nil, fmt.Errorf("tree: position %d does not lead to the signed root: %w", at, ledger.ErrDamaged)
 	}
 	return path, nil
+}
+
+// cosignedPoll is how often a wait looks for a cosigned checkpoint: witnesses answer
+// within seconds, and nobody waits for them often.
+const cosignedPoll = 50 * time.Millisecond
+
+// WaitShown waits until a published checkpoint covers a position, and, if witnesses
+// are asked at all, for one that enough of them cosigned; but no longer than patience
+// for those: then it is the ledger's word alone.
+func (t *Tree) WaitShown(ctx context.Context, at ledger.Position, patience time.Duration) (proof.Checkpoint, error) {
+	c, err := t.WaitPublished(ctx, at)
+	if err != nil || t.cfg.Witnesses == nil {
+		return c, err
+	}
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	again := time.NewTicker(cosignedPoll)
+	defer again.Stop()
+	for {
+		if by := t.cosigned.Load(); by != nil && by.Size >= int64(at) {
+			return *by, nil
+		}
+		select {
+		case <-again.C:
+		case <-late.C:
+			return c, nil
+		case <-ctx.Done():
+			return c, context.Cause(ctx)
+		}
+	}
 }

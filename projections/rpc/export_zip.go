@@ -26,6 +26,8 @@ const (
 	// checkpointWait bounds the wait for a checkpoint over what is exported: one a
 	// second is made.
 	checkpointWait = 10 * time.Second
+	// cosignWait bounds the wait for witnesses, who are asked every ten seconds.
+	cosignWait = 25 * time.Second
 	// answersMax bounds the answers given for one number.
 	answersMax = 100
 )
@@ -68,9 +70,9 @@ func (s *Export) newZip(ctx context.Context, x *exporting, send func(*consentv1.
 	if len(x.numbers) > 0 && (x.req.GetFrom() != nil || x.req.GetTo() != nil) {
 		return nil, &ledger.InvalidError{Field: "from", Problem: "and to cut a number's history, and then nobody could tell what is missing", Fix: "export the whole history of a number; a period goes with a seller"}
 	}
-	wait, cancel := context.WithTimeout(ctx, checkpointWait)
+	wait, cancel := context.WithTimeout(ctx, checkpointWait+cosignWait)
 	defer cancel()
-	c, err := s.Tree.WaitPublished(wait, x.through)
+	c, err := s.Tree.WaitShown(wait, x.through, cosignWait)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ledger.ErrNotReady, err)
 	}

@@ -54,10 +54,10 @@ const batch = `
 import io, json, sys
 sys.path.insert(0, sys.argv[1])
 import verify
-keys = open(sys.argv[2]).read()
+keys, policy = open(sys.argv[2]).read(), open(sys.argv[3]).read()
 for path in sys.stdin.read().splitlines():
     try:
-        claims = verify.verify(io.BytesIO(open(path, "rb").read()), keys)
+        claims = verify.verify(io.BytesIO(open(path, "rb").read()), keys, policy)
         print(json.dumps({"Claims": [{"claim": n, "proven": p, "text": s} for n, p, s in claims]}))
     except verify.Refused as why:
         print(json.dumps({"Refused": str(why)}))
@@ -66,6 +66,12 @@ for path in sys.stdin.read().splitlines():
 // Verify lets a verify.py check files, in one process. What Python refuses by other
 // means than its own word fails the test.
 func Verify(t testing.TB, script, keys []byte, files ...[]byte) []Answer {
+	t.Helper()
+	return VerifyWitnessed(t, script, keys, nil, files...)
+}
+
+// VerifyWitnessed is Verify with a policy.
+func VerifyWitnessed(t testing.TB, script, keys, policy []byte, files ...[]byte) []Answer {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name string, data []byte) string {
@@ -80,7 +86,7 @@ func Verify(t testing.TB, script, keys []byte, files ...[]byte) []Answer {
 	for i, f := range files {
 		fmt.Fprintln(&list, write(fmt.Sprintf("%06d", i), f))
 	}
-	cmd := exec.CommandContext(t.Context(), Python(t), "-c", batch, dir, write("keys", keys))
+	cmd := exec.CommandContext(t.Context(), Python(t), "-c", batch, dir, write("keys", keys), write("policy", policy))
 	cmd.Stdin = strings.NewReader(list.String())
 	var talk bytes.Buffer
 	cmd.Stderr = &talk
