@@ -84,7 +84,7 @@ func TestKeysAhead(t *testing.T) {
 	must(t, ix.ApplyKeys(1, &consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{a, b}}))
 	must(t, ix.Close())
 
-	ix, h = open(t, t.TempDir()+"/index", Options{}), newHistory(1)
+	ix = open(t, t.TempDir()+"/index", Options{})
 	defer func() { must(t, ix.Close()) }()
 	must(t, ix.KeysStored(1, &consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{a, b}}))
 	must(t, ix.StageSeen(first, nil, see(t, ix, first, true)))

@@ -30,10 +30,6 @@ type keyRange struct {
 	at         int
 }
 
-func (r keyRange) covers(key []byte) bool {
-	return bytes.Compare(r.start, key) <= 0 && bytes.Compare(key, r.end) < 0
-}
-
 // load reads blocks until a number of bytes is reached and gives the blocks left.
 func (c *chunk) load(s *scratch, blocks []extent, bytesMax int) (left []extent, err error) {
 	c.buf, c.sets, c.ranges = c.buf[:0], c.sets[:0], c.ranges[:0]
