@@ -20,7 +20,7 @@ type Fingerprints struct {
 	ready  atomic.Bool
 	shards [fingerprintShards]struct {
 		mu    sync.RWMutex
-		pages [fingerprintShards]fingerprintPage
+		pages []fingerprintPage // none before the first key
 	}
 }
 
@@ -54,6 +54,9 @@ func (f *Fingerprints) Add(key uint32) {
 	s := &f.shards[key>>24]
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.pages == nil {
+		s.pages = make([]fingerprintPage, fingerprintShards)
+	}
 	p := &s.pages[byte(key>>16)]
 	if at, found := p.find(uint16(key)); !found {
 		*p = slices.Insert(*p, at, uint16(key))
@@ -68,6 +71,9 @@ func (f *Fingerprints) MayHold(key uint32) bool {
 	s := &f.shards[key>>24]
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if s.pages == nil {
+		return false
+	}
 	_, found := s.pages[byte(key>>16)].find(uint16(key))
 	return found
 }
