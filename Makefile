@@ -38,5 +38,5 @@ bench: ## Go benchmarks, then the program's own: trust ratios within one run onl
 	go test -run '^$$' -bench . -benchtime 1s ./...
 	go run ./cmd/consent bench append
 	go run ./cmd/consent bench check
-	go run ./cmd/consent bench scrub
+	go run ./cmd/consent bench scrub --against redis,postgres,sort
 	go run ./cmd/consent bench rebuild
