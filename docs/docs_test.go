@@ -255,7 +255,8 @@ func (p *program) check(line string) string {
 		return "no such verb"
 	}
 	help := p.helpOf(verb)
-	own := strings.Contains(help, "\n  consent "+strings.Join(verb, " ")+" (") // arguments of its own, beside its verbs
+	_, usage, _ := strings.Cut(help, "\nUsage:\n  consent "+strings.Join(verb, " ")+" ")
+	own := usage != "" && !strings.HasPrefix(usage, "[flags]") && !strings.HasPrefix(usage, "[command]") // arguments, beside its verbs
 	if strings.Contains(help, "\nAvailable Commands:") && !own {
 		return "needs one of the verbs below consent " + strings.Join(verb, " ")
 	}
