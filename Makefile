@@ -36,7 +36,12 @@ soak: ## the race detector, each property CHECKS times, each fuzz function for F
 
 bench: ## Go benchmarks, then the program's own: trust ratios within one run only
 	go test -run '^$$' -bench . -benchtime 1s ./...
-	go run ./cmd/consent bench append
-	go run ./cmd/consent bench check
-	go run ./cmd/consent bench scrub --against redis,postgres,sort
-	go run ./cmd/consent bench rebuild
+	go build -trimpath -o bin/consent ./cmd/consent
+	bin/consent bench append --against jetstream
+	bin/consent bench append --callers 1 --known 1000 --against jetstream
+	bin/consent bench import
+	bin/consent bench check
+	bin/consent bench scrub --against redis,postgres,sort
+	bin/consent bench rebuild
+	bin/consent bench tree
+	bin/consent bench registry
