@@ -302,10 +302,10 @@ func (n *Node) openLedger(ctx context.Context) (err error) {
 	return nil
 }
 
-// stateCacheBytes holds the state of some nine million numbers, as far as they are
+// stateCacheBytes holds the state of some twelve million numbers, as far as they are
 // asked about. Half of it took a block from the file, checked and unpacked it for
 // every third check of ten million.
-const stateCacheBytes = 1 << 30
+const stateCacheBytes = 3 << 29
 
 func (n *Node) openProjections(ctx context.Context) (err error) {
 	if n.stateDB, err = store.Open(n.folder.path(projectionsDir), store.Options{Logger: n.cfg.Logger, CacheBytes: stateCacheBytes}); err != nil {

