@@ -19,9 +19,10 @@ const (
 	// cacheBytesDefault holds the index of about 1.5 million entries; a cache takes
 	// only what has been read. With a quarter of it an import of a million rows
 	// read and checked blocks for a sixth of its time.
-	cacheBytesDefault = 512 << 20
-	blockBytesDefault = 8 << 10
-	bloomBitsPerKey   = 10
+	cacheBytesDefault    = 512 << 20
+	blockBytesDefault    = 8 << 10
+	memTableBytesDefault = 64 << 20
+	bloomBitsPerKey      = 10
 )
 
 // pebbleOptions are the settings measured in a spike with small random keys;
@@ -30,6 +31,9 @@ func pebbleOptions(o Options) *pebble.Options {
 	if o.CacheBytes == 0 {
 		o.CacheBytes = cacheBytesDefault
 	}
+	if o.MemTableBytes == 0 {
+		o.MemTableBytes = memTableBytesDefault
+	}
 	if o.BlockBytes == 0 {
 		o.BlockBytes = blockBytesDefault
 	}
@@ -37,7 +41,7 @@ func pebbleOptions(o Options) *pebble.Options {
 		FormatMajorVersion:          formatVersion,
 		Comparer:                    quietComparer(),
 		CacheSize:                   o.CacheBytes,
-		MemTableSize:                64 << 20,
+		MemTableSize:                o.MemTableBytes,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       2,
 		// High, so that a burst is not stalled in the middle of a commit; bulk

@@ -36,6 +36,9 @@ type Options struct {
 	// Logger hears Pebble's own talk: debug, and errors as warnings. It never
 	// holds keys or values. Nil discards it.
 	Logger *slog.Logger
+	// MemTableBytes is how much is gathered in memory before it becomes a file; as
+	// much of the disk is set aside for the log. 0: 64 MiB.
+	MemTableBytes uint64
 	// CacheBytes is the size of the block cache. 0: 512 MiB, as far
 	// as that has been read.
 	CacheBytes int64

@@ -45,9 +45,13 @@ const (
 	formatVersion = 1
 
 	// cacheBytes holds the chains of a million persons and the tiles proofs share;
-	// Pebble takes its tables in memory, 64 MiB each, out of it. With 64 MiB nothing was
-	// left, and a look-up cost twice as much.
+	// Pebble takes its tables in memory out of it. With 64 MiB a look-up cost twice as
+	// much.
 	cacheBytes = 256 << 20
+
+	// memTableBytes is small, because as much of the disk is set aside for Pebble's
+	// log: a nearly full disk must do for the ledger first.
+	memTableBytes = 16 << 20
 )
 
 var (
@@ -189,7 +193,7 @@ func Open(cfg Config) (*Tree, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	db, err := store.Open(cfg.Dir, store.Options{Logger: cfg.Logger, CacheBytes: cacheBytes})
+	db, err := store.Open(cfg.Dir, store.Options{Logger: cfg.Logger, CacheBytes: cacheBytes, MemTableBytes: memTableBytes})
 	if err != nil {
 		return nil, fmt.Errorf("tree: %w", err)
 	}

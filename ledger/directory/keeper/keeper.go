@@ -40,6 +40,10 @@ const (
 
 	// cacheBytes holds what a burst touches; a scan of all records passes it by.
 	cacheBytes = 64 << 20
+
+	// memTableBytes is small, because as much of the disk is set aside for Pebble's
+	// log: a nearly full disk must do for the ledger first.
+	memTableBytes = 16 << 20
 )
 
 var (
@@ -149,7 +153,7 @@ func Open(cfg Config) (*Keeper, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	db, err := store.Open(cfg.Dir, store.Options{Logger: cfg.Logger, CacheBytes: cacheBytes})
+	db, err := store.Open(cfg.Dir, store.Options{Logger: cfg.Logger, CacheBytes: cacheBytes, MemTableBytes: memTableBytes})
 	if err != nil {
 		return nil, fmt.Errorf("directory: %w", err)
 	}
