@@ -1,8 +1,9 @@
-package main
+package bench
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -69,7 +70,7 @@ func (m *madePersons) write(ctx context.Context, dir string, progress io.Writer)
 	if err != nil {
 		return err
 	}
-	defer func() { err = firstError(err, db.Close()) }()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := m.fill(ctx, db, tokens); err != nil {
 		return err
 	}
@@ -126,7 +127,7 @@ func (m *madePersons) fill(ctx context.Context, db *store.DB, tokens []madeToken
 				b := db.NewBatch()
 				for _, t := range tokens[first:min(first+rows, len(tokens))] {
 					if err := m.row(b, t); err != nil {
-						return firstError(err, b.Close())
+						return errors.Join(err, b.Close())
 					}
 				}
 				if err := b.Commit(false); err != nil {

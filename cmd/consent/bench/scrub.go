@@ -1,8 +1,9 @@
-package main
+package bench
 
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/consumers/client"
+	"github.com/consent-ledger/consent-ledger/consumers/lists"
 	"github.com/consent-ledger/consent-ledger/consumers/scrub"
 	"github.com/consent-ledger/consent-ledger/ledger/declare"
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
@@ -94,11 +96,11 @@ type route struct {
 func (b *scrubBench) calls() string { return filepath.Join(b.dir, "calls.csv") }
 
 func (b *scrubBench) run(ctx context.Context, against []string) error {
-	lists := filepath.Join(b.dir, "files")
-	if err := os.Mkdir(lists, 0o700); err != nil {
+	folder := filepath.Join(b.dir, "files")
+	if err := os.Mkdir(folder, 0o700); err != nil {
 		return err
 	}
-	files, n, _, err := b.maker.write(lists, b.day)
+	files, n, _, err := b.maker.write(folder, b.day)
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (b *scrubBench) run(ctx context.Context, against []string) error {
 		if err := registerSeller(ctx, n.Recorder(), "acme"); err != nil {
 			return err
 		}
-		if _, err := b.send(ctx, n, &listFlags{}, files); err != nil {
+		if _, err := b.send(ctx, n, &lists.List{Paths: files}); err != nil {
 			return err
 		}
 		set := n.Lists().Numbers("us_national_dnc")
@@ -117,7 +119,7 @@ func (b *scrubBench) run(ctx context.Context, against []string) error {
 			return err
 		}
 		b.say("%d numbers listed, %d persons recorded in %.0f s", b.numbers, b.persons, time.Since(began).Seconds())
-		return firstError(b.writeCalls(set.Contains), n.ListsKept(ctx))
+		return errors.Join(b.writeCalls(set.Contains), n.ListsKept(ctx))
 	})
 	if err != nil {
 		return err
@@ -144,7 +146,7 @@ func (b *scrubBench) run(ctx context.Context, against []string) error {
 
 // reopenNode runs do on a node of before and closes it.
 func reopenNode(ctx context.Context, dir string, do func(ctx context.Context, n *node.Node) error) error {
-	n, err := node.Open(ctx, node.Config{Dir: dir + "/ledger", Listen: "127.0.0.1:0", NATSListen: node.NATSListenNone, Version: version()})
+	n, err := node.Open(ctx, node.Config{Dir: dir + "/ledger", Listen: "127.0.0.1:0", NATSListen: node.NATSListenNone, Version: benchVersion})
 	if err != nil {
 		return err
 	}
@@ -153,7 +155,7 @@ func reopenNode(ctx context.Context, dir string, do func(ctx context.Context, n 
 	go func() { ended <- n.Run(ctx) }()
 	err = do(ctx, n)
 	cancel()
-	return firstError(err, <-ended, n.Close())
+	return errors.Join(err, <-ended, n.Close())
 }
 
 // listsHere waits until the list is in memory.
@@ -289,7 +291,7 @@ func (b *scrubBench) pass(name, cells string, visit func([]string) ([][]byte, er
 	if err == nil && n != b.rows {
 		err = fmt.Errorf("%d rows", n)
 	}
-	return firstError(err, out.Sync(), out.Close())
+	return errors.Join(err, out.Sync(), out.Close())
 }
 
 // draw picks numbers that are listed, and the persons.
@@ -374,7 +376,7 @@ func (b *scrubBench) writeCalls(listed func(uint64) bool) error {
 		}
 		b.writeCall(w, i, n)
 	}
-	return firstError(w.Flush(), f.Close())
+	return errors.Join(w.Flush(), f.Close())
 }
 
 func (b *scrubBench) writeCall(w io.Writer, i int, n uint64) {
