@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/consent-ledger/consent-ledger/ledger/durable"
 )
 
 // Names inside a ledger's folder; a contract with backups and operators.
@@ -116,15 +118,10 @@ func (f *folder) adminKey() (string, error) {
 	return key, nil
 }
 
-// writeNew writes a file that must not exist, and syncs it.
-func writeNew(path, content string) (err error) {
-	w, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
+// writeNew writes a file that must not be there.
+func writeNew(path, content string) error {
+	if err := durable.Create(path, []byte(content), 0o600); err != nil {
 		return fmt.Errorf("folder: %w", err)
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	if _, err := w.WriteString(content); err != nil {
-		return fmt.Errorf("folder: %w", err)
-	}
-	return w.Sync()
+	return nil
 }

@@ -20,6 +20,7 @@ import (
 	cosign "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/consent-ledger/consent-ledger/ledger/durable"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
 )
 
@@ -53,15 +54,11 @@ func Create(dir, name string) (public string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("witness: name %q: %w; take a URL without https://, such as witness.example.com/w1", name, err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, keyFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	err = durable.Create(filepath.Join(dir, keyFile), []byte(secret+"\n# "+public+"\n"), 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("witness: %s holds a key already; nothing was changed", dir)
 	}
 	if err != nil {
-		return "", fmt.Errorf("witness: %w", err)
-	}
-	_, err = f.WriteString(secret + "\n# " + public + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return "", fmt.Errorf("witness: %w", err)
 	}
 	return cosign.VKeyToCosignatureV1(public)
@@ -186,7 +183,7 @@ func (w *Witness) cosign(origin string, msg []byte) ([]byte, error) {
 		return nil, err
 	}
 	line := alone[len(text)+1:]
-	return line, replaceFile(w.path(origin), append(bytes.Clone(msg), line...))
+	return line, durable.Replace(w.path(origin), append(bytes.Clone(msg), line...), 0o600)
 }
 
 // path is the file of a ledger's newest checkpoint.
@@ -231,30 +228,6 @@ func (w *Witness) accuse(origin string, last, c proof.Checkpoint, request []byte
 		name = fmt.Sprintf("conflict-%s-%d-%x", filepath.Base(w.path(origin)), c.Size, c.Root[:8])
 	}
 	evidence := append(append(bytes.Clone(last.Note), "\n---\n"...), request...)
-	err := replaceFile(filepath.Join(w.dir, name), evidence)
+	err := durable.Replace(filepath.Join(w.dir, name), evidence, 0o600)
 	w.log.Error("witness: a checkpoint does not follow from the one this ledger signed before", "origin", origin, "kept", name, "error", err)
-}
-
-// replaceFile replaces a file so that after a crash it is the old one or the new one.
-func replaceFile(path string, data []byte) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
