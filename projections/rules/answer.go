@@ -25,10 +25,10 @@ type room struct {
 
 // judge evaluates a question. Who has read what the evaluation holds gives it back
 // with done; the decision does not point to it.
-func judge(in *Input, packs *Packs) *evaluation {
+func judge(in *Input, packs *Packs, n *notes) *evaluation {
 	e := evaluations.Get().(*evaluation)
 	e.input = *in
-	e.in, e.packs = &e.input, packs
+	e.in, e.packs, e.notes = &e.input, packs, n
 	if e.room == nil {
 		e.room = &room{}
 	}

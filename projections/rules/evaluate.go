@@ -16,6 +16,7 @@ type evaluation struct {
 	input Input
 	in    *Input // input; Packs.For has one of its own
 	packs *Packs
+	notes *notes // nil: nobody asks who else has the answer
 	q     suppression.Question
 
 	here  []here // every candidate place
@@ -128,8 +129,14 @@ func newHere(p *places.Place, at time.Time) here {
 
 // anywhere gives the first and the last date that anybody on earth may have.
 func anywhere(at time.Time) (first, last calendar.Date) {
-	return calendar.Of(at.Add(-12*time.Hour), time.UTC), calendar.Of(at.Add(14*time.Hour), time.UTC)
+	return calendar.Of(at.Add(-westward), time.UTC), calendar.Of(at.Add(eastward), time.UTC)
 }
+
+// How far clocks are behind and ahead of UTC at most.
+const (
+	westward = 12 * time.Hour
+	eastward = 14 * time.Hour
+)
 
 // who looks up what kind of line and of subscriber it is.
 func (e *evaluation) who() {
@@ -251,6 +258,9 @@ func (e *evaluation) ends(h *head, until time.Time) {
 	if !e.known.wakeSeen {
 		e.known.wake, e.known.wakeSeen = e.in.View.Wake(e.in.At), true
 	}
+	if !e.known.wake.IsZero() && e.notes != nil {
+		e.notes.ends = append(e.notes.ends, exactly(e.known.wake))
+	}
 	until = sooner(until, e.known.wake)
 	switch {
 	case until.IsZero():
@@ -303,6 +313,12 @@ func (e *evaluation) begun(d calendar.Date) (last time.Time) {
 
 // dateOf gives the first and last date of an instant at the pack's places.
 func (e *evaluation) dateOf(t time.Time) (first, last calendar.Date) {
+	e.noteDates(t)
+	return e.unnotedDateOf(t)
+}
+
+// unnotedDateOf is dateOf for who notes by itself what was read.
+func (e *evaluation) unnotedDateOf(t time.Time) (first, last calendar.Date) {
 	if len(e.at) == 0 {
 		return anywhere(t)
 	}

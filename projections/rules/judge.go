@@ -123,6 +123,7 @@ func (e *evaluation) confirm(r *confirmationRule) {
 		return
 	}
 	end := stop.Time.Earliest.Add(r.within)
+	e.notes.split(e.in.At.Add(-r.within - 1)) // whether the end is before the contact
 	if e.in.At.After(end) {
 		e.block(&r.head, r.late, time.Time{})
 		return

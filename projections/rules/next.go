@@ -17,10 +17,12 @@ func (e *evaluation) nextAllowed() (time.Time, bool) {
 	if !e.blocked() || e.neverEnds {
 		return time.Time{}, false
 	}
+	e.notes.asked()
 	t, in := e.blockedTo, *e.in
 	for range nextSteps {
 		in.At = t
-		next := judge(&in, e.packs)
+		e.notes.split(t)
+		next := judge(&in, e.packs, e.notes)
 		blocked, ends, to := next.blocked(), !next.neverEnds, next.blockedTo
 		next.done()
 		switch {
@@ -28,7 +30,8 @@ func (e *evaluation) nextAllowed() (time.Time, bool) {
 			return t, true
 		case !ends:
 			return time.Time{}, false
-		case !to.After(t):
+		}
+		if e.notes.asked(); !to.After(t) {
 			return time.Time{}, false // a rule that does not say when it ends
 		}
 		t = to

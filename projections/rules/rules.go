@@ -151,13 +151,15 @@ func Blocked(code string, at time.Time, position ledger.Position) *consentv1.Dec
 // rule allows is blocked too. It reads no clock and does no I/O, and is safe for
 // concurrent use. The reasons and packs in the decision are shared: do not change
 // them.
-func Decide(in Input, packs *Packs) *consentv1.Decision {
+func Decide(in Input, packs *Packs) *consentv1.Decision { return decide(&in, packs, nil) }
+
+func decide(in *Input, packs *Packs, n *notes) *consentv1.Decision {
 	if in.At.IsZero() || !single(int(in.Channel), channels) || !single(int(in.Purpose), purposes) {
 		d := Blocked(CodeConsentMissing, in.At, in.Position)
 		d.Reasons[0] = unjudged("The question does not name one channel, one purpose and an instant, so nothing can allow it.")
 		return d
 	}
-	e := judge(&in, packs)
+	e := judge(in, packs, n)
 	defer e.done()
 	d := e.decision()
 	if next, ok := e.nextAllowed(); ok {

@@ -269,9 +269,8 @@ func (e *evaluation) coolingOff(c *cell) {
 		if !found {
 			continue
 		}
-		_, last := e.dateOf(refused.Time.Latest)
-		end := e.begun(last + r.days + 1)
-		if !e.in.At.Before(end) {
+		end, over := e.term(refused.Time.Latest, 0, r.days)
+		if over {
 			continue
 		}
 		if l := e.lift(r.lifts, circumstance{}); l.held {
