@@ -139,6 +139,16 @@ func (k *Keeper) Attempts(r store.Reader, wholeness uint64, t ledger.Token, sell
 	return out, err == nil && k.whole.Load() == wholeness, err
 }
 
+// MayHaveTried is false only for a number to which certainly nothing was ever tried: so
+// what Attempts finds, if KnowsAll.
+func (k *Keeper) MayHaveTried(t ledger.Token) bool { return k.known.Load().MayHold(fingerprint(t)) }
+
+// KnowsAll tells whether nothing is missing of the attempts that count for a contact at an
+// instant, in what was read since wholeness was asked for.
+func (k *Keeper) KnowsAll(wholeness uint64, at time.Time) bool {
+	return wholeness%2 == 1 && at.Add(-counted).UnixNano() >= k.horizon.Load() && k.whole.Load() == wholeness
+}
+
 // Applied is the last message the database holds.
 func (k *Keeper) Applied() uint64 { return k.applied.Load() }
 
