@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/consent-ledger/consent-ledger/projections/rules"
+	"github.com/consent-ledger/consent-ledger/projections/rules/places"
 	"github.com/consent-ledger/consent-ledger/projections/suppression"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -43,11 +44,15 @@ func more(t *rapid.T, before func(string, int) time.Time, c consentv1.Channel, p
 		g.Historical = true
 		return g
 	case 9:
+		if rapid.Bool().Draw(t, "a term ago") {
+			return grant(before("about", 4).AddDate(0, -rapid.SampledFrom([]int{3, 24}).Draw(t, "months"), 2), "express_written", c, p)
+		}
 		return dated(at, &consentv1.Fact{Kind: &consentv1.Fact_ConsentConfirmed{ConsentConfirmed: &consentv1.ConsentConfirmed{Scope: scope(c, p), Level: "express_written"}}})
 	case 10:
 		return dated(at, &consentv1.Fact{Sellers: []string{"all"}, Kind: &consentv1.Fact_SubscriberClass{SubscriberClass: &consentv1.SubscriberClass{Subscriber: consentv1.SubscriberKind_SUBSCRIBER_KIND_INDIVIDUAL}}})
 	default:
-		return dated(before("dnc", 2200), dnc(at))
+		days := rapid.SampledFrom([]int{365, 1096 + 31, 1096 + 14, 3652}).Draw(t, "a term ago")
+		return dated(before("about", 4).AddDate(0, 0, 2-days), dnc(at))
 	}
 }
 
@@ -146,6 +151,10 @@ func TestSpansHold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in, facts := scene(t)
 		in.Attempts = nil
+		if rapid.Bool().Draw(t, "where terms end") {
+			in.Places = rapid.SampledFrom([][]places.Place{at("CA", "America/St_Johns", "America/Vancouver"), at("US-WA", "America/Los_Angeles"), at("US-VA", "America/New_York"),
+				at("ES", "Europe/Madrid", "Atlantic/Canary"), at("AU", "Australia/Perth", "Australia/Sydney"), at("FR", "Europe/Paris")}).Draw(t, "there")
+		}
 		if rapid.IntRange(0, 9).Draw(t, "confirmation") == 0 {
 			in.Purpose = consentv1.Purpose_PURPOSE_OPT_OUT_CONFIRMATION
 		}
