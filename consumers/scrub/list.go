@@ -32,6 +32,7 @@ type list struct {
 	back  [][]byte // lines to be read again before in
 	lines int      // lines given so far
 	text  []byte   // of the row being read, with the ends of its lines
+	spans []span   // of its fields
 
 	size   int // rows of a batch
 	width  int // fields of the header; 0 until it is read
@@ -243,7 +244,9 @@ func (l *list) quoted(b *batch, r row, first []byte) (problem string, err error)
 	firstBytes, more := len(first), [][]byte(nil)
 	for {
 		content := trimEnd(l.text)
-		spans, state := splitRow(content)
+		var state rowState
+		l.spans, state = splitRow(l.spans, content)
+		spans := l.spans
 		switch state {
 		case rowWhole:
 			l.lines += len(more)

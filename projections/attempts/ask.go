@@ -139,9 +139,15 @@ func (k *Keeper) Attempts(r store.Reader, wholeness uint64, t ledger.Token, sell
 	return out, err == nil && k.whole.Load() == wholeness, err
 }
 
-// MayHaveTried is false only for a number to which certainly nothing was ever tried: so
-// what Attempts finds, if KnowsAll.
-func (k *Keeper) MayHaveTried(t ledger.Token) bool { return k.known.Load().MayHold(fingerprint(t)) }
+// MayHaveTried tells of many numbers whether something was ever tried; may has as many places
+// and is false only where Attempts surely finds nothing, if KnowsAll then.
+func (k *Keeper) MayHaveTried(tokens []ledger.Token, may []bool) {
+	keys := make([]uint32, len(tokens))
+	for i, t := range tokens {
+		keys[i] = fingerprint(t)
+	}
+	k.known.Load().MayHoldMany(keys, may)
+}
 
 // KnowsAll tells whether nothing is missing of the attempts that count for a contact at an
 // instant, in what was read since wholeness was asked for.

@@ -56,6 +56,7 @@ type scrubWorker struct {
 	lists  []uint64
 
 	blocks [][16]byte // on their way to tokens
+	may    []bool
 	states states
 	// attemptsKnown: of the rows to which nothing was tried, that is all there is.
 	attemptsKnown bool
@@ -119,11 +120,16 @@ func (w *scrubWorker) read(all numbers, out []*said) {
 		w.digits = append(w.digits, digitsOf(&n))
 	})
 	w.tokens = w.Keys.TokensOf(w.tokens[:0], w.blocks)
-	for i, t := range w.tokens {
-		row := &w.rows[i]
-		if row.tried = w.Attempts.MayHaveTried(t); w.view.MayHaveState(t) {
-			row.state = 0 // see states.load
+	w.may = slices.Grow(w.may[:0], len(w.rows))[:len(w.rows)]
+	w.view.MayHaveStates(w.tokens, w.may)
+	for i, may := range w.may {
+		if may {
+			w.rows[i].state = 0 // see states.load
 		}
+	}
+	w.Attempts.MayHaveTried(w.tokens, w.may)
+	for i, may := range w.may {
+		w.rows[i].tried = may
 	}
 	w.attemptsKnown = w.Attempts.KnowsAll(w.r.whole, w.r.at)
 }

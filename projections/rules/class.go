@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// classesMax bounds what a Classes remembers of strangers, and of persons; there are some ten
-	// thousand classes of numbers on the national lists.
-	classesMax = 1 << 16
+	// classesMax bounds what a Classes remembers; there are some ten thousand classes of strangers
+	// on the national lists.
+	classesMax = 1 << 17
 	// spansMax bounds the answers of one class of persons.
 	spansMax = 32
 )
@@ -25,7 +25,8 @@ const (
 // question, the instant, the position, what holds for the seller. The test of this
 // file fails when Input gets a field that nobody has thought of here.
 type Classes[V any] struct {
-	strangers map[class]V
+	strangers map[said]V
+	listed    map[class]V // strangers of whom the lists say something of their own
 	persons   map[class][]spanned[V]
 	spans     int // of all persons
 	key       []byte
@@ -49,14 +50,20 @@ type Number struct {
 // ListsOwn stands for what the lists say of one number alone.
 const ListsOwn = ^uint64(0)
 
-// class is all that Decide may know of a number, but the instants on record.
-type class struct {
+// said is all that Decide may know of most strangers. It has no text, so that it is found in
+// half the time.
+type said struct {
 	places        *places.Place
-	count         int
+	lists         uint64
+	count         int32
 	unassigned    bool
 	attemptsKnown bool
-	lists         uint64
-	rest          string // registries, then the shape
+}
+
+// class is all that Decide may know of any number, but the instants on record.
+type class struct {
+	said
+	rest string // registries, then the shape
 }
 
 type spanned[V any] struct {
@@ -66,13 +73,18 @@ type spanned[V any] struct {
 
 // Get gives what is remembered for the class of a number.
 func (c *Classes[V]) Get(n *Number) (v V, ok bool) {
-	k := c.classOf(n)
-	// Written this way the compiler looks up without copying the key.
-	if n.Shape == nil {
-		v, ok = c.strangers[class{k.places, k.count, k.unassigned, k.attemptsKnown, k.lists, string(c.key)}]
+	k := n.said()
+	if n.Shape == nil && n.Lists != ListsOwn {
+		v, ok = c.strangers[k]
 		return v, ok
 	}
-	all := c.persons[class{k.places, k.count, k.unassigned, k.attemptsKnown, k.lists, string(c.key)}]
+	c.rest(n)
+	// Written this way the compiler looks up without copying the key.
+	if n.Shape == nil {
+		v, ok = c.listed[class{k, string(c.key)}]
+		return v, ok
+	}
+	all := c.persons[class{k, string(c.key)}]
 	for i := range all {
 		if all[i].holds(n.Shape.Instants) {
 			return all[i].value, true
@@ -87,30 +99,33 @@ func (c *Classes[V]) Put(n *Number, in *Input, s Span, v V) {
 	if !n.describes(in) {
 		return
 	}
-	k := c.classOf(n)
-	k.rest = string(c.key)
-	if n.Shape == nil {
-		if c.strangers == nil || len(c.strangers) >= classesMax {
-			c.strangers = map[class]V{}
-		}
-		c.strangers[k] = v
+	if c.strangers == nil || len(c.strangers)+len(c.listed)+c.spans >= classesMax {
+		c.strangers, c.listed, c.persons, c.spans = map[said]V{}, map[class]V{}, map[class][]spanned[V]{}, 0
+	}
+	if n.Shape == nil && n.Lists != ListsOwn {
+		c.strangers[n.said()] = v
 		return
 	}
-	if c.persons == nil || c.spans >= classesMax {
-		c.persons, c.spans = map[class][]spanned[V]{}, 0
-	}
-	if all := c.persons[k]; len(all) < spansMax {
+	c.rest(n)
+	k := class{n.said(), string(c.key)}
+	if n.Shape == nil {
+		c.listed[k] = v
+	} else if all := c.persons[k]; len(all) < spansMax {
 		c.persons[k] = append(all, spanned[V]{s, v})
 		c.spans++
 	}
 }
 
-// classOf gives the class but for its rest, which is in the key.
-func (c *Classes[V]) classOf(n *Number) class {
-	k := class{count: len(n.Places), unassigned: n.Unassigned, attemptsKnown: n.AttemptsKnown, lists: n.Lists}
+func (n *Number) said() said {
+	k := said{count: int32(len(n.Places)), lists: n.Lists, unassigned: n.Unassigned, attemptsKnown: n.AttemptsKnown}
 	if k.count > 0 {
 		k.places = &n.Places[0]
 	}
+	return k
+}
+
+// rest writes the rest of a class into the key.
+func (c *Classes[V]) rest(n *Number) {
 	c.key = c.key[:0]
 	if n.Lists == ListsOwn {
 		c.key = appendAnswers(binary.AppendUvarint(c.key, uint64(len(n.Registries))), n.Registries)
@@ -118,7 +133,6 @@ func (c *Classes[V]) classOf(n *Number) class {
 	if n.Shape != nil {
 		c.key = append(c.key, n.Shape.Key...)
 	}
-	return k
 }
 
 // describes tells whether an Input says no more of a number than its class does. Places

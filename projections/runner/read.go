@@ -70,6 +70,21 @@ func (v View) MayHaveState(t ledger.Token) bool {
 	return v.known == nil || v.known.any.MayHold(fingerprintOf(t))
 }
 
+// MayHaveStates is MayHaveState of many tokens; may has as many places.
+func (v View) MayHaveStates(tokens []ledger.Token, may []bool) {
+	if v.known == nil {
+		for i := range may {
+			may[i] = true
+		}
+		return
+	}
+	keys := make([]uint32, len(tokens))
+	for i, t := range tokens {
+		keys[i] = fingerprintOf(t)
+	}
+	v.known.any.MayHoldMany(keys, may)
+}
+
 // KnowsAll tells whether all tokens that have state are known in memory, which a
 // start reads beside its work.
 func (r *Runner) KnowsAll() bool { return r.known.Load().any.Complete() }
