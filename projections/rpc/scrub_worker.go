@@ -120,7 +120,7 @@ func (w *scrubWorker) read(all numbers, out []*said) {
 		w.digits = append(w.digits, digitsOf(&n))
 	})
 	w.tokens = w.Keys.TokensOf(w.tokens[:0], w.blocks)
-	w.may = slices.Grow(w.may[:0], len(w.rows))[:len(w.rows)]
+	w.may = resized(w.may, len(w.rows))
 	w.view.MayHaveStates(w.tokens, w.may)
 	for i, may := range w.may {
 		if may {
@@ -269,43 +269,64 @@ func scrubRowOf(d *consentv1.Decision) *consentv1.ScrubRow {
 
 // states are what is on record of the numbers of one message, read in one pass.
 type states struct {
-	keys   [][]byte // two for each number: towards the seller and towards all
+	known  []int          // rows that may have something, in the order of the database
+	tokens []ledger.Token // theirs
+	all    []bool         // which of them may have something towards all sellers
+	asked  [][]byte       // keys
+	places []int          // of what is asked: two for each row, towards the seller and towards all
+	keys   [][]byte       // by place
 	values [][]byte
-	ends   []int // of the values in bytes
-	places []int
+	found  []int // places of the values that were found, and where they end in bytes
+	ends   []int
 	bytes  []byte
-	known  []int // rows, in the order of the database
 }
 
-// load reads what is on record of the rows that may have something, in the order
-// of the database, and gives each its place.
+// load reads what is on record of the rows that may have something, and gives each its place.
 func (s *states) load(v runner.View, seller string, rows []scrubRow, tokens []ledger.Token) error {
-	s.known = s.known[:0]
+	s.order(rows, tokens)
+	s.all = resized(s.all, len(s.known))
+	v.MayHaveStatesTowardsAll(s.tokens, s.all)
+	s.keys, s.values = resized(s.keys, 2*len(s.known)), resized(s.values, 2*len(s.known))
+	s.asked, s.places = s.asked[:0], s.places[:0]
+	for i, t := range s.tokens {
+		s.keys[2*i], s.keys[2*i+1] = suppression.Key(t, seller), suppression.Key(t, ledger.All)
+		s.asked, s.places = append(s.asked, s.keys[2*i]), append(s.places, 2*i)
+		if s.all[i] {
+			s.asked, s.places = append(s.asked, s.keys[2*i+1]), append(s.places, 2*i+1)
+		}
+	}
+	clear(s.values)
+	s.found, s.ends, s.bytes = s.found[:0], s.ends[:0], s.bytes[:0]
+	err := v.GetMany(s.asked, func(i int, value []byte) error {
+		s.bytes = append(s.bytes, value...)
+		s.found, s.ends = append(s.found, s.places[i]), append(s.ends, len(s.bytes))
+		return nil
+	})
+	begin := 0
+	for i, end := range s.ends {
+		s.values[s.found[i]] = s.bytes[begin:end:end]
+		begin = end
+	}
+	return err
+}
+
+// order puts the rows that may have something into the order of the database.
+func (s *states) order(rows []scrubRow, tokens []ledger.Token) {
+	s.known, s.tokens = s.known[:0], s.tokens[:0]
 	for i := range rows {
 		if rows[i].state >= 0 {
 			s.known = append(s.known, i)
 		}
 	}
 	slices.SortFunc(s.known, func(a, b int) int { return bytes.Compare(tokens[a][:], tokens[b][:]) })
-	s.keys, s.ends, s.places, s.bytes = s.keys[:0], s.ends[:0], s.places[:0], s.bytes[:0]
 	for i, row := range s.known {
 		rows[row].state = 2 * i
-		s.keys = append(s.keys, suppression.Key(tokens[row], seller), suppression.Key(tokens[row], ledger.All))
+		s.tokens = append(s.tokens, tokens[row])
 	}
-	s.values = slices.Grow(s.values[:0], len(s.keys))[:len(s.keys)]
-	clear(s.values)
-	err := v.GetMany(s.keys, func(i int, value []byte) error {
-		s.bytes = append(s.bytes, value...)
-		s.places, s.ends = append(s.places, i), append(s.ends, len(s.bytes))
-		return nil
-	})
-	begin := 0
-	for i, end := range s.ends {
-		s.values[s.places[i]] = s.bytes[begin:end:end]
-		begin = end
-	}
-	return err
 }
+
+// resized gives a slice of a size, whatever is in it.
+func resized[T any](s []T, size int) []T { return slices.Grow(s[:0], size)[:size] }
 
 // of gives what is on record at a place.
 func (s *states) of(at int) (seller, all []byte) {

@@ -72,6 +72,15 @@ func (v View) MayHaveState(t ledger.Token) bool {
 
 // MayHaveStates is MayHaveState of many tokens; may has as many places.
 func (v View) MayHaveStates(tokens []ledger.Token, may []bool) {
+	v.mayHold(tokens, may, func(k *known) *store.Fingerprints { return k.any })
+}
+
+// MayHaveStatesTowardsAll is the same for the states towards all sellers, which few have.
+func (v View) MayHaveStatesTowardsAll(tokens []ledger.Token, may []bool) {
+	v.mayHold(tokens, may, func(k *known) *store.Fingerprints { return k.all })
+}
+
+func (v View) mayHold(tokens []ledger.Token, may []bool, set func(*known) *store.Fingerprints) {
 	if v.known == nil {
 		for i := range may {
 			may[i] = true
@@ -82,7 +91,7 @@ func (v View) MayHaveStates(tokens []ledger.Token, may []bool) {
 	for i, t := range tokens {
 		keys[i] = fingerprintOf(t)
 	}
-	v.known.any.MayHoldMany(keys, may)
+	set(v.known).MayHoldMany(keys, may)
 }
 
 // KnowsAll tells whether all tokens that have state are known in memory, which a
@@ -96,20 +105,6 @@ func (v View) Get(key []byte) ([]byte, error) {
 		return nil, nil
 	}
 	return v.Reader.Get(key)
-}
-
-// GetMany is the store's, but a state that certainly is not there costs no look-up.
-func (v View) GetMany(keys [][]byte, visit func(i int, value []byte) error) error {
-	if v.known == nil {
-		return v.Reader.GetMany(keys, visit)
-	}
-	may, at := make([][]byte, 0, len(keys)), make([]int, 0, len(keys))
-	for i, k := range keys {
-		if v.known.mayHave(k) {
-			may, at = append(may, k), append(at, i)
-		}
-	}
-	return v.Reader.GetMany(may, func(i int, value []byte) error { return visit(at[i], value) })
 }
 
 // Read waits until a position is applied and calls f with a view at or after it.
