@@ -83,6 +83,14 @@ func (v View) Get(key []byte) ([]byte, error) {
 	return v.Reader.Get(key)
 }
 
+// Append is the store's, with what Get spares.
+func (v View) Append(dst, key []byte) (value []byte, found bool, err error) {
+	if v.known != nil && v.known.lacksAll(key) {
+		return dst, false, nil
+	}
+	return v.Reader.Append(dst, key)
+}
+
 // GetMany is the store's, but a state that certainly is not there costs no look-up.
 func (v View) GetMany(keys [][]byte, visit func(i int, value []byte) error) error {
 	if v.known == nil {
