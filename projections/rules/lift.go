@@ -260,12 +260,12 @@ func (e *evaluation) within(t time.Time, months, days int) (until time.Time, ok 
 		return then >= now.AddMonths(-months)-calendar.Date(days)
 	}
 	first, _ := e.dateOf(t)
-	if len(e.at) == 0 {
+	if len(e.clocks) == 0 {
 		if !recent(first, e.day) {
 			return until, false
 		}
 	}
-	for _, h := range e.at {
+	for _, h := range e.clocks {
 		then := first
 		if h.place.Zone != nil {
 			then = calendar.Of(t, h.place.Zone)

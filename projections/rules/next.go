@@ -17,10 +17,11 @@ func (e *evaluation) nextAllowed() (time.Time, bool) {
 	if !e.blocked() || e.neverEnds {
 		return time.Time{}, false
 	}
-	t, in := e.blockedTo, *e.in
+	t, asked := e.blockedTo, e.in.At
+	defer func() { e.in.At = asked }()
 	for range nextSteps {
-		in.At = t
-		next := judge(&in, e.packs)
+		e.in.At = t
+		next := judge(e.in, e.packs)
 		blocked, ends, to := next.blocked(), !next.neverEnds, next.blockedTo
 		next.done()
 		switch {

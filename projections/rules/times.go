@@ -32,10 +32,14 @@ type shut struct {
 
 func (e *evaluation) window(r *windowRule) {
 	s, noted := shut{}, len(e.open)
-	if len(e.at) == 0 {
+	if len(e.clocks) == 0 {
 		s.nowhere = true
 	}
-	for _, h := range e.at {
+	at := e.clocks
+	if r.where != nil {
+		at = e.at
+	}
+	for _, h := range at {
 		if r.where == nil || r.where.may(h.place.Region) {
 			e.look(r, h, &s)
 		}
@@ -209,10 +213,22 @@ func (e *evaluation) cap(r *capRule) {
 		e.block(&r.head, r.unknown, time.Time{})
 		return
 	}
-	e.caps = append(e.caps, &consentv1.CapUse{Rule: r.name, Used: uint32(used), Max: uint32(r.max)})
+	e.capUse(r.name, used, r.max)
 	if reached {
 		e.block(&r.head, r.reached, free)
 	}
+}
+
+// capUse notes how much of a cap is used.
+func (e *evaluation) capUse(rule string, used, most int) {
+	var c *consentv1.CapUse
+	if n := len(e.caps); n < len(e.room.cap) {
+		c = &e.room.cap[n]
+	} else {
+		c = &consentv1.CapUse{}
+	}
+	c.Rule, c.Used, c.Max = rule, uint32(used), uint32(most)
+	e.caps = append(e.caps, c)
 }
 
 // count counts the attempts that count, and gives the first instant at which so
