@@ -38,5 +38,9 @@ func (p *parser) fast(raw, region string) (n Number, ok bool) {
 	if !a.known || (!a.valid && raw[max(0, len(raw)-2):] == ".0") {
 		return Number{}, false
 	}
-	return Number{E164: string(buf[:]), Unassigned: !a.valid, CountryCode: nanpCode, Region: a.region}, true
+	e164 := raw
+	if raw != string(buf[:]) { // compared without a copy
+		e164 = string(buf[:])
+	}
+	return Number{E164: e164, Unassigned: !a.valid, CountryCode: nanpCode, Region: a.region}, true
 }

@@ -86,7 +86,7 @@ func (w *scrubWorker) answer(ctx context.Context, numbers []string) ([]*said, er
 			}
 			row := &w.rows[i]
 			w.r.number, w.in.Registries = row.number, w.lists[(i-begin)*lists:(i-begin+1)*lists]
-			if err := w.about(ctx, w.view, &w.r, row.token, w.states.get(row.state), &w.in); err != nil {
+			if err := w.about(ctx, &w.view, &w.r, row.token, w.states.get(row.state), &w.in); err != nil {
 				return nil, err
 			}
 			a, ok := w.classes.Get(&w.in, fresh)
