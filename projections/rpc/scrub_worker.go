@@ -75,7 +75,7 @@ func (w *scrubWorker) answer(ctx context.Context, numbers []string) ([]*said, er
 		if w.packs == nil { // of as_of, there were none
 			return w.say(rules.Blocked(rules.CodeStateStale, w.r.at, w.view.Position))
 		}
-		return w.say(rules.Decide(w.in, w.packs))
+		return w.say(rules.DecideOn(&w.in, w.packs))
 	}
 	for begin := 0; begin < len(w.rows); begin += listsBatch {
 		end, lists := min(begin+listsBatch, len(w.rows)), 0
