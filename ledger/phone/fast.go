@@ -9,7 +9,11 @@ func (p *parser) fast(raw, region string) (Number, bool) {
 	if !ok {
 		return Number{}, false
 	}
-	return Number{E164: string(n.E164[:]), Unassigned: n.Unassigned, CountryCode: nanpCode, Region: n.region}, true
+	e164 := raw
+	if raw != string(n.E164[:]) { // compared without a copy
+		e164 = string(n.E164[:])
+	}
+	return Number{E164: e164, Unassigned: n.Unassigned, CountryCode: nanpCode, Region: n.region}, true
 }
 
 // PlainNumber is a North American number in a form that needs no memory of its own. Like

@@ -214,12 +214,12 @@ func (s *scrub) underView(ctx context.Context, first *job) (next *job, err error
 			return errApart
 		}
 		seen = true
-		r, err := s.resolve(s.question, &asking{region: s.region, now: s.Now()}, known.listed)
-		if err != nil {
+		var r resolved
+		if err := s.resolve(&r, s.question, &asking{region: s.region, now: s.Now()}, known.listed); err != nil {
 			return err
 		}
 		r.whole = whole
-		in, packs, err := s.asked(v, known, &r)
+		packs, err := s.asked(v.Position, known, &r)
 		if err != nil {
 			return err
 		}
@@ -227,7 +227,7 @@ func (s *scrub) underView(ctx context.Context, first *job) (next *job, err error
 			return errScrubStale
 		}
 		worker := func() *scrubWorker {
-			return &scrubWorker{scrub: s, view: v, known: known, r: r, in: in, packs: packs, plain: phone.Plain(s.region)}
+			return &scrubWorker{scrub: s, view: v, known: known, r: r, in: r.in, packs: packs, plain: phone.Plain(s.region)}
 		}
 		next, err = s.work(ctx, worker, first)
 		return err

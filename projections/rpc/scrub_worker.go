@@ -191,18 +191,18 @@ func (w *scrubWorker) decide(ctx context.Context, i int, class *rules.Number) (*
 	}
 	w.r.number = phone.Number{E164: w.e164[i].reveal(), Unassigned: w.rows[i].unassigned}
 	w.in.Registries = w.answers(i)
-	if err := w.about(ctx, w.view, &w.r, w.tokens[i], w.states.get(w.rows[i].state), &w.in); err != nil {
+	if err := w.about(ctx, &w.view, &w.r, w.tokens[i], w.states.get(w.rows[i].state), &w.in); err != nil {
 		return nil, err
 	}
 	switch {
 	case class == nil:
-		return w.say(rules.Decide(w.in, w.packs)), nil
+		return w.say(rules.DecideOn(&w.in, w.packs)), nil
 	case class.Shape == nil:
-		a := w.say(rules.Decide(w.in, w.packs))
+		a := w.say(rules.DecideOn(&w.in, w.packs))
 		w.classes.Put(class, &w.in, rules.Span{}, a)
 		return a, nil
 	}
-	d, span, ok := rules.DecideSpan(w.in, w.packs, class.Shape.Instants)
+	d, span, ok := rules.DecideSpan(&w.in, w.packs, class.Shape.Instants)
 	a := w.say(d)
 	if ok {
 		w.classes.Put(class, &w.in, span, a)

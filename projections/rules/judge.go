@@ -143,7 +143,7 @@ func (e *evaluation) confirm(r *confirmationRule) {
 			used++
 		}
 	}
-	e.caps = append(e.caps, &consentv1.CapUse{Rule: r.name, Used: uint32(used), Max: uint32(r.max)})
+	e.capUse(r.name, used, r.max)
 	if used >= r.max {
 		e.block(&r.head, r.again, time.Time{})
 		return

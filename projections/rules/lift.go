@@ -263,12 +263,12 @@ func (e *evaluation) within(t time.Time, months, days int) (until time.Time, ok 
 	}
 	e.noteSide(t, everywhere, func(h *here) calendar.Date { return h.last.AddMonths(-months) - calendar.Date(days) })
 	first, _ := e.unnotedDateOf(t)
-	if len(e.at) == 0 {
+	if len(e.clocks) == 0 {
 		if !recent(first, e.day) {
 			return until, false
 		}
 	}
-	for _, h := range e.at {
+	for _, h := range e.clocks {
 		then := first
 		if h.place.Zone != nil {
 			then = calendar.Of(t, h.place.Zone)

@@ -278,17 +278,17 @@ func (e *evaluation) unwished(r *preferenceRule, wishes []suppression.RegistryPr
 		e.holdsUntil(change)
 		until = sooner(until, change)
 		onDay, inTime := false, len(w.Windows) == 0
-		all := len(e.at) > 0
-		for _, h := range e.at {
+		all := len(e.clocks) > 0
+		for _, h := range e.clocks {
 			d := h.place.Zone == nil || onWeekday(w.Weekdays, h.local)
 			t := h.place.Zone == nil || len(w.Windows) == 0 || inWindows(w.Windows, h.local)
 			onDay, inTime = onDay || d && t, inTime || d && t
 			all = all && h.place.Zone != nil && d && t
 		}
 		switch {
-		case w.Blocked && (onDay || len(e.at) == 0) && len(w.Windows) == 0:
+		case w.Blocked && (onDay || len(e.clocks) == 0) && len(w.Windows) == 0:
 			why = r.day
-		case w.Blocked && (onDay || len(e.at) == 0):
+		case w.Blocked && (onDay || len(e.clocks) == 0):
 			why = r.band
 		case !w.Blocked && !all:
 			why = r.closed

@@ -18,11 +18,12 @@ func (e *evaluation) nextAllowed() (time.Time, bool) {
 		return time.Time{}, false
 	}
 	e.notes.asked()
-	t, in := e.blockedTo, *e.in
+	t, asked := e.blockedTo, e.in.At
+	defer func() { e.in.At = asked }()
 	for range nextSteps {
-		in.At = t
+		e.in.At = t
 		e.notes.split(t)
-		next := judge(&in, e.packs, e.notes)
+		next := judge(e.in, e.packs, e.notes)
 		blocked, ends, to := next.blocked(), !next.neverEnds, next.blockedTo
 		next.done()
 		switch {

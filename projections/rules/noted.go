@@ -23,7 +23,7 @@ func (s *Span) holds(instants []int64) bool {
 	return len(instants) == len(s.from)
 }
 
-// DecideSpan decides as Decide does, but for the deadlines, which it leaves out, and tells which
+// DecideSpan decides as DecideOn does, but for the deadlines, which it leaves out, and tells which
 // other numbers have the same answer: those of which everything else in the Input is
 // the same, whose states are of the same suppression.Shape, and whose instants lie within the span.
 // Of the answer that means verdict, reasons, basis, packs, lists and next allowed instant; ValidUntil
@@ -36,9 +36,9 @@ func (s *Span) holds(instants []int64) bool {
 // state or with that of the question. Every such step notes here between which instants it
 // would have done the same. A test counts the steps that touch an instant, and another compares
 // answers about states made by chance.
-func DecideSpan(in Input, packs *Packs, instants []int64) (d *consentv1.Decision, s Span, ok bool) {
+func DecideSpan(in *Input, packs *Packs, instants []int64) (d *consentv1.Decision, s Span, ok bool) {
 	n := newNotes(instants)
-	d = decide(&in, packs, n)
+	d = decide(in, packs, n)
 	return d, n.Span, !n.own
 }
 
@@ -131,7 +131,7 @@ func (e *evaluation) noteSide(t time.Time, where bool, of func(*here) calendar.D
 		return
 	}
 	var begins time.Time
-	for _, h := range e.at {
+	for _, h := range e.clocks {
 		if h.place.Zone == nil {
 			begins = time.Time{}
 			break
@@ -161,8 +161,8 @@ func (e *evaluation) sameDates(t time.Time) noted {
 		out.from, out.to = max(out.from, nanos(from.Add(-shift))), min(out.to, nanos(to.Add(-shift))-1)
 		return t.Add(shift).Before(to) // not so where clocks go back over midnight
 	}
-	ok := len(e.at) > 0 || same(time.UTC, -westward) && same(time.UTC, eastward)
-	for _, h := range e.at {
+	ok := len(e.clocks) > 0 || same(time.UTC, -westward) && same(time.UTC, eastward)
+	for _, h := range e.clocks {
 		if h.place.Zone == nil {
 			ok = ok && same(time.UTC, -westward) && same(time.UTC, eastward)
 		} else {

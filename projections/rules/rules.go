@@ -8,7 +8,7 @@
 //	rules.go     Input, Decide, Blocked
 //	evaluate.go  one question judged by all packs that apply
 //	answer.go    the decision made of it
-//	reach.go     which packs may apply
+//	plan.go      which packs may apply
 //	judge.go     requests to stop, consent, permits, confirmations, bans
 //	lists.go     the company's list, registries, their preferences
 //	times.go     windows, caps, cooling-off, emergencies
@@ -152,6 +152,10 @@ func Blocked(code string, at time.Time, position ledger.Position) *consentv1.Dec
 // concurrent use. The reasons and packs in the decision are shared: do not change
 // them.
 func Decide(in Input, packs *Packs) *consentv1.Decision { return decide(&in, packs, nil) }
+
+// DecideOn is Decide without a copy of the input, which nobody else may use
+// meanwhile; afterwards it is as it was.
+func DecideOn(in *Input, packs *Packs) *consentv1.Decision { return decide(in, packs, nil) }
 
 func decide(in *Input, packs *Packs, n *notes) *consentv1.Decision {
 	if in.At.IsZero() || !single(int(in.Channel), channels) || !single(int(in.Purpose), purposes) {

@@ -170,7 +170,7 @@ func TestSpansHold(t *testing.T) {
 		if !ok {
 			t.Fatal("no shape")
 		}
-		d, span, ok := rules.DecideSpan(in, packs, shape.Instants)
+		d, span, ok := rules.DecideSpan(&in, packs, shape.Instants)
 		if diff := sameAnswer(rules.Decide(in, packs), d); diff != "" {
 			t.Fatalf("noting changes the answer:\n%s", diff)
 		}

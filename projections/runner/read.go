@@ -107,6 +107,14 @@ func (v View) Get(key []byte) ([]byte, error) {
 	return v.Reader.Get(key)
 }
 
+// Append is the store's, with what Get spares.
+func (v View) Append(dst, key []byte) (value []byte, found bool, err error) {
+	if v.known != nil && v.known.lacksAll(key) {
+		return dst, false, nil
+	}
+	return v.Reader.Append(dst, key)
+}
+
 // Read waits until a position is applied and calls f with a view at or after it.
 // The view ends with f. Read all of an answer from one view: between two, an
 // erasure may have moved a prohibition from a seller's state to everybody's.
