@@ -4,7 +4,7 @@
 //
 // bench.go has what all share; ledger.go a ledger without projections, made.go state
 // of many persons, synthetic.go a ledger with many entries, lists.go registries'
-// files, rivals.go the other ways. The rest is one file a verb.
+// files, rivals.go the other ways, plot.go drawings. The rest is one file a verb.
 package bench
 
 import (
@@ -50,7 +50,7 @@ func Command() *cobra.Command {
 folder and removes them; nothing touches an existing one. Machines are noisy:
 trust ratios within one run, not absolute figures, and not across runs.`,
 	}
-	c.AddCommand(benchAppendCommand(), benchCheckCommand(), benchScrubCommand(), benchRebuildCommand(), benchImportCommand(), benchRegistryCommand(), benchTreeCommand())
+	c.AddCommand(benchAppendCommand(), benchCheckCommand(), benchScrubCommand(), benchRebuildCommand(), benchImportCommand(), benchRegistryCommand(), benchTreeCommand(), benchGrowthCommand())
 	new(profiles).addTo(c)
 	return c
 }

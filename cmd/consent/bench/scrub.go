@@ -61,9 +61,7 @@ apt-get install redis-server postgresql.`,
 				return err
 			}
 			defer remove()
-			b := &scrubBench{registryBench: registryBench{out: c.OutOrStdout(), stderr: c.ErrOrStderr(), dir: dir, flags: f, maker: newListMaker(numbers),
-				day: time.Now().UTC().AddDate(0, 0, -1)}, rows: rows, persons: persons, random: rand.New(rand.NewPCG(11, 12))}
-			return b.run(c.Context(), against)
+			return newScrubBench(c, f, dir, rows, persons, numbers).run(c.Context(), against)
 		},
 	}
 	f.add(c)
@@ -85,6 +83,11 @@ type scrubBench struct {
 	strangers     float64 // share of the strangers that are listed
 }
 
+func newScrubBench(c *cobra.Command, f benchFlags, dir string, rows, persons, numbers int) *scrubBench {
+	return &scrubBench{registryBench: registryBench{out: c.OutOrStdout(), stderr: c.ErrOrStderr(), dir: dir, flags: f, maker: newListMaker(numbers),
+		day: time.Now().UTC().AddDate(0, 0, -1)}, rows: rows, persons: persons, random: rand.New(rand.NewPCG(11, 12))}
+}
+
 // route is a way to scrub the list; its work is timed.
 type route struct {
 	name   string
@@ -97,6 +100,26 @@ type route struct {
 func (b *scrubBench) calls() string { return filepath.Join(b.dir, "calls.csv") }
 
 func (b *scrubBench) run(ctx context.Context, against []string) error {
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	return b.open(ctx, func(ctx context.Context, n *node.Node) error {
+		set := n.Lists().Numbers("us_national_dnc")
+		routes := []*route{b.ours(ctx, n), b.limit()}
+		for _, name := range against {
+			r, stop, err := b.rival(ctx, name, set.All())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			routes = append(routes, r)
+		}
+		return b.compare(routes)
+	})
+}
+
+// prepare makes the ledger, its list and persons, and the calling list.
+func (b *scrubBench) prepare(ctx context.Context) error {
 	folder := filepath.Join(b.dir, "files")
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return err
@@ -120,27 +143,18 @@ func (b *scrubBench) run(ctx context.Context, against []string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.RemoveAll(folder), b.made.write(ctx, filepath.Join(b.dir, "ledger"), b.stderr)); err != nil {
-		return err
-	}
+	return errors.Join(os.RemoveAll(folder), b.made.write(ctx, filepath.Join(b.dir, "ledger"), b.stderr))
+}
+
+// open is another day: the server is started again, and its databases have settled.
+func (b *scrubBench) open(ctx context.Context, do func(context.Context, *node.Node) error) error {
 	debug.FreeOSMemory()
-	// Another day: the server is started again, and its databases have settled.
 	return openNode(ctx, benchConfig(b.dir), func(ctx context.Context, n *node.Node) error {
 		n.Decider().AwaitPacks(ctx)
 		if err := errors.Join(b.listsHere(ctx, n), until(ctx, func() bool { return n.StateResident() })); err != nil {
 			return err
 		}
-		set := n.Lists().Numbers("us_national_dnc")
-		routes := []*route{b.ours(ctx, n), b.limit()}
-		for _, name := range against {
-			r, stop, err := b.rival(ctx, name, set.All())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			routes = append(routes, r)
-		}
-		return b.compare(routes)
+		return do(ctx, n)
 	})
 }
 
@@ -160,11 +174,9 @@ func (b *scrubBench) listsHere(ctx context.Context, n *node.Node) error {
 func (b *scrubBench) compare(routes []*route) error {
 	for range b.flags.rounds {
 		for _, r := range routes {
-			began, used := time.Now(), r.used()
-			if err := r.run(); err != nil {
-				return fmt.Errorf("%s: %w", r.name, err)
+			if err := r.timed(); err != nil {
+				return err
 			}
-			r.took, r.cost = append(r.took, time.Since(began).Seconds()), append(r.cost, (r.used()-used).Seconds())
 		}
 	}
 	ours, work := middle(routes[0].took), middle(routes[0].cost)
@@ -176,6 +188,16 @@ func (b *scrubBench) compare(routes []*route) error {
 			fmt.Sprintf("the scrub is %.1f x as fast, %.1f x by processor", took/ours, cost/work)}[min(i, 2)])
 	}
 	b.say("resident %d MB", residentBytes()/1e6)
+	return nil
+}
+
+// timed runs a route once.
+func (r *route) timed() error {
+	began, used := time.Now(), r.used()
+	if err := r.run(); err != nil {
+		return fmt.Errorf("%s: %w", r.name, err)
+	}
+	r.took, r.cost = append(r.took, time.Since(began).Seconds()), append(r.cost, (r.used()-used).Seconds())
 	return nil
 }
 
