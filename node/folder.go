@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/consent-ledger/consent-ledger/ledger/durable"
 )
@@ -77,13 +76,12 @@ func openFolder(dir string) (*folder, error) {
 // acquire takes the folder's lock, which is the writer's lease until failover
 // exists: the kernel frees it when the process ends, however it ends.
 func (f *folder) acquire() error {
-	l, err := os.OpenFile(f.path(lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	l, err := durable.Lock(f.path(lockFile))
+	if errors.Is(err, durable.ErrLocked) {
+		return fmt.Errorf("folder %s is served by another process; two writers are refused", f.dir)
+	}
 	if err != nil {
 		return fmt.Errorf("folder: %w", err)
-	}
-	if err := syscall.Flock(int(l.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		l.Close()
-		return fmt.Errorf("folder %s is served by another process; two writers are refused", f.dir)
 	}
 	f.lock = l
 	return nil

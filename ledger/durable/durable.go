@@ -4,10 +4,32 @@ package durable
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
+
+// ErrLocked: another process holds the lock.
+var ErrLocked = errors.New("durable: another process holds it")
+
+// Lock takes the lock of a file, and makes the file if it is not there. Closing it, or
+// the end of the process however it ends, frees it. ErrLocked if another process, or
+// another caller in this one, holds it.
+func Lock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		return nil, errors.Join(ErrLocked, f.Close())
+	case err != nil:
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	}
+	return f, nil
+}
 
 // Replace gives a file new content: after a crash it is the old one or the new one,
 // whole. It writes beside the file (".tmp" behind its name), syncs, renames, and

@@ -52,6 +52,27 @@ func TestReplaceRefused(t *testing.T) {
 	}
 }
 
+func TestOneLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	first, err := durable.Lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := durable.Lock(path); !errors.Is(err, durable.ErrLocked) {
+		t.Errorf("a second one: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := durable.Lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestCreateOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
 	if err := durable.Create(path, []byte("first"), 0o600); err != nil {

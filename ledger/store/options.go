@@ -53,7 +53,6 @@ func pebbleOptions(o Options) *pebble.Options {
 		LBaseMaxBytes:              256 << 20,
 		DisableWAL:                 o.NoLog,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
-		Logger:                     newLogger(o.Logger),
 	}
 	for i := range p.TargetFileSizes {
 		p.TargetFileSizes[i] = 32 << 20

@@ -86,6 +86,9 @@ func (a *file) Last(context.Context) ([]byte, error) {
 		return nil, err
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, proof.NoteBytesMax+1))
+	if len(raw) == 0 && err == nil {
+		err = errors.New("the file is empty; if this anchor is new, delete it")
+	}
 	return raw, errors.Join(err, f.Close())
 }
 

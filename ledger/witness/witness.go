@@ -27,12 +27,15 @@ import (
 const (
 	// keyFile holds a witness's signing key, in clear.
 	keyFile = "witness.key"
+	// lockFile is held while a witness is open.
+	lockFile = "lock"
 )
 
 // Witness cosigns. It implements http.Handler; safe for concurrent use. Its folder
 // holds its key, the newest checkpoint of each ledger, and what contradicted one.
 type Witness struct {
 	dir    string
+	lock   *os.File
 	signer note.Signer
 	logs   proof.Keys
 	log    *slog.Logger
@@ -64,7 +67,8 @@ func Create(dir, name string) (public string, err error) {
 	return cosign.VKeyToCosignatureV1(public)
 }
 
-// Open opens a witness of the ledgers whose keys are given. told hears of each
+// Open opens a witness of the ledgers whose keys are given, and keeps others out of
+// its folder until Close: two at once could cosign two histories. told hears of each
 // checkpoint it cosigns, one at a time; nil is skipped.
 func Open(dir string, logs proof.Keys, log *slog.Logger, told func(origin string, c proof.Checkpoint)) (*Witness, error) {
 	raw, err := os.ReadFile(filepath.Join(dir, keyFile))
@@ -82,8 +86,18 @@ func Open(dir string, logs proof.Keys, log *slog.Logger, told func(origin string
 	if told == nil {
 		told = func(string, proof.Checkpoint) {}
 	}
-	return &Witness{dir: dir, signer: s, logs: logs, log: log, told: told}, nil
+	lock, err := durable.Lock(filepath.Join(dir, lockFile))
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, fmt.Errorf("witness: %s is served by another process; two could cosign two histories", dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("witness: %w", err)
+	}
+	return &Witness{dir: dir, lock: lock, signer: s, logs: logs, log: log, told: told}, nil
 }
+
+// Close gives the folder back; no request may be under way.
+func (w *Witness) Close() error { return w.lock.Close() }
 
 // refusal is an answer other than 200.
 type refusal struct {
