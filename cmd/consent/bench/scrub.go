@@ -311,16 +311,16 @@ func (b *scrubBench) draw(listed func(uint64) bool) {
 			b.codes = append(b.codes, code)
 		}
 	}
-	for _, code := range b.codes {
+	b.made = newMadePersons(b.persons)
+	b.made.codes = b.codes
+	for place, code := range b.codes {
 		b.maker.each(code, func(n int) {
-			if b.random.Float64() < keep {
+			if b.random.Float64() < keep && !b.made.owns(place, n) {
 				b.listed = append(b.listed, 1e10+uint64(n))
 			}
 		})
 	}
 	b.random.Shuffle(len(b.listed), func(i, j int) { b.listed[i], b.listed[j] = b.listed[j], b.listed[i] })
-	b.made = newMadePersons(b.persons)
-	b.made.codes = b.codes
 	sample, on := min(b.persons, 100_000), 0
 	for i := range sample {
 		if listed(b.person(i)) {
@@ -342,9 +342,10 @@ func (b *scrubBench) number(listed func(uint64) bool) uint64 {
 		return b.listed[b.random.IntN(len(b.listed))]
 	}
 	for {
-		n := uint64(1e10 + b.codes[b.random.IntN(len(b.codes))]*1e7 + 2_000_000 + b.random.IntN(8_000_000))
-		if !listed(n) {
-			return n
+		place := b.random.IntN(len(b.codes))
+		n := b.codes[place]*1e7 + 2_000_000 + b.random.IntN(8_000_000)
+		if !listed(uint64(1e10+n)) && !b.made.owns(place, n) {
+			return uint64(1e10 + n)
 		}
 	}
 }
