@@ -19,7 +19,7 @@ func (p *Pack) revocationRule(r *RevocationRule) *revocationRule {
 
 func (p *Pack) companyDNCRule(r *CompanyDNCRule) *companyDNCRule {
 	c := &companyDNCRule{head: p.head(&r.Rule, "company_dnc", r.LiftedBy), months: 12*r.TermYears + r.TermMonths, days: r.TermDays,
-		party: r.Party, listed: p.reason(CodeCompanyDNC, &r.Rule), honour: p.deadline(r.HonourWithin)}
+		party: r.Party, stops: r.Stops, listed: p.reason(CodeCompanyDNC, &r.Rule), honour: p.deadline(r.HonourWithin)}
 	c.unknown = p.worded(CodeNeedsServer, &r.Rule, "The person has other numbers, and what was asked about those is not known here. "+r.Says,
 		codeTable(CodeNeedsServer).fix)
 	return c

@@ -31,6 +31,9 @@ import (
 // seller is the one under test; ids are in lower case.
 const seller = "s1"
 
+// party is who is meant where a fact names none.
+const party = "P1"
+
 var columns = []string{"id", "jurisdiction", "number", "number_class", "facts", "channel", "purpose", "call_at_utc",
 	"local_note", "expected", "reason", "citation", "confidence"}
 
@@ -159,7 +162,8 @@ func inZones(of []places.Place, names []string) (out []places.Place, err error) 
 }
 
 // Packs are those a case is about: the country's, and the state's if it names one;
-// a pack of that id otherwise. A state's own list, of which the case gives no
+// a pack of that id otherwise. A place without a pack has only what holds where the
+// country has none. A state's own list, of which the case gives no
 // version, is relaxed for the seller, as its officer would.
 func (c *Case) Packs(all *rules.Packs) (*rules.Packs, error) {
 	ids := []string{strings.ToLower(c.Jurisdiction)}
@@ -170,6 +174,9 @@ func (c *Case) Packs(all *rules.Packs) (*rules.Packs, error) {
 	var relax []string
 	for _, id := range ids {
 		p := all.Get(id)
+		if p == nil && places.Known(id) {
+			continue // a place whose law nobody wrote down; Decide says so
+		}
 		if p == nil {
 			return nil, fmt.Errorf("cases: %s: jurisdiction %q: there is no pack %q", c.ID, c.Jurisdiction, id)
 		}
@@ -181,6 +188,9 @@ func (c *Case) Packs(all *rules.Packs) (*rules.Packs, error) {
 				}
 			}
 		}
+	}
+	if base := all.Get("baseline"); len(packs) == 0 && base != nil {
+		packs = append(packs, base)
 	}
 	if len(relax) > 0 {
 		p, err := relaxing(relax)
