@@ -140,7 +140,7 @@ func casesIn(file string, packs *rules.Packs) ([]cases.Case, error) {
 			return nil, usageError(fmt.Errorf("rules test: --cases: %w", err))
 		}
 		defer f.Close()
-		return cases.Read(f)
+		return cases.ReadAll(f)
 	}
 	var all []cases.Case
 	for _, p := range packs.All() {

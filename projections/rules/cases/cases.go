@@ -53,11 +53,27 @@ type Case struct {
 	purpose consentv1.Purpose
 	at      time.Time
 	facts   known
+	unread  error // why the row is not understood
 }
 
 // Read reads a file of cases. Everything that is not understood, an unknown type
 // of fact above all, is an error that names line, case and what it is.
 func Read(r io.Reader) ([]Case, error) {
+	all, err := ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range all {
+		if c.unread != nil {
+			return nil, c.unread
+		}
+	}
+	return all, nil
+}
+
+// ReadAll is Read, but a row that is not understood is a case that cannot be run:
+// Run gives its error, and the rows after it are read all the same.
+func ReadAll(r io.Reader) ([]Case, error) {
 	in := csv.NewReader(r)
 	head, err := in.Read()
 	if err != nil {
@@ -78,7 +94,7 @@ func Read(r io.Reader) ([]Case, error) {
 		line, _ := in.FieldPos(0)
 		c, err := parse(row)
 		if err != nil {
-			return nil, fmt.Errorf("cases: line %d: %s: %w", line, row[0], err)
+			c.unread = fmt.Errorf("cases: line %d: %s: %w", line, row[0], err)
 		}
 		c.Line = line
 		out = append(out, c)
@@ -240,6 +256,9 @@ func Word(v consentv1.Verdict) string { return strings.TrimPrefix(v.String(), "V
 
 // Run decides one case with its packs of those given.
 func (c *Case) Run(all *rules.Packs) (Result, error) {
+	if c.unread != nil {
+		return Result{}, c.unread
+	}
 	packs, err := c.Packs(all)
 	if err != nil {
 		return Result{}, err
