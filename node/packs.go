@@ -9,6 +9,8 @@ import (
 	"maps"
 	"slices"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/consent-ledger/consent-ledger/ledger"
 	ledgerrpc "github.com/consent-ledger/consent-ledger/ledger/rpc"
 	"github.com/consent-ledger/consent-ledger/projections/publication"
@@ -112,7 +114,7 @@ func (o *operations) PublishPack(ctx context.Context, req *consentv1.PublishPack
 	if err := n.packFiles().Put(ctx, p.Hash(), req.GetFile()); err != nil {
 		return nil, err
 	}
-	if before.SHA256 == p.Hash() { // the newest already: the same event
+	if before.SHA256 == p.Hash() && !before.Withdrawn { // the newest already: the same event
 		before = n.before(before)
 	}
 	fact := packFact(p, before, req.GetReason())
@@ -139,6 +141,60 @@ func (n *Node) before(p publication.Published) (out publication.Published) {
 		}
 	}
 	return out
+}
+
+// WithdrawPack ends a seller's own pack, and with it all that the pack demanded or
+// relaxed. The law's packs only follow each other.
+func (o *operations) WithdrawPack(ctx context.Context, req *consentv1.WithdrawPackRequest) (*consentv1.WithdrawPackResponse, error) {
+	n := o.n
+	newest, found := n.packs.Snapshot().Newest(req.GetId())
+	switch {
+	case !found || newest.Seller == "" || newest.Seller != req.GetSeller():
+		return nil, &ledger.InvalidError{Field: "id", Problem: "is no pack of this seller", Fix: "see: consent rules list --published"}
+	case req.GetReason() == "":
+		return nil, &ledger.InvalidError{Field: "reason", Problem: "is missing", Fix: "say why the pack ends"}
+	case req.GetActor().GetId() == "":
+		return nil, &ledger.InvalidError{Field: "actor", Problem: "is missing", Fix: "name the officer who answers for it: --by ID"}
+	}
+	version := newest.Version
+	if newest.Withdrawn { // already: the same event
+		newest = n.before(newest)
+	}
+	fact := &consentv1.Fact{Source: "consent-ledger", EventId: fmt.Sprintf("pack-%s-withdrawn-after-%d", newest.ID, newest.Position), Actor: req.GetActor(),
+		Kind: &consentv1.Fact_RulePackPublished{RulePackPublished: &consentv1.RulePackPublished{Id: newest.ID, Version: version, Layer: newest.Layer,
+			Seller: newest.Seller, Sha256: newest.SHA256[:], Reason: req.GetReason(), Withdrawn: true}}}
+	receipt, err := n.recorder.System(ctx, fact)
+	if errors.Is(err, ledger.ErrEventIDConflict) {
+		return nil, &ledger.InvalidError{Field: "id", Problem: "is withdrawn already, for another reason", Fix: "there is nothing to do"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := n.runner.WaitApplied(ctx, receipt.Position); err != nil {
+		return nil, err
+	}
+	return &consentv1.WithdrawPackResponse{Receipt: ledgerrpc.Receipt(receipt), Id: newest.ID, Version: version}, nil
+}
+
+// ListPacks lists the newest publication of each pack, or of one with its file.
+func (o *operations) ListPacks(ctx context.Context, req *consentv1.ListPacksRequest) (*consentv1.ListPacksResponse, error) {
+	snapshot := o.n.packs.Snapshot()
+	out := &consentv1.ListPacksResponse{}
+	for _, p := range snapshot.NewestOfEach() {
+		if req.GetId() != "" && req.GetId() != p.ID {
+			continue
+		}
+		m := &consentv1.PublishedPack{Id: p.ID, Version: p.Version, Layer: p.Layer, Seller: p.Seller, Sha256: p.SHA256.String(), Position: uint64(p.Position),
+			RecordedAt: timestamppb.New(p.RecordedAt), Withdrawn: p.Withdrawn, Reason: p.Reason, AtHand: snapshot.Has(p)}
+		if req.GetId() != "" {
+			var err error
+			if m.File, err = o.n.packFiles().Get(ctx, p.SHA256); err != nil {
+				return nil, err
+			}
+		}
+		out.Packs = append(out.Packs, m)
+	}
+	return out, nil
 }
 
 // checkPack reads a seller's pack and gives the version it would replace.

@@ -19,12 +19,18 @@ import (
 func rulesCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "rules", Short: "Show, test and publish the rules decisions are made by",
 		Long: "Show, test and publish the rule packs decisions are made by: typed data with a citation on every rule.\nThis is no legal advice."}
-	c.AddCommand(rulesListCommand(g), rulesShowCommand(g), rulesTestCommand(g), publishCommand(g))
+	c.AddCommand(rulesListCommand(g), rulesShowCommand(g), rulesTestCommand(g), publishCommand(g), withdrawCommand(g))
 	return c
 }
 
 func rulesListCommand(g *globals) *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "List the rule packs that come with the program", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+	var fromServer bool
+	c := &cobra.Command{Use: "list", Short: "List the rule packs", Args: cobra.NoArgs,
+		Long: "List the rule packs that come with the program, or with --published the newest publication of each\nin a server's ledger: sellers' own packs too, and those that were withdrawn."}
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if fromServer {
+			return g.listPublished(c)
+		}
 		packs, err := rules.Embedded()
 		if err != nil {
 			return err
@@ -45,22 +51,31 @@ func rulesListCommand(g *globals) *cobra.Command {
 			rows = append(rows, []string{l.ID, l.Version, string(l.Layer), l.Applies, strconv.Itoa(l.Rules), l.KnownAsOf, l.SHA256[:16]})
 		}
 		return table(c.OutOrStdout(), rows)
-	}}
+	}
+	c.Flags().BoolVar(&fromServer, "published", false, "ask the server what its ledger holds")
+	return c
 }
 
 func rulesShowCommand(g *globals) *cobra.Command {
 	var on string
+	var fromServer bool
 	c := &cobra.Command{Use: "show PACK", Short: "Show a rule pack as a page to read", Args: cobra.ExactArgs(1),
-		Long:    "Show a rule pack that comes with the program as a page a lawyer can check. With --on only the rules\nin force on that day, and those of the packs that hold there too by name.",
+		Long:    "Show a rule pack that comes with the program as a page a lawyer can check; with --published\none of a server's ledger, such as a seller's own. With --on only the rules in force on that day,\nand those of the packs that hold there too by name.",
 		Example: "  consent rules show US-FL --on 2026-01-01\n  consent rules show baseline -o json",
 		RunE: func(c *cobra.Command, args []string) error {
 			packs, err := rules.Embedded()
 			if err != nil {
 				return err
 			}
-			p := packs.Get(strings.ToLower(args[0]))
+			id := strings.ToLower(args[0])
+			p := packs.Get(id)
+			if fromServer {
+				if packs, p, err = g.fetchPack(c, id, packs); err != nil {
+					return err
+				}
+			}
 			if p == nil {
-				return usageError(fmt.Errorf("rules show: no pack %q; see: consent rules list", safe(args[0])))
+				return usageError(fmt.Errorf("rules show: no pack %q; see: consent rules list, or list --published", safe(args[0])))
 			}
 			day := calendar.MinDate
 			if on != "" {
@@ -80,6 +95,7 @@ func rulesShowCommand(g *globals) *cobra.Command {
 			return g.document(c.OutOrStdout(), doc)
 		}}
 	c.Flags().StringVar(&on, "on", "", "the day, YYYY-MM-DD; default rules of all times")
+	c.Flags().BoolVar(&fromServer, "published", false, "ask the server for the pack its ledger holds")
 	return c
 }
 
@@ -140,7 +156,7 @@ func casesIn(file string, packs *rules.Packs) ([]cases.Case, error) {
 			return nil, usageError(fmt.Errorf("rules test: --cases: %w", err))
 		}
 		defer f.Close()
-		return cases.Read(f)
+		return cases.ReadAll(f)
 	}
 	var all []cases.Case
 	for _, p := range packs.All() {

@@ -88,6 +88,8 @@ func checkPack(m *consentv1.RulePackPublished, c Catalog) error {
 		return &ledger.InvalidError{Field: "version", Problem: "or layer is missing or too long", Fix: "publish packs with: consent rules publish"}
 	case m.GetSeller() != "" && !c.Seller(m.GetSeller()):
 		return &ledger.InvalidError{Field: "seller", Problem: "is not registered", Fix: "register it first: consent seller add ID"}
+	case m.GetWithdrawn() && (m.GetSeller() == "" || m.GetReason() == ""):
+		return &ledger.InvalidError{Field: "withdrawn", Problem: "without a seller and a reason", Fix: "withdraw a seller's own pack with: consent rules withdraw"}
 	}
 	return checkID("id", m.GetId())
 }

@@ -41,6 +41,8 @@ type Operations interface {
 	GetRegistryLoad(ctx context.Context, req *consentv1.GetRegistryLoadRequest) (*consentv1.GetRegistryLoadResponse, error)
 	ListRegistries(ctx context.Context, req *consentv1.ListRegistriesRequest) (*consentv1.ListRegistriesResponse, error)
 	PublishPack(ctx context.Context, req *consentv1.PublishPackRequest) (*consentv1.PublishPackResponse, error)
+	WithdrawPack(ctx context.Context, req *consentv1.WithdrawPackRequest) (*consentv1.WithdrawPackResponse, error)
+	ListPacks(ctx context.Context, req *consentv1.ListPacksRequest) (*consentv1.ListPacksResponse, error)
 	Doctor(ctx context.Context, req *consentv1.DoctorRequest) (*consentv1.DoctorResponse, error)
 	Rebuild(ctx context.Context, progress func(*consentv1.RebuildResponse) error) error
 }
@@ -256,6 +258,14 @@ func validReason(s string) bool {
 
 func (s *service) PublishPack(ctx context.Context, req *connect.Request[consentv1.PublishPackRequest]) (*connect.Response[consentv1.PublishPackResponse], error) {
 	return respond(s.Operations.PublishPack(ctx, req.Msg))
+}
+
+func (s *service) WithdrawPack(ctx context.Context, req *connect.Request[consentv1.WithdrawPackRequest]) (*connect.Response[consentv1.WithdrawPackResponse], error) {
+	return respond(s.Operations.WithdrawPack(ctx, req.Msg))
+}
+
+func (s *service) ListPacks(ctx context.Context, req *connect.Request[consentv1.ListPacksRequest]) (*connect.Response[consentv1.ListPacksResponse], error) {
+	return respond(s.Operations.ListPacks(ctx, req.Msg))
 }
 
 func (s *service) LoadRegistry(ctx context.Context, st *connect.ClientStream[consentv1.LoadRegistryRequest]) (*connect.Response[consentv1.LoadRegistryResponse], error) {

@@ -41,6 +41,13 @@ var phrases = regexp.MustCompile(`\b(?:` + strings.Join([]string{
 	`^(?:please|pls|plz|just) stop\b`,
 	`stop (?:please|pls|plz|it|that|already|immediately|right now|asap|bothering|harassing)\b`,
 	`(?:reply|replying|text|texting|said|say|saying|told you(?: to)?|asked you(?: to)?) stop`,
+	`wrong (?:number|person) (?:please |pls )?stop$`,
+	// German, Italian, Dutch: "nicht mehr anrufen", "non chiamatemi più", "bel me niet meer"
+	`(?:nicht|nie) (?:mehr|wieder) (?:an(?:zu)?rufen|kontaktieren|(?:an)?schreiben|belastigen|sms)`,
+	`keine (?:weiteren )?(?:werbung|anrufe|nachrichten|sms)(?: mehr)?`,
+	`(?:rufen|ruft|schreiben|schreibt) (?:sie )?(?:mich|mir|uns) (?:nicht|nie) (?:mehr|wieder)`,
+	`(?:non|mai piu) (?:mi )?(?:chiamate|chiamatemi|chiamare|contattate|contattatemi|contattare|scrivete|scrivetemi|mandate|mandatemi) (?:piu|mai)`,
+	`(?:bel|sms|app|benader|contacteer) (?:me|mij|ons) niet meer`,
 	// French, Spanish
 	`(?:ne|n) (?:me |m)?(?:plus )?(?:appelez|appeler|contactez|contacter|ecrivez|envoyez|textez)`,
 	`ne m(?:appelez|appeler|ecrivez|envoyez)`,

@@ -6,7 +6,8 @@
 //   - CTIA, Messaging Principles and Best Practices, 5.1.3;
 //   - the defaults of Twilio, Telnyx and AWS (ARRET and TD among them);
 //
-// in English, and the words by which French and Spanish speakers say the same.
+// in English, and the words by which French, Spanish, German, Italian, Dutch and
+// Portuguese speakers say the same.
 // The FCC adds whatever a reasonable person would understand as a request to
 // stop, so plain sentences count too (phrases.go).
 //
@@ -56,6 +57,9 @@ var stops = map[string]bool{
 	"unsub": true, "stops": true, "dnc": true, "no more": true, "end all": true, "cancel all": true,
 	"arreter": true, "arretez": true, "desabonner": true, "desabonnement": true, "desinscrire": true, // French
 	"alto": true, "parar": true, "pare": true, "baja": true, "cancelar": true, "detener": true, // Spanish
+	"stopp": true, "abmelden": true, "abbestellen": true, "austragen": true, "widerruf": true, "widerrufen": true, // German
+	"basta": true, "cancellami": true, "disiscrivi": true, "disiscrivimi": true, "revoca": true, // Italian
+	"stoppen": true, "afmelden": true, "uitschrijven": true, "sair": true, "descadastrar": true, "стоп": true, // Dutch, Portuguese, Russian
 }
 
 // courtesies change nothing about a message.
@@ -63,7 +67,7 @@ var courtesies = map[string]bool{
 	"please": true, "pls": true, "plz": true, "kindly": true, "just": true, "now": true, "immediately": true,
 	"asap": true, "today": true, "thanks": true, "thx": true, "thank": true, "you": true, "sir": true, "madam": true,
 	"hi": true, "hello": true, "hey": true, "ok": true, "okay": true, "already": true, "forever": true, "it": true, "this": true,
-	"svp": true, "merci": true, "por": true, "favor": true, "gracias": true,
+	"svp": true, "merci": true, "por": true, "favor": true, "gracias": true, "bitte": true, "danke": true, "grazie": true, "alstublieft": true, "aub": true,
 }
 
 // tokenize normalises a message to its words: NFKC, case folded, accents and

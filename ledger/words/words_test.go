@@ -36,16 +36,21 @@ var stopMessages = []string{
 	"I said STOP please", "who is this? stop texting me", "yes stop calling me", "don't stop? no: unsubscribe me", "I didn't unsubscribe before, do it now: remove me",
 	// French, Spanish
 	"Arrêtez", "arrêtez de m'appeler", "ne m'appelez plus", "ne me contactez plus", "désabonnement", "me désabonner", "alto", "baja", "no me llamen", "No me envíe mensajes", "no más mensajes", "darme de baja por favor",
+	// German, Italian, Dutch, Portuguese, Russian
+	"STOPP", "Stopp bitte", "Abmelden", "abbestellen", "WIDERRUF", "Bitte nicht mehr anrufen!", "Rufen Sie mich nie wieder an", "Keine SMS mehr", "keine weiteren Nachrichten bitte",
+	"basta", "Disiscrivimi", "REVOCA", "non mi chiamate più", "non chiamatemi mai", "afmelden", "Uitschrijven aub", "bel me niet meer", "SAIR", "descadastrar", "Стоп",
+	"wrong number, stop", "Wrong person. Please STOP",
 }
 
 var notStopMessages = []string{"start", "START", "Yes", "yes!", " UNSTOP ", "help", "HELP?", "info", "Info.", "ＹＥＳ"}
 
 var unclearMessages = []string{
-	"", " ", "...", "🛑", "?", "ok", "y", "no", "nope", "who is this", "wrong number", "not interested", "stpo", "sotp", "st", "stopp",
+	"", " ", "...", "🛑", "?", "ok", "y", "no", "nope", "who is this", "wrong number", "not interested", "stpo", "sotp", "st",
 	"stop by tomorrow", "meet me at the bus stop", "I can't stop laughing", "don't stop", "please don't stop texting me", "do not unsubscribe me", "I never want to opt out",
 	"non-stop flight?", "the end", "weekend", "cancel my order", "cancel my appointment", "when does the sale end", "what is the return policy",
 	"call me back", "text me the address", "please call me", "yes please", "yes but", "start and help", "help me", "info please", "I would not remove me",
-	"quitter", "stopwatch", "unstoppable", "ending", "remove the stain how?", "take me to your leader", "I revoke nothing", "Стоп",
+	"quitter", "stopwatch", "unstoppable", "ending", "remove the stain how?", "take me to your leader", "I revoke nothing",
+	"Wir rufen an", "keine Ahnung", "nicht mehr lange", "widerrufsrecht?", "bastava", "bel me morgen", "the wrong number stops here",
 }
 
 func TestClassify(t *testing.T) {

@@ -125,17 +125,21 @@ func (k *Keeper) Wholeness() uint64 { return k.whole.Load() }
 
 // Attempts lists what counts for a number and a seller as the rules want it for a
 // contact at an instant: newest first, from the month before it, and if past is
-// set nothing after it. r is a snapshot taken after wholeness was asked for. known
-// is false if something may be missing.
-func (k *Keeper) Attempts(r store.Reader, wholeness uint64, t ledger.Token, seller string, at time.Time, past bool) (out []rules.Attempt, known bool, err error) {
-	from, until := at.Add(-counted), time.Time{}
+// set nothing after it; with asOf only what was recorded by then, and nothing after
+// it either. r is a snapshot taken after wholeness was asked for. known is false if
+// something may be missing.
+func (k *Keeper) Attempts(r store.Reader, wholeness uint64, t ledger.Token, seller string, at time.Time, past bool, asOf time.Time) (out []rules.Attempt, known bool, err error) {
+	p := period{from: at.Add(-counted), asOf: asOf}
 	if past {
-		until = at
+		p.until = at
 	}
-	if wholeness%2 == 0 || from.UnixNano() < k.horizon.Load() {
+	if !asOf.IsZero() && asOf.Before(at) {
+		p.until = asOf
+	}
+	if wholeness%2 == 0 || p.from.UnixNano() < k.horizon.Load() {
 		return nil, false, nil
 	}
-	out, err = attemptsOf(r, k.known.Load(), t, seller, from, until, func(*call) bool { return true })
+	out, err = attemptsOf(r, k.known.Load(), t, seller, p, func(*call) bool { return true })
 	return out, err == nil && k.whole.Load() == wholeness, err
 }
 

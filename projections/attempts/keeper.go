@@ -24,7 +24,7 @@ const (
 	// Name names the projection in keys, hashes and pages.
 	Name = "attempts"
 	// version changes whenever its keys or values change meaning.
-	version = 1
+	version = 2
 )
 
 // spaces are the projection's key spaces, in the order of its hash.
@@ -247,23 +247,23 @@ func (k *Keeper) apply(m ledger.Message) error {
 	if err := proto.Unmarshal(m.Data, &b); err != nil || len(b.GetRecords()) == 0 || !plausible(b.GetRecordedAt()) {
 		return fmt.Errorf("message %d is no batch of attempts: %w", m.Seq, errors.Join(err, ledger.ErrDamaged))
 	}
+	at := b.GetRecordedAt().AsTime()
+	if at.Before(k.at.recordedAt) {
+		at = k.at.recordedAt
+	}
 	o := newOverlay(k.c.DB, k.known.Load())
 	for i, r := range b.GetRecords() {
 		t, err := openToken(k.c.Keys, r)
 		if err != nil {
 			return fmt.Errorf("message %d, record %d: %w", m.Seq, i, err)
 		}
-		s, ok, err := saidBy(r, t)
+		s, ok, err := saidBy(r, t, at)
 		if err == nil && ok {
 			_, _, err = o.say(s, m.Seq)
 		}
 		if err != nil {
 			return fmt.Errorf("message %d, record %d: %w", m.Seq, i, err)
 		}
-	}
-	at := b.GetRecordedAt().AsTime()
-	if at.Before(k.at.recordedAt) {
-		at = k.at.recordedAt
 	}
 	return k.commit(o, meta{m.Seq, at, ledger.LeafHash(m.Data)})
 }

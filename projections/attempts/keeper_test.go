@@ -143,7 +143,7 @@ func (e *env) cancel(ref string) Outcome {
 func (e *env) used(n int) int {
 	e.t.Helper()
 	whole := e.whole()
-	got, known, err := e.k.Attempts(e.db, whole, e.token(n), acme, e.now, false)
+	got, known, err := e.k.Attempts(e.db, whole, e.token(n), acme, e.now, false, time.Time{})
 	if err != nil || !known {
 		e.t.Fatalf("known %v, %v", known, err)
 	}
@@ -394,11 +394,11 @@ func TestOldCallsGo(t *testing.T) {
 		t.Errorf("%d keys after a record two seconds too late for two calls, %v", keys(), o.Err)
 	}
 	for at, want := range map[time.Time]bool{e.now: true, first.Add(32 * 24 * time.Hour): true, first: false} {
-		if _, known, err := e.k.Attempts(e.db, e.k.Wholeness(), e.token(1), acme, at, true); err != nil || known != want {
+		if _, known, err := e.k.Attempts(e.db, e.k.Wholeness(), e.token(1), acme, at, true, time.Time{}); err != nil || known != want {
 			t.Errorf("known for %s: %v, %v", at, known, err)
 		}
 	}
-	got, _, err := e.k.Attempts(e.db, e.k.Wholeness(), e.token(2), acme, e.now.Add(-time.Second), true)
+	got, _, err := e.k.Attempts(e.db, e.k.Wholeness(), e.token(2), acme, e.now.Add(-time.Second), true, time.Time{})
 	if err != nil || len(got) != 0 {
 		t.Errorf("a question about the past saw what came later: %v, %v", got, err)
 	}
@@ -413,7 +413,7 @@ func TestOldCallsGo(t *testing.T) {
 	if after, err := e.k.StateHash(t.Context()); err != nil || after != before {
 		t.Errorf("rebuilt: %v, was %v, %v", after, before, err)
 	}
-	if _, known, _ := e.k.Attempts(e.db, whole, e.token(1), acme, e.now, false); known {
+	if _, known, _ := e.k.Attempts(e.db, whole, e.token(1), acme, e.now, false, time.Time{}); known {
 		t.Error("an answer begun before the rebuild counts as whole")
 	}
 }
@@ -435,7 +435,7 @@ func TestStrangersCostNoRead(t *testing.T) {
 		t.Fatal("blocked")
 	}
 	for range 2 {
-		if got, known, err := e.k.Attempts(noReads{e.db, t}, e.whole(), e.token(2), acme, e.now, false); err != nil || !known || len(got) != 0 {
+		if got, known, err := e.k.Attempts(noReads{e.db, t}, e.whole(), e.token(2), acme, e.now, false, time.Time{}); err != nil || !known || len(got) != 0 {
 			t.Errorf("%v, %v, %v", got, known, err)
 		}
 		e.restart()

@@ -80,7 +80,7 @@ func (o *overlay) say(s said, seq uint64) (now *call, added bool, err error) {
 // attempts lists what counts for a number and a seller from an instant on, newest
 // first, without one call.
 func (o *overlay) attempts(t ledger.Token, seller string, from time.Time, except store.Reference) ([]rules.Attempt, error) {
-	out, err := attemptsOf(o.db, o.known, t, seller, from, time.Time{}, func(c *call) bool {
+	out, err := attemptsOf(o.db, o.known, t, seller, period{from: from}, func(c *call) bool {
 		_, changed := o.is[c.ref]
 		return !changed && c.ref != except
 	})
@@ -96,9 +96,32 @@ func (o *overlay) attempts(t ledger.Token, seller string, from time.Time, except
 	return out, nil
 }
 
-// attemptsOf lists what counts in the database within [from, until], newest first;
-// a zero until is no end. A number nobody ever tried costs no read.
-func attemptsOf(r store.Reader, known *store.Fingerprints, t ledger.Token, seller string, from, until time.Time, want func(*call) bool) ([]rules.Attempt, error) {
+// period is what attempts are asked for.
+type period struct {
+	// from and until bound the contacts, both included; a zero until is no end.
+	from, until time.Time
+	// asOf: only what was recorded by then counts; zero: everything.
+	asOf time.Time
+}
+
+// holds tells whether a call counts in the period, and at which instant. Of a call
+// that was moved, the instant known as of another time is kept nowhere: it counts if
+// the earliest lies in the period, and as late as it may have been.
+func (p period) holds(c *call) (at time.Time, ok bool) {
+	at, first := c.at, c.at
+	if ok = counts(c.outcome); !p.asOf.IsZero() {
+		ok, first = c.countedAt(p.asOf), c.first
+	}
+	if !p.until.IsZero() && at.After(p.until) {
+		at = p.until
+		ok = ok && !first.After(p.until)
+	}
+	return at, ok && !at.Before(p.from)
+}
+
+// attemptsOf lists what counts in the database in a period, newest first. A number
+// nobody ever tried costs no read.
+func attemptsOf(r store.Reader, known *store.Fingerprints, t ledger.Token, seller string, p period, want func(*call) bool) ([]rules.Attempt, error) {
 	if !known.MayHold(fingerprint(t)) {
 		return nil, nil
 	}
@@ -109,8 +132,10 @@ func attemptsOf(r store.Reader, known *store.Fingerprints, t ledger.Token, selle
 		if err != nil {
 			return err
 		}
-		if counts(c.outcome) && !c.at.Before(from) && (until.IsZero() || !c.at.After(until)) && want(c) {
-			out = append(out, c.attempt())
+		if at, ok := p.holds(c); ok && want(c) {
+			a := c.attempt()
+			a.At = at
+			out = append(out, a)
 		}
 		return nil
 	})

@@ -149,7 +149,7 @@ func mayRecord(c *call, it *item) error {
 
 // add puts a record into the batch, unless it says nothing new.
 func (p *plan) add(r *consentv1.AttemptRecord, it *item, out *Outcome) error {
-	s, _, err := saidBy(r, it.token)
+	s, _, err := saidBy(r, it.token, p.recordedAt)
 	if err != nil {
 		return err
 	}

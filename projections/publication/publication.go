@@ -71,6 +71,9 @@ type Published struct {
 	// Seller whose pack it is; empty: it binds all.
 	Seller string
 	SHA256 ledger.Hash
+	Reason string
+	// Withdrawn: a seller's pack ended here; the rest says which version held.
+	Withdrawn bool
 }
 
 // New makes a record that knows of no publication yet, but has some files at hand.
@@ -192,7 +195,7 @@ func (p *Projection) Fetching() bool { return p.fetching.Load() }
 // expects: the caller holds mu, or is New.
 func (p *Projection) expects() bool {
 	return slices.ContainsFunc(newestOf(p.known), func(q Published) bool {
-		return p.files[q.SHA256] == nil && p.faults[q.SHA256] == "" && !p.late[q.SHA256]
+		return !q.Withdrawn && p.files[q.SHA256] == nil && p.faults[q.SHA256] == "" && !p.late[q.SHA256]
 	})
 }
 
@@ -221,7 +224,7 @@ func (p *Projection) Problems() []string {
 		out = append(out, "no rule pack is published yet; every check blocks until the server has done so")
 	}
 	for _, q := range newestOf(s.all) {
-		if s.files[q.SHA256] == nil {
+		if !q.Withdrawn && s.files[q.SHA256] == nil {
 			why := "is not here yet"
 			if fault := faults[q.SHA256]; fault != "" {
 				why = "cannot be used: " + fault
@@ -256,7 +259,8 @@ func decode(v []byte) (recorded time.Time, m *consentv1.RulePackPublished, err e
 
 // published reads a fact. A hash of another length names no file there is.
 func published(at ledger.Position, recorded time.Time, m *consentv1.RulePackPublished) Published {
-	p := Published{Position: at, RecordedAt: recorded, ID: m.GetId(), Version: m.GetVersion(), Layer: m.GetLayer(), Seller: m.GetSeller()}
+	p := Published{Position: at, RecordedAt: recorded, ID: m.GetId(), Version: m.GetVersion(), Layer: m.GetLayer(), Seller: m.GetSeller(),
+		Reason: m.GetReason(), Withdrawn: m.GetWithdrawn() && m.GetSeller() != ""}
 	if len(m.GetSha256()) == len(p.SHA256) {
 		p.SHA256 = ledger.Hash(m.GetSha256())
 	}

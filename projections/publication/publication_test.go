@@ -199,6 +199,52 @@ func TestSellersThatDoNotFit(t *testing.T) {
 	}
 }
 
+// TestWithdrawn: a seller's pack ends with its entry and is known as of before; it may
+// begin again, another seller's stays, and no fact ends the law.
+func TestWithdrawn(t *testing.T) {
+	base, own, other := file("us", "1", "country", ""), file("own", "1", "seller", "acme"), file("zz-own", "1", "seller", "beta")
+	ends := func(raw []byte) memsource.Declared {
+		d := publish(raw)
+		d.Fact.GetRulePackPublished().Withdrawn = true
+		return d
+	}
+	s := memsource.New()
+	s.Append(publish(base), publish(own), publish(other))
+	w := newWorld(t, t.TempDir()+"/db", s, pack(t, base), pack(t, own), pack(t, other))
+	w.want("acme", 0, "us 1;own 1;")
+	s.Append(ends(own))
+	w.applied()
+	w.want("acme", 0, "us 1;")
+	w.want("acme", 3, "us 1;own 1;")
+	w.want("beta", 0, "us 1;zz-own 1;")
+	if n, _ := w.p.Snapshot().Newest("own"); !n.Withdrawn {
+		t.Error("the newest publication is not the end")
+	}
+	s.Append(publish(own))
+	w.applied()
+	w.want("acme", 0, "us 1;own 1;")
+	s.Append(ends(base))
+	w.applied()
+	w.want("beta", 0, "us 1;zz-own 1;")
+	if p := w.p.Problems(); len(p) != 0 || w.p.Fetching() {
+		t.Errorf("problems %q", p)
+	}
+}
+
+// TestWithdrawnUnfetched: the file of a pack that ended is waited for by nobody.
+func TestWithdrawnUnfetched(t *testing.T) {
+	base, own := file("us", "1", "country", ""), file("own", "1", "seller", "acme")
+	d := publish(own)
+	d.Fact.GetRulePackPublished().Withdrawn = true
+	s := memsource.New()
+	s.Append(publish(base), publish(own), d)
+	w := newWorld(t, t.TempDir()+"/db", s, pack(t, base))
+	w.want("acme", 0, "us 1;")
+	if p := w.p.Problems(); len(p) != 0 || w.p.Fetching() {
+		t.Errorf("problems %q", p)
+	}
+}
+
 // objects is a file store.
 type objects struct {
 	mu    sync.Mutex

@@ -110,6 +110,9 @@ func newSets(all []Published, files map[ledger.Hash]*rules.Pack) *sets {
 	var base []*rules.Pack
 	sellers, whole := map[string][]*rules.Pack{}, len(all) > 0
 	for _, p := range newestOf(all) {
+		if p.Withdrawn {
+			continue
+		}
 		f := files[p.SHA256]
 		if f != nil && (f.ID != p.ID || f.Seller != p.Seller) {
 			out.problems = append(out.problems, fmt.Sprintf("rule pack %s (position %d): its file is that of another pack, %s; what depends on it blocks", p.ID, p.Position, f.ID))
@@ -146,6 +149,12 @@ func newSets(all []Published, files map[ledger.Hash]*rules.Pack) *sets {
 	slices.Sort(out.problems)
 	return out
 }
+
+// NewestOfEach lists the newest publication of each pack, by id; what was withdrawn too.
+func (s *Snapshot) NewestOfEach() []Published { return newestOf(s.all) }
+
+// Has tells whether the file of a publication is at hand.
+func (s *Snapshot) Has(p Published) bool { return s.files[p.SHA256] != nil }
 
 // missing are the files of newest publications that are not at hand, then those of
 // older ones, which questions about the past need.

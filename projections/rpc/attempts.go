@@ -42,11 +42,7 @@ type reserving struct {
 
 // tried fills in what was tried before. A reservation does not count its own call.
 func (d *Decider) tried(v *runner.View, token ledger.Token, r *resolved, in *rules.Input) (err error) {
-	in.Attempts, in.AttemptsKnown = nil, false
-	if !r.asOf.IsZero() {
-		return nil // what was known of attempts at another time is not kept
-	}
-	in.Attempts, in.AttemptsKnown, err = d.Attempts.Attempts(v, r.whole, token, in.Seller, r.at, r.past)
+	in.Attempts, in.AttemptsKnown, err = d.Attempts.Attempts(v, r.whole, token, in.Seller, r.at, r.past, r.asOf)
 	if err != nil || r.reserving == nil {
 		return err
 	}

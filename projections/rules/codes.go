@@ -138,17 +138,17 @@ func codeTable(code string) codeInfo {
 	case CodeSectorProhibited:
 		return codeInfo{21, "Contact of this kind is forbidden.", "Nothing lifts this.", "", ""}
 	case CodeCoolingOff:
-		return codeInfo{22, "The person said no a short while ago.", "Wait; nextAllowedAt says until when.", "", ""}
+		return codeInfo{22, "The person said no a short while ago.", "Wait until the time is over.", "", ""}
 	case CodeFrequencyCap:
-		return codeInfo{23, "The person was contacted as often as is allowed.", "Wait; nextAllowedAt says until when.", "", ""}
+		return codeInfo{23, "The person was contacted as often as is allowed.", "Wait until the time is over.", "", ""}
 	case CodeEmergency:
 		return codeInfo{24, "An emergency is declared where the person is.", "Wait until it ends.", "", ""}
 	case CodeHolidayProhibited:
-		return codeInfo{25, "It is a holiday where the person is.", "Call on another day; nextAllowedAt says from when.", "", ""}
+		return codeInfo{25, "It is a holiday where the person is.", "Call on another day.", "", ""}
 	case CodeDayProhibited:
-		return codeInfo{26, "No contact on this day of the week where the person is.", "Call on another day; nextAllowedAt says from when.", "", ""}
+		return codeInfo{26, "No contact on this day of the week where the person is.", "Call on another day.", "", ""}
 	case CodeOutsideHours:
-		return codeInfo{27, "It is too early or too late where the person is.", "Call when it is open; nextAllowedAt says from when.", "", ""}
+		return codeInfo{27, "It is too early or too late where the person is.", "Call when it is open.", "", ""}
 	case CodeOutsideHoursZone:
 		return codeInfo{28, "The person may be where it is too early or too late.", "Call when it is open everywhere they may be, or record where they are.", "", ""}
 	case CodeEBRExpired:

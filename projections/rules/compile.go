@@ -77,6 +77,7 @@ type companyDNCRule struct {
 	head
 	months, days int // of the term; both 0: for ever
 	party        bool
+	stops        bool
 	listed       reason
 	unknown      reason // of a party whose requests were not loaded
 	honour       *deadline

@@ -19,7 +19,7 @@ func (p *Pack) revocationRule(r *RevocationRule) *revocationRule {
 
 func (p *Pack) companyDNCRule(r *CompanyDNCRule) *companyDNCRule {
 	c := &companyDNCRule{head: p.head(&r.Rule, "company_dnc", r.LiftedBy), months: 12*r.TermYears + r.TermMonths, days: r.TermDays,
-		party: r.Party, listed: p.reason(CodeCompanyDNC, &r.Rule), honour: p.deadline(r.HonourWithin)}
+		party: r.Party, stops: r.Stops, listed: p.reason(CodeCompanyDNC, &r.Rule), honour: p.deadline(r.HonourWithin)}
 	c.unknown = p.worded(CodeNeedsServer, &r.Rule, "The person has other numbers, and what was asked about those is not known here. "+r.Says,
 		codeTable(CodeNeedsServer).fix)
 	return c
@@ -135,15 +135,15 @@ func (p *Pack) windowRule(r *WindowRule) *windowRule {
 	if len(r.HolidayHours) > 0 {
 		c.holidayWeek, _ = calendar.NewWeek(r.holidayRows())
 	}
-	when := "Call when it is open; nextAllowedAt says from when."
+	when := "Call when it is open."
 	if len(r.Hours) > 0 {
-		when = fmt.Sprintf("Call %s where the person is; nextAllowedAt says from when.", hoursText(r.Hours))
+		when = fmt.Sprintf("Call %s where the person is.", hoursText(r.Hours))
 	}
 	c.outside = p.worded(CodeOutsideHours, &r.Rule, "It is too early or too late where the person is. "+r.Says, when)
 	c.inZone = p.worded(CodeOutsideHoursZone, &r.Rule, "The person may be where it is too early or too late. "+r.Says,
 		when+" Or record where they are.")
 	c.day = p.worded(CodeDayProhibited, &r.Rule, "No contact on this day of the week where the person is. "+r.Says, when)
-	c.holiday = p.worded(CodeHolidayProhibited, &r.Rule, "It is a holiday where the person is. "+r.Says, "Call on another day; nextAllowedAt says from when.")
+	c.holiday = p.worded(CodeHolidayProhibited, &r.Rule, "It is a holiday where the person is. "+r.Says, "Call on another day.")
 	c.nowhere = p.worded(CodeOutsideHours, &r.Rule, "It is not known where the person is, and so not what time it is there. "+r.Says,
 		"Record where they are: `consent record location_recorded NUMBER region=US-FL time_zone=America/New_York basis=address`.")
 	return c
@@ -167,7 +167,7 @@ func (p *Pack) capRule(r *CapRule) *capRule {
 	}
 	c.channels, c.purposes = bitsOf(counts.Channels, parseChannels), bitsOf(counts.Purposes, parsePurposes)
 	c.reached = p.worded(CodeFrequencyCap, &r.Rule, fmt.Sprintf("The person was contacted as often as is allowed (%s). %s", capText(r), r.Says),
-		"Wait; nextAllowedAt says until when. "+liftFix(r.LiftedBy))
+		"Wait until the time is over. "+liftFix(r.LiftedBy))
 	c.unknown = p.worded(CodeNeedsServer, &r.Rule, "How often the person was contacted is not known here. "+r.Says, codeTable(CodeNeedsServer).fix)
 	return c
 }
@@ -181,7 +181,7 @@ func capText(r *CapRule) string {
 
 func (p *Pack) coolingOffRule(r *CoolingOffRule) *coolingOffRule {
 	return &coolingOffRule{head: p.head(&r.Rule, "cooling_off", r.LiftedBy), days: calendar.Date(r.Days),
-		cooling: p.worded(CodeCoolingOff, &r.Rule, "The person said no a short while ago. "+r.Says, "Wait; nextAllowedAt says until when.")}
+		cooling: p.worded(CodeCoolingOff, &r.Rule, "The person said no a short while ago. "+r.Says, "Wait until the time is over.")}
 }
 
 func (p *Pack) banRule(r *BanRule) *banRule {

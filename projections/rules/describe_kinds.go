@@ -107,6 +107,7 @@ func (r *CompanyDNCRule) describe(d *details) {
 	}
 	d.add("Term", choose(len(term) == 0, "for ever", strings.Join(term, " and ")))
 	d.add("Covers", choose(r.Party, "every number of the party", ""))
+	d.add("Made also by", choose(r.Stops, "a request to stop", ""))
 	d.add("Deadline", r.HonourWithin.String())
 }
 

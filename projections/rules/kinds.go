@@ -150,6 +150,8 @@ type CompanyDNCRule struct {
 	TermDays   int `yaml:"term_days"`
 	// Party: a request binds for every number known of the party.
 	Party bool `yaml:"party"`
+	// Stops: a request to stop, such as a text saying STOP, is one for this list too.
+	Stops bool `yaml:"stops"`
 	// HonourWithin as for revocations.
 	HonourWithin *Deadline `yaml:"honour_within"`
 }

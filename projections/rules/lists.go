@@ -19,6 +19,9 @@ func (e *evaluation) companyDNC(c *cell) {
 		if r.party {
 			added, found = e.in.View.PartyDnc(e.q, suppression.Need{Distrusted: e.in.Distrusted, CountReplied: e.replied}, false)
 		}
+		if !found && r.stops {
+			added, found = e.in.View.Revocation(e.q, suppression.Need{Distrusted: e.in.Distrusted, CountReplied: e.replied, EvidenceRequired: true, Sufficient: given})
+		}
 		if !found {
 			continue
 		}

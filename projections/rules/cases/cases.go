@@ -31,6 +31,9 @@ import (
 // seller is the one under test; ids are in lower case.
 const seller = "s1"
 
+// party is who is meant where a fact names none.
+const party = "P1"
+
 var columns = []string{"id", "jurisdiction", "number", "number_class", "facts", "channel", "purpose", "call_at_utc",
 	"local_note", "expected", "reason", "citation", "confidence"}
 
@@ -50,11 +53,27 @@ type Case struct {
 	purpose consentv1.Purpose
 	at      time.Time
 	facts   known
+	unread  error // why the row is not understood
 }
 
 // Read reads a file of cases. Everything that is not understood, an unknown type
 // of fact above all, is an error that names line, case and what it is.
 func Read(r io.Reader) ([]Case, error) {
+	all, err := ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range all {
+		if c.unread != nil {
+			return nil, c.unread
+		}
+	}
+	return all, nil
+}
+
+// ReadAll is Read, but a row that is not understood is a case that cannot be run:
+// Run gives its error, and the rows after it are read all the same.
+func ReadAll(r io.Reader) ([]Case, error) {
 	in := csv.NewReader(r)
 	head, err := in.Read()
 	if err != nil {
@@ -75,7 +94,7 @@ func Read(r io.Reader) ([]Case, error) {
 		line, _ := in.FieldPos(0)
 		c, err := parse(row)
 		if err != nil {
-			return nil, fmt.Errorf("cases: line %d: %s: %w", line, row[0], err)
+			c.unread = fmt.Errorf("cases: line %d: %s: %w", line, row[0], err)
 		}
 		c.Line = line
 		out = append(out, c)
@@ -159,7 +178,8 @@ func inZones(of []places.Place, names []string) (out []places.Place, err error) 
 }
 
 // Packs are those a case is about: the country's, and the state's if it names one;
-// a pack of that id otherwise. A state's own list, of which the case gives no
+// a pack of that id otherwise. A place without a pack has only what holds where the
+// country has none. A state's own list, of which the case gives no
 // version, is relaxed for the seller, as its officer would.
 func (c *Case) Packs(all *rules.Packs) (*rules.Packs, error) {
 	ids := []string{strings.ToLower(c.Jurisdiction)}
@@ -170,6 +190,9 @@ func (c *Case) Packs(all *rules.Packs) (*rules.Packs, error) {
 	var relax []string
 	for _, id := range ids {
 		p := all.Get(id)
+		if p == nil && places.Known(id) {
+			continue // a place whose law nobody wrote down; Decide says so
+		}
 		if p == nil {
 			return nil, fmt.Errorf("cases: %s: jurisdiction %q: there is no pack %q", c.ID, c.Jurisdiction, id)
 		}
@@ -181,6 +204,9 @@ func (c *Case) Packs(all *rules.Packs) (*rules.Packs, error) {
 				}
 			}
 		}
+	}
+	if base := all.Get("baseline"); len(packs) == 0 && base != nil {
+		packs = append(packs, base)
 	}
 	if len(relax) > 0 {
 		p, err := relaxing(relax)
@@ -230,6 +256,9 @@ func Word(v consentv1.Verdict) string { return strings.TrimPrefix(v.String(), "V
 
 // Run decides one case with its packs of those given.
 func (c *Case) Run(all *rules.Packs) (Result, error) {
+	if c.unread != nil {
+		return Result{}, c.unread
+	}
 	packs, err := c.Packs(all)
 	if err != nil {
 		return Result{}, err

@@ -2,11 +2,13 @@ package cases_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 	"github.com/consent-ledger/consent-ledger/projections/rules/cases"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
 // casesMin is how many cases a pack has at least.
@@ -140,6 +142,84 @@ func TestReadRefuses(t *testing.T) {
 	}
 	if _, err := cases.Read(strings.NewReader("id,verdict\n")); err == nil {
 		t.Error("other columns were accepted")
+	}
+}
+
+// TestUnreadRow: a row nobody understands fails alone.
+func TestUnreadRow(t *testing.T) {
+	row := func(id, facts string) string {
+		return id + `,US,+12135550123,,"` + facts + `",voice_prerecorded,marketing,2026-11-23T18:00:00Z,,DENY,CONSENT_MISSING,,` + "\n"
+	}
+	all, err := cases.ReadAll(strings.NewReader(header + row("X-1", "[]") + row("X-2", `[{""type"":""telepathy""}]`) + row("X-3", "[]")))
+	if err != nil || len(all) != 3 {
+		t.Fatalf("%d cases, %v", len(all), err)
+	}
+	packs, err := rules.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, wantErr := range []bool{false, true, false} {
+		if r, err := all[i].Run(packs); (err != nil) != wantErr || !wantErr && !r.Passed {
+			t.Errorf("case %d: %v, %v", i, r, err)
+		}
+	}
+}
+
+// TestPlaceWithoutPack: where nobody wrote the law down, sales are blocked, and what
+// is no place is an error.
+func TestPlaceWithoutPack(t *testing.T) {
+	packs, err := rules.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ jurisdiction, number, purpose, want, err string }{
+		{"BR", "+5511900000000", "marketing", "guard-no-pack", ""},
+		{"br", "+5511900000000", "informational", "baseline/permit-service", ""},
+		{"US-GA", "+14045550123", "marketing", "us/registry", ""},
+		{"ZZ", "+5511900000000", "marketing", "", `there is no pack "zz"`},
+		{"US-ZZ", "+14045550123", "marketing", "", `there is no pack "us-zz"`},
+	} {
+		row := "X-1," + tc.jurisdiction + "," + tc.number + ",,[],voice_live," + tc.purpose + ",2026-11-23T18:00:00Z,,DENY,CONSENT_MISSING,,\n"
+		all, err := cases.Read(strings.NewReader(header + row))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := all[0].Run(packs)
+		if tc.err != "" {
+			if err == nil || !strings.Contains(err.Error(), tc.err) {
+				t.Errorf("%s: error %v, want %q", tc.jurisdiction, err, tc.err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(r.Decision.GetReasons(), func(why *consentv1.Reason) bool { return why.GetRule() == tc.want }) {
+			t.Errorf("%s: reasons %v, want one of rule %s", tc.jurisdiction, r.Decision.GetReasons(), tc.want)
+		}
+	}
+}
+
+// TestFixesStandAlone: an answer gives nextAllowedAt only if such an instant exists,
+// so no fix may refer to it.
+func TestFixesStandAlone(t *testing.T) {
+	packs, err := rules.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range packs.All() {
+		all := packCases(t, p.ID)
+		for i := range all {
+			r, err := all[i].Run(packs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, why := range r.Decision.GetReasons() {
+				if strings.Contains(why.GetFix()+why.GetText(), "nextAllowedAt") {
+					t.Fatalf("%s: %s refers to nextAllowedAt", all[i].ID, why.GetRule())
+				}
+			}
+		}
 	}
 }
 

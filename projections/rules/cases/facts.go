@@ -340,7 +340,11 @@ func addRevoke(k *known, f *jsonFact, at time.Time) error {
 		ConsentRevoked: &consentv1.ConsentRevoked{Scope: everything(), Method: f.Method}}})
 }
 
+// addDnc takes a request; one made on another number is the party's, P1 unless told.
 func addDnc(k *known, f *jsonFact, at time.Time) error {
+	if k.elsewhere(f) {
+		f.Party = cmp.Or(f.Party, party)
+	}
 	return k.add(f, at, &consentv1.Fact{Kind: &consentv1.Fact_DncAdded{DncAdded: &consentv1.DncAdded{Scope: everything(), Method: f.Method}}})
 }
 

@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,6 +47,7 @@ func (k *known) addClass(class string) error {
 }
 
 func addPartyNumber(k *known, f *jsonFact, at time.Time) error {
+	f.Party = cmp.Or(f.Party, party)
 	return k.add(f, at, &consentv1.Fact{Kind: &consentv1.Fact_PartyNumber{PartyNumber: &consentv1.PartyNumber{Basis: "case"}}})
 }
 

@@ -19,7 +19,10 @@
 //	regions.tsv       the zones of each country and state
 package places
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Place is one place where the person may be.
 type Place struct {
@@ -81,6 +84,9 @@ func areaCode(e164 string) (npa int, ok bool) {
 	}
 	return npa, true
 }
+
+// Known tells whether a code is that of a country or subdivision, in either case.
+func Known(code string) bool { return shared().regions[strings.ToUpper(code)] != nil }
 
 // Version names the table of area codes: the day of the source, then our revision.
 // With zones.Version it says which knowledge an answer rests on.

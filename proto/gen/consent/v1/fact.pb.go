@@ -2805,8 +2805,11 @@ type RulePackPublished struct {
 	Seller string `protobuf:"bytes,4,opt,name=seller,proto3" json:"seller,omitempty"`
 	// SHA-256 of the file, which lies in `consent-files` under that name.
 	Sha256 []byte `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
-	// Why it was published.
-	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Why it was published, or withdrawn.
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The seller's pack of this id, whose newest version this names, ends here. An
+	// earlier program takes it for that version published again, and blocks as before.
+	Withdrawn     bool `protobuf:"varint,7,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2881,6 +2884,13 @@ func (x *RulePackPublished) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *RulePackPublished) GetWithdrawn() bool {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return false
 }
 
 // EmergencyDeclared: an authority declared an emergency, in which some laws
@@ -4299,14 +4309,15 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\vTimeConsent\x12\x1a\n" +
 	"\bweekdays\x18\x01 \x03(\rR\bweekdays\x120\n" +
 	"\awindows\x18\x02 \x03(\v2\x16.consent.v1.TimeWindowR\awindows\x12\x1a\n" +
-	"\bholidays\x18\x03 \x01(\bR\bholidays\"\x9b\x01\n" +
+	"\bholidays\x18\x03 \x01(\bR\bholidays\"\xb9\x01\n" +
 	"\x11RulePackPublished\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
 	"\x05layer\x18\x03 \x01(\tR\x05layer\x12\x16\n" +
 	"\x06seller\x18\x04 \x01(\tR\x06seller\x12\x16\n" +
 	"\x06sha256\x18\x05 \x01(\fR\x06sha256\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\"\xc5\x01\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x1c\n" +
+	"\twithdrawn\x18\a \x01(\bR\twithdrawn\"\xc5\x01\n" +
 	"\x11EmergencyDeclared\x12\x12\n" +
 	"\x04area\x18\x01 \x01(\tR\x04area\x12.\n" +
 	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x120\n" +

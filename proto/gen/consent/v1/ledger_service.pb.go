@@ -1995,6 +1995,371 @@ func (x *PublishPackResponse) GetSha256() string {
 	return ""
 }
 
+// WithdrawPackRequest names a seller's pack that is to end.
+type WithdrawPackRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pack's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The seller whose pack it is.
+	Seller string `protobuf:"bytes,2,opt,name=seller,proto3" json:"seller,omitempty"`
+	// Why it is withdrawn.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The officer who answers for it.
+	Actor         *Actor `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawPackRequest) Reset() {
+	*x = WithdrawPackRequest{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawPackRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawPackRequest) ProtoMessage() {}
+
+func (x *WithdrawPackRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawPackRequest.ProtoReflect.Descriptor instead.
+func (*WithdrawPackRequest) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *WithdrawPackRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *WithdrawPackRequest) GetSeller() string {
+	if x != nil {
+		return x.Seller
+	}
+	return ""
+}
+
+func (x *WithdrawPackRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *WithdrawPackRequest) GetActor() *Actor {
+	if x != nil {
+		return x.Actor
+	}
+	return nil
+}
+
+// WithdrawPackResponse says what was withdrawn.
+type WithdrawPackResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Receipt of the RulePackPublished fact that ends it.
+	Receipt *Receipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// The pack's id.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// The version that held until now.
+	Version       string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawPackResponse) Reset() {
+	*x = WithdrawPackResponse{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawPackResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawPackResponse) ProtoMessage() {}
+
+func (x *WithdrawPackResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawPackResponse.ProtoReflect.Descriptor instead.
+func (*WithdrawPackResponse) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *WithdrawPackResponse) GetReceipt() *Receipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+func (x *WithdrawPackResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *WithdrawPackResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+// ListPacksRequest asks for the rule packs of this ledger.
+type ListPacksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only this pack, and its file; empty: all, without their files.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPacksRequest) Reset() {
+	*x = ListPacksRequest{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPacksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPacksRequest) ProtoMessage() {}
+
+func (x *ListPacksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPacksRequest.ProtoReflect.Descriptor instead.
+func (*ListPacksRequest) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListPacksRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// ListPacksResponse lists packs by id.
+type ListPacksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest publication of each.
+	Packs         []*PublishedPack `protobuf:"bytes,1,rep,name=packs,proto3" json:"packs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPacksResponse) Reset() {
+	*x = ListPacksResponse{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPacksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPacksResponse) ProtoMessage() {}
+
+func (x *ListPacksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPacksResponse.ProtoReflect.Descriptor instead.
+func (*ListPacksResponse) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListPacksResponse) GetPacks() []*PublishedPack {
+	if x != nil {
+		return x.Packs
+	}
+	return nil
+}
+
+// PublishedPack is the newest publication of one rule pack.
+type PublishedPack struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The pack's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Its version.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// country, state, sector, carrier or seller.
+	Layer string `protobuf:"bytes,3,opt,name=layer,proto3" json:"layer,omitempty"`
+	// The seller whose pack it is; empty: it binds all sellers.
+	Seller string `protobuf:"bytes,4,opt,name=seller,proto3" json:"seller,omitempty"`
+	// SHA-256 of the file, hex.
+	Sha256 string `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Position of its entry.
+	Position uint64 `protobuf:"varint,6,opt,name=position,proto3" json:"position,omitempty"`
+	// When it was recorded.
+	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	// It ended there.
+	Withdrawn bool `protobuf:"varint,8,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
+	// Why it was published or withdrawn.
+	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Its file is here; until then what depends on it blocks.
+	AtHand bool `protobuf:"varint,10,opt,name=at_hand,json=atHand,proto3" json:"at_hand,omitempty"`
+	// The file, if it was asked for.
+	File          []byte `protobuf:"bytes,11,opt,name=file,proto3" json:"file,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishedPack) Reset() {
+	*x = PublishedPack{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishedPack) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishedPack) ProtoMessage() {}
+
+func (x *PublishedPack) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishedPack.ProtoReflect.Descriptor instead.
+func (*PublishedPack) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *PublishedPack) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PublishedPack) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *PublishedPack) GetLayer() string {
+	if x != nil {
+		return x.Layer
+	}
+	return ""
+}
+
+func (x *PublishedPack) GetSeller() string {
+	if x != nil {
+		return x.Seller
+	}
+	return ""
+}
+
+func (x *PublishedPack) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *PublishedPack) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *PublishedPack) GetRecordedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecordedAt
+	}
+	return nil
+}
+
+func (x *PublishedPack) GetWithdrawn() bool {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return false
+}
+
+func (x *PublishedPack) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PublishedPack) GetAtHand() bool {
+	if x != nil {
+		return x.AtHand
+	}
+	return false
+}
+
+func (x *PublishedPack) GetFile() []byte {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
 // ListInboxRequest asks for the open items.
 type ListInboxRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2006,7 +2371,7 @@ type ListInboxRequest struct {
 
 func (x *ListInboxRequest) Reset() {
 	*x = ListInboxRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2018,7 +2383,7 @@ func (x *ListInboxRequest) String() string {
 func (*ListInboxRequest) ProtoMessage() {}
 
 func (x *ListInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[25]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2031,7 +2396,7 @@ func (x *ListInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInboxRequest.ProtoReflect.Descriptor instead.
 func (*ListInboxRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{25}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListInboxRequest) GetReveal() bool {
@@ -2052,7 +2417,7 @@ type ListInboxResponse struct {
 
 func (x *ListInboxResponse) Reset() {
 	*x = ListInboxResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2429,7 @@ func (x *ListInboxResponse) String() string {
 func (*ListInboxResponse) ProtoMessage() {}
 
 func (x *ListInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[26]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2442,7 @@ func (x *ListInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInboxResponse.ProtoReflect.Descriptor instead.
 func (*ListInboxResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{26}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListInboxResponse) GetItems() []*InboxItem {
@@ -2110,7 +2475,7 @@ type InboxItem struct {
 
 func (x *InboxItem) Reset() {
 	*x = InboxItem{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[27]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2122,7 +2487,7 @@ func (x *InboxItem) String() string {
 func (*InboxItem) ProtoMessage() {}
 
 func (x *InboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[27]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2135,7 +2500,7 @@ func (x *InboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItem.ProtoReflect.Descriptor instead.
 func (*InboxItem) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{27}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *InboxItem) GetId() string {
@@ -2218,7 +2583,7 @@ type StoredInboxItem struct {
 
 func (x *StoredInboxItem) Reset() {
 	*x = StoredInboxItem{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[28]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2230,7 +2595,7 @@ func (x *StoredInboxItem) String() string {
 func (*StoredInboxItem) ProtoMessage() {}
 
 func (x *StoredInboxItem) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[28]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2243,7 +2608,7 @@ func (x *StoredInboxItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoredInboxItem.ProtoReflect.Descriptor instead.
 func (*StoredInboxItem) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{28}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StoredInboxItem) GetSource() string {
@@ -2322,7 +2687,7 @@ type CloseInboxRequest struct {
 
 func (x *CloseInboxRequest) Reset() {
 	*x = CloseInboxRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[29]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2334,7 +2699,7 @@ func (x *CloseInboxRequest) String() string {
 func (*CloseInboxRequest) ProtoMessage() {}
 
 func (x *CloseInboxRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[29]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2347,7 +2712,7 @@ func (x *CloseInboxRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseInboxRequest.ProtoReflect.Descriptor instead.
 func (*CloseInboxRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{29}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CloseInboxRequest) GetId() string {
@@ -2375,7 +2740,7 @@ type CloseInboxResponse struct {
 
 func (x *CloseInboxResponse) Reset() {
 	*x = CloseInboxResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[30]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2387,7 +2752,7 @@ func (x *CloseInboxResponse) String() string {
 func (*CloseInboxResponse) ProtoMessage() {}
 
 func (x *CloseInboxResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[30]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2400,7 +2765,7 @@ func (x *CloseInboxResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseInboxResponse.ProtoReflect.Descriptor instead.
 func (*CloseInboxResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{30}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CloseInboxResponse) GetReceipt() *Receipt {
@@ -2423,7 +2788,7 @@ type DoctorRequest struct {
 
 func (x *DoctorRequest) Reset() {
 	*x = DoctorRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[31]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2435,7 +2800,7 @@ func (x *DoctorRequest) String() string {
 func (*DoctorRequest) ProtoMessage() {}
 
 func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[31]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2448,7 +2813,7 @@ func (x *DoctorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorRequest.ProtoReflect.Descriptor instead.
 func (*DoctorRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{31}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DoctorRequest) GetStateHash() bool {
@@ -2492,7 +2857,7 @@ type DoctorResponse struct {
 
 func (x *DoctorResponse) Reset() {
 	*x = DoctorResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[32]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2504,7 +2869,7 @@ func (x *DoctorResponse) String() string {
 func (*DoctorResponse) ProtoMessage() {}
 
 func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[32]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2517,7 +2882,7 @@ func (x *DoctorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DoctorResponse.ProtoReflect.Descriptor instead.
 func (*DoctorResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{32}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DoctorResponse) GetPosition() uint64 {
@@ -2603,7 +2968,7 @@ type DirectoryStatus struct {
 
 func (x *DirectoryStatus) Reset() {
 	*x = DirectoryStatus{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2615,7 +2980,7 @@ func (x *DirectoryStatus) String() string {
 func (*DirectoryStatus) ProtoMessage() {}
 
 func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2628,7 +2993,7 @@ func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryStatus.ProtoReflect.Descriptor instead.
 func (*DirectoryStatus) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{33}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DirectoryStatus) GetPosition() uint64 {
@@ -2675,7 +3040,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +3052,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2700,7 +3065,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{34}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{39}
 }
 
 // RebuildResponse is progress, and at the end the result.
@@ -2718,7 +3083,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2730,7 +3095,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,7 +3108,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{35}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RebuildResponse) GetPosition() uint64 {
@@ -2779,7 +3144,7 @@ type IntakeBatch struct {
 
 func (x *IntakeBatch) Reset() {
 	*x = IntakeBatch{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2791,7 +3156,7 @@ func (x *IntakeBatch) String() string {
 func (*IntakeBatch) ProtoMessage() {}
 
 func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2804,7 +3169,7 @@ func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntakeBatch.ProtoReflect.Descriptor instead.
 func (*IntakeBatch) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{36}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *IntakeBatch) GetRecords() []*RecordRequest {
@@ -2974,7 +3339,34 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\areceipt\x18\x01 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12\x16\n" +
-	"\x06sha256\x18\x04 \x01(\tR\x06sha256\"*\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\"~\n" +
+	"\x13WithdrawPackRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06seller\x18\x02 \x01(\tR\x06seller\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12'\n" +
+	"\x05actor\x18\x04 \x01(\v2\x11.consent.v1.ActorR\x05actor\"o\n" +
+	"\x14WithdrawPackResponse\x12-\n" +
+	"\areceipt\x18\x01 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\"\"\n" +
+	"\x10ListPacksRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"D\n" +
+	"\x11ListPacksResponse\x12/\n" +
+	"\x05packs\x18\x01 \x03(\v2\x19.consent.v1.PublishedPackR\x05packs\"\xbb\x02\n" +
+	"\rPublishedPack\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
+	"\x05layer\x18\x03 \x01(\tR\x05layer\x12\x16\n" +
+	"\x06seller\x18\x04 \x01(\tR\x06seller\x12\x16\n" +
+	"\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x1a\n" +
+	"\bposition\x18\x06 \x01(\x04R\bposition\x12;\n" +
+	"\vrecorded_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"recordedAt\x12\x1c\n" +
+	"\twithdrawn\x18\b \x01(\bR\twithdrawn\x12\x16\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason\x12\x17\n" +
+	"\aat_hand\x18\n" +
+	" \x01(\bR\x06atHand\x12\x12\n" +
+	"\x04file\x18\v \x01(\fR\x04file\"*\n" +
 	"\x10ListInboxRequest\x12\x16\n" +
 	"\x06reveal\x18\x01 \x01(\bR\x06reveal\"@\n" +
 	"\x11ListInboxResponse\x12+\n" +
@@ -3044,7 +3436,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n" +
 	"\vIntakeBatch\x123\n" +
-	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords2\x83\b\n" +
+	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords2\xa0\t\n" +
 	"\rLedgerService\x12?\n" +
 	"\x06Record\x12\x19.consent.v1.RecordRequest\x1a\x1a.consent.v1.RecordResponse\x12U\n" +
 	"\fRecordStream\x12\x1f.consent.v1.RecordStreamRequest\x1a .consent.v1.RecordStreamResponse(\x010\x01\x12K\n" +
@@ -3055,7 +3447,9 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\fLoadRegistry\x12\x1f.consent.v1.LoadRegistryRequest\x1a .consent.v1.LoadRegistryResponse(\x01\x12Z\n" +
 	"\x0fGetRegistryLoad\x12\".consent.v1.GetRegistryLoadRequest\x1a#.consent.v1.GetRegistryLoadResponse\x12W\n" +
 	"\x0eListRegistries\x12!.consent.v1.ListRegistriesRequest\x1a\".consent.v1.ListRegistriesResponse\x12N\n" +
-	"\vPublishPack\x12\x1e.consent.v1.PublishPackRequest\x1a\x1f.consent.v1.PublishPackResponse\x12H\n" +
+	"\vPublishPack\x12\x1e.consent.v1.PublishPackRequest\x1a\x1f.consent.v1.PublishPackResponse\x12Q\n" +
+	"\fWithdrawPack\x12\x1f.consent.v1.WithdrawPackRequest\x1a .consent.v1.WithdrawPackResponse\x12H\n" +
+	"\tListPacks\x12\x1c.consent.v1.ListPacksRequest\x1a\x1d.consent.v1.ListPacksResponse\x12H\n" +
 	"\tListInbox\x12\x1c.consent.v1.ListInboxRequest\x1a\x1d.consent.v1.ListInboxResponse\x12K\n" +
 	"\n" +
 	"CloseInbox\x12\x1d.consent.v1.CloseInboxRequest\x1a\x1e.consent.v1.CloseInboxResponse\x12?\n" +
@@ -3074,7 +3468,7 @@ func file_consent_v1_ledger_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_ledger_service_proto_rawDescData
 }
 
-var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*RecordRequest)(nil),           // 0: consent.v1.RecordRequest
 	(*RecordResponse)(nil),          // 1: consent.v1.RecordResponse
@@ -3101,88 +3495,101 @@ var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*RegistryVersion)(nil),         // 22: consent.v1.RegistryVersion
 	(*PublishPackRequest)(nil),      // 23: consent.v1.PublishPackRequest
 	(*PublishPackResponse)(nil),     // 24: consent.v1.PublishPackResponse
-	(*ListInboxRequest)(nil),        // 25: consent.v1.ListInboxRequest
-	(*ListInboxResponse)(nil),       // 26: consent.v1.ListInboxResponse
-	(*InboxItem)(nil),               // 27: consent.v1.InboxItem
-	(*StoredInboxItem)(nil),         // 28: consent.v1.StoredInboxItem
-	(*CloseInboxRequest)(nil),       // 29: consent.v1.CloseInboxRequest
-	(*CloseInboxResponse)(nil),      // 30: consent.v1.CloseInboxResponse
-	(*DoctorRequest)(nil),           // 31: consent.v1.DoctorRequest
-	(*DoctorResponse)(nil),          // 32: consent.v1.DoctorResponse
-	(*DirectoryStatus)(nil),         // 33: consent.v1.DirectoryStatus
-	(*RebuildRequest)(nil),          // 34: consent.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 35: consent.v1.RebuildResponse
-	(*IntakeBatch)(nil),             // 36: consent.v1.IntakeBatch
-	nil,                             // 37: consent.v1.DoctorResponse.StateHashEntry
-	nil,                             // 38: consent.v1.DoctorResponse.AppliedEntry
-	nil,                             // 39: consent.v1.RebuildResponse.StateHashEntry
-	(*Fact)(nil),                    // 40: consent.v1.Fact
-	(*timestamppb.Timestamp)(nil),   // 41: google.protobuf.Timestamp
-	(Durability)(0),                 // 42: consent.v1.Durability
-	(*Actor)(nil),                   // 43: consent.v1.Actor
+	(*WithdrawPackRequest)(nil),     // 25: consent.v1.WithdrawPackRequest
+	(*WithdrawPackResponse)(nil),    // 26: consent.v1.WithdrawPackResponse
+	(*ListPacksRequest)(nil),        // 27: consent.v1.ListPacksRequest
+	(*ListPacksResponse)(nil),       // 28: consent.v1.ListPacksResponse
+	(*PublishedPack)(nil),           // 29: consent.v1.PublishedPack
+	(*ListInboxRequest)(nil),        // 30: consent.v1.ListInboxRequest
+	(*ListInboxResponse)(nil),       // 31: consent.v1.ListInboxResponse
+	(*InboxItem)(nil),               // 32: consent.v1.InboxItem
+	(*StoredInboxItem)(nil),         // 33: consent.v1.StoredInboxItem
+	(*CloseInboxRequest)(nil),       // 34: consent.v1.CloseInboxRequest
+	(*CloseInboxResponse)(nil),      // 35: consent.v1.CloseInboxResponse
+	(*DoctorRequest)(nil),           // 36: consent.v1.DoctorRequest
+	(*DoctorResponse)(nil),          // 37: consent.v1.DoctorResponse
+	(*DirectoryStatus)(nil),         // 38: consent.v1.DirectoryStatus
+	(*RebuildRequest)(nil),          // 39: consent.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 40: consent.v1.RebuildResponse
+	(*IntakeBatch)(nil),             // 41: consent.v1.IntakeBatch
+	nil,                             // 42: consent.v1.DoctorResponse.StateHashEntry
+	nil,                             // 43: consent.v1.DoctorResponse.AppliedEntry
+	nil,                             // 44: consent.v1.RebuildResponse.StateHashEntry
+	(*Fact)(nil),                    // 45: consent.v1.Fact
+	(*timestamppb.Timestamp)(nil),   // 46: google.protobuf.Timestamp
+	(Durability)(0),                 // 47: consent.v1.Durability
+	(*Actor)(nil),                   // 48: consent.v1.Actor
 }
 var file_consent_v1_ledger_service_proto_depIdxs = []int32{
-	40, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
+	45, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
 	2,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
-	41, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
-	42, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
+	46, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
+	47, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
 	2,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
 	4,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
-	40, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
+	45, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
 	3,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
 	2,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
 	11, // 9: consent.v1.ListPublicKeysResponse.keys:type_name -> consent.v1.PublicKey
 	2,  // 10: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
 	15, // 11: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
 	16, // 12: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
-	41, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
+	46, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
 	2,  // 14: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
 	22, // 15: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
-	41, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
-	43, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
+	46, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
+	48, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
 	2,  // 18: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
-	27, // 19: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
-	41, // 20: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
-	41, // 21: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
-	2,  // 22: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
-	37, // 23: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
-	38, // 24: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
-	42, // 25: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
-	33, // 26: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
-	41, // 27: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
-	39, // 28: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
-	0,  // 29: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
-	0,  // 30: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
-	5,  // 31: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
-	7,  // 32: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
-	9,  // 33: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
-	12, // 34: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
-	14, // 35: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
-	18, // 36: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
-	20, // 37: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
-	23, // 38: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
-	25, // 39: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
-	29, // 40: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
-	31, // 41: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
-	34, // 42: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
-	1,  // 43: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
-	6,  // 44: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
-	8,  // 45: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
-	10, // 46: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
-	13, // 47: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
-	17, // 48: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
-	19, // 49: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
-	21, // 50: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
-	24, // 51: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
-	26, // 52: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
-	30, // 53: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
-	32, // 54: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
-	35, // 55: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
-	43, // [43:56] is the sub-list for method output_type
-	30, // [30:43] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	48, // 19: consent.v1.WithdrawPackRequest.actor:type_name -> consent.v1.Actor
+	2,  // 20: consent.v1.WithdrawPackResponse.receipt:type_name -> consent.v1.Receipt
+	29, // 21: consent.v1.ListPacksResponse.packs:type_name -> consent.v1.PublishedPack
+	46, // 22: consent.v1.PublishedPack.recorded_at:type_name -> google.protobuf.Timestamp
+	32, // 23: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
+	46, // 24: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
+	46, // 25: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
+	2,  // 26: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
+	42, // 27: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
+	43, // 28: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
+	47, // 29: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
+	38, // 30: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
+	46, // 31: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
+	44, // 32: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
+	0,  // 33: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
+	0,  // 34: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
+	5,  // 35: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
+	7,  // 36: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
+	9,  // 37: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
+	12, // 38: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
+	14, // 39: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
+	18, // 40: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
+	20, // 41: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
+	23, // 42: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
+	25, // 43: consent.v1.LedgerService.WithdrawPack:input_type -> consent.v1.WithdrawPackRequest
+	27, // 44: consent.v1.LedgerService.ListPacks:input_type -> consent.v1.ListPacksRequest
+	30, // 45: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
+	34, // 46: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
+	36, // 47: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
+	39, // 48: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
+	1,  // 49: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
+	6,  // 50: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
+	8,  // 51: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
+	10, // 52: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
+	13, // 53: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
+	17, // 54: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
+	19, // 55: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
+	21, // 56: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
+	24, // 57: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
+	26, // 58: consent.v1.LedgerService.WithdrawPack:output_type -> consent.v1.WithdrawPackResponse
+	28, // 59: consent.v1.LedgerService.ListPacks:output_type -> consent.v1.ListPacksResponse
+	31, // 60: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
+	35, // 61: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
+	37, // 62: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
+	40, // 63: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
+	49, // [49:64] is the sub-list for method output_type
+	34, // [34:49] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_ledger_service_proto_init() }
@@ -3203,7 +3610,7 @@ func file_consent_v1_ledger_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_ledger_service_proto_rawDesc), len(file_consent_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -58,6 +58,11 @@ const (
 	// LedgerServicePublishPackProcedure is the fully-qualified name of the LedgerService's PublishPack
 	// RPC.
 	LedgerServicePublishPackProcedure = "/consent.v1.LedgerService/PublishPack"
+	// LedgerServiceWithdrawPackProcedure is the fully-qualified name of the LedgerService's
+	// WithdrawPack RPC.
+	LedgerServiceWithdrawPackProcedure = "/consent.v1.LedgerService/WithdrawPack"
+	// LedgerServiceListPacksProcedure is the fully-qualified name of the LedgerService's ListPacks RPC.
+	LedgerServiceListPacksProcedure = "/consent.v1.LedgerService/ListPacks"
 	// LedgerServiceListInboxProcedure is the fully-qualified name of the LedgerService's ListInbox RPC.
 	LedgerServiceListInboxProcedure = "/consent.v1.LedgerService/ListInbox"
 	// LedgerServiceCloseInboxProcedure is the fully-qualified name of the LedgerService's CloseInbox
@@ -92,6 +97,11 @@ type LedgerServiceClient interface {
 	// PublishPack takes a seller's rule pack, which may only add demands. It holds
 	// from its entry on.
 	PublishPack(context.Context, *connect.Request[v1.PublishPackRequest]) (*connect.Response[v1.PublishPackResponse], error)
+	// WithdrawPack ends a seller's rule pack from its entry on. What was decided
+	// before stays explained by it.
+	WithdrawPack(context.Context, *connect.Request[v1.WithdrawPackRequest]) (*connect.Response[v1.WithdrawPackResponse], error)
+	// ListPacks lists the newest publication of each rule pack.
+	ListPacks(context.Context, *connect.Request[v1.ListPacksRequest]) (*connect.Response[v1.ListPacksResponse], error)
 	// ListInbox lists messages that could not be understood.
 	ListInbox(context.Context, *connect.Request[v1.ListInboxRequest]) (*connect.Response[v1.ListInboxResponse], error)
 	// CloseInbox closes one, with what was found.
@@ -167,6 +177,18 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(ledgerServiceMethods.ByName("PublishPack")),
 			connect.WithClientOptions(opts...),
 		),
+		withdrawPack: connect.NewClient[v1.WithdrawPackRequest, v1.WithdrawPackResponse](
+			httpClient,
+			baseURL+LedgerServiceWithdrawPackProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("WithdrawPack")),
+			connect.WithClientOptions(opts...),
+		),
+		listPacks: connect.NewClient[v1.ListPacksRequest, v1.ListPacksResponse](
+			httpClient,
+			baseURL+LedgerServiceListPacksProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("ListPacks")),
+			connect.WithClientOptions(opts...),
+		),
 		listInbox: connect.NewClient[v1.ListInboxRequest, v1.ListInboxResponse](
 			httpClient,
 			baseURL+LedgerServiceListInboxProcedure,
@@ -205,6 +227,8 @@ type ledgerServiceClient struct {
 	getRegistryLoad *connect.Client[v1.GetRegistryLoadRequest, v1.GetRegistryLoadResponse]
 	listRegistries  *connect.Client[v1.ListRegistriesRequest, v1.ListRegistriesResponse]
 	publishPack     *connect.Client[v1.PublishPackRequest, v1.PublishPackResponse]
+	withdrawPack    *connect.Client[v1.WithdrawPackRequest, v1.WithdrawPackResponse]
+	listPacks       *connect.Client[v1.ListPacksRequest, v1.ListPacksResponse]
 	listInbox       *connect.Client[v1.ListInboxRequest, v1.ListInboxResponse]
 	closeInbox      *connect.Client[v1.CloseInboxRequest, v1.CloseInboxResponse]
 	doctor          *connect.Client[v1.DoctorRequest, v1.DoctorResponse]
@@ -256,6 +280,16 @@ func (c *ledgerServiceClient) PublishPack(ctx context.Context, req *connect.Requ
 	return c.publishPack.CallUnary(ctx, req)
 }
 
+// WithdrawPack calls consent.v1.LedgerService.WithdrawPack.
+func (c *ledgerServiceClient) WithdrawPack(ctx context.Context, req *connect.Request[v1.WithdrawPackRequest]) (*connect.Response[v1.WithdrawPackResponse], error) {
+	return c.withdrawPack.CallUnary(ctx, req)
+}
+
+// ListPacks calls consent.v1.LedgerService.ListPacks.
+func (c *ledgerServiceClient) ListPacks(ctx context.Context, req *connect.Request[v1.ListPacksRequest]) (*connect.Response[v1.ListPacksResponse], error) {
+	return c.listPacks.CallUnary(ctx, req)
+}
+
 // ListInbox calls consent.v1.LedgerService.ListInbox.
 func (c *ledgerServiceClient) ListInbox(ctx context.Context, req *connect.Request[v1.ListInboxRequest]) (*connect.Response[v1.ListInboxResponse], error) {
 	return c.listInbox.CallUnary(ctx, req)
@@ -299,6 +333,11 @@ type LedgerServiceHandler interface {
 	// PublishPack takes a seller's rule pack, which may only add demands. It holds
 	// from its entry on.
 	PublishPack(context.Context, *connect.Request[v1.PublishPackRequest]) (*connect.Response[v1.PublishPackResponse], error)
+	// WithdrawPack ends a seller's rule pack from its entry on. What was decided
+	// before stays explained by it.
+	WithdrawPack(context.Context, *connect.Request[v1.WithdrawPackRequest]) (*connect.Response[v1.WithdrawPackResponse], error)
+	// ListPacks lists the newest publication of each rule pack.
+	ListPacks(context.Context, *connect.Request[v1.ListPacksRequest]) (*connect.Response[v1.ListPacksResponse], error)
 	// ListInbox lists messages that could not be understood.
 	ListInbox(context.Context, *connect.Request[v1.ListInboxRequest]) (*connect.Response[v1.ListInboxResponse], error)
 	// CloseInbox closes one, with what was found.
@@ -370,6 +409,18 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(ledgerServiceMethods.ByName("PublishPack")),
 		connect.WithHandlerOptions(opts...),
 	)
+	ledgerServiceWithdrawPackHandler := connect.NewUnaryHandler(
+		LedgerServiceWithdrawPackProcedure,
+		svc.WithdrawPack,
+		connect.WithSchema(ledgerServiceMethods.ByName("WithdrawPack")),
+		connect.WithHandlerOptions(opts...),
+	)
+	ledgerServiceListPacksHandler := connect.NewUnaryHandler(
+		LedgerServiceListPacksProcedure,
+		svc.ListPacks,
+		connect.WithSchema(ledgerServiceMethods.ByName("ListPacks")),
+		connect.WithHandlerOptions(opts...),
+	)
 	ledgerServiceListInboxHandler := connect.NewUnaryHandler(
 		LedgerServiceListInboxProcedure,
 		svc.ListInbox,
@@ -414,6 +465,10 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 			ledgerServiceListRegistriesHandler.ServeHTTP(w, r)
 		case LedgerServicePublishPackProcedure:
 			ledgerServicePublishPackHandler.ServeHTTP(w, r)
+		case LedgerServiceWithdrawPackProcedure:
+			ledgerServiceWithdrawPackHandler.ServeHTTP(w, r)
+		case LedgerServiceListPacksProcedure:
+			ledgerServiceListPacksHandler.ServeHTTP(w, r)
 		case LedgerServiceListInboxProcedure:
 			ledgerServiceListInboxHandler.ServeHTTP(w, r)
 		case LedgerServiceCloseInboxProcedure:
@@ -465,6 +520,14 @@ func (UnimplementedLedgerServiceHandler) ListRegistries(context.Context, *connec
 
 func (UnimplementedLedgerServiceHandler) PublishPack(context.Context, *connect.Request[v1.PublishPackRequest]) (*connect.Response[v1.PublishPackResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.PublishPack is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) WithdrawPack(context.Context, *connect.Request[v1.WithdrawPackRequest]) (*connect.Response[v1.WithdrawPackResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.WithdrawPack is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) ListPacks(context.Context, *connect.Request[v1.ListPacksRequest]) (*connect.Response[v1.ListPacksResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.ListPacks is not implemented"))
 }
 
 func (UnimplementedLedgerServiceHandler) ListInbox(context.Context, *connect.Request[v1.ListInboxRequest]) (*connect.Response[v1.ListInboxResponse], error) {
