@@ -14,7 +14,8 @@ import (
 // sealed parts that nobody will look into. So the messages around the fact are read
 // here by hand and share the bytes they came in. What this file does not know or
 // expect it leaves to package proto, which alone decides what is an error: a
-// message means the same on both ways.
+// message means the same on both ways. Entries are written by hand too, for the
+// writer is waited for.
 
 // unmarshalCommit reads a commit. Its entries share data.
 func unmarshalCommit(data []byte, c *consentv1.Commit) error {
@@ -157,4 +158,67 @@ func eachField(raw []byte, visit func(num protowire.Number, n uint64, b []byte) 
 		raw = raw[w:]
 	}
 	return true
+}
+
+// AppendEntry appends an entry as proto.Marshal would write it, without asking for the
+// size of every part of it first. Unknown fields of the entry itself are left out.
+func AppendEntry(b []byte, e *consentv1.Entry) ([]byte, error) {
+	b = appendNumber(b, 1, e.GetPosition())
+	if t := e.GetRecordedAt(); t != nil {
+		var at [2 * (1 + 10)]byte
+		b = appendBytes(b, 2, appendNumber(appendNumber(at[:0], 1, uint64(t.GetSeconds())), 2, uint64(t.GetNanos())), true)
+	}
+	b = appendBytes(b, 3, e.GetEntryId(), false)
+	b = appendBytes(b, 4, e.GetIdempotency(), false)
+	b = appendBytes(b, 5, e.GetContent(), false)
+	b = appendBytes(b, 6, e.GetPerson(), false)
+	b = appendNumber(b, 7, e.GetPersonSeq())
+	b = appendBytes(b, 8, e.GetPersonPrev(), false)
+	if f := e.GetFact(); f != nil {
+		var err error
+		b = protowire.AppendVarint(protowire.AppendTag(b, 9, protowire.BytesType), uint64(proto.Size(f)))
+		if b, err = (proto.MarshalOptions{UseCachedSize: true}).MarshalAppend(b, f); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range e.GetPersonal() {
+		b = appendPart(b, p)
+	}
+	return appendBytes(b, 11, e.GetToken(), false), nil
+}
+
+func appendPart(b []byte, p *consentv1.SealedPart) []byte {
+	size := 0
+	if p.GetClass() != 0 {
+		size += protowire.SizeTag(1) + protowire.SizeVarint(uint64(p.GetClass()))
+	}
+	for _, n := range [...]int{len(p.GetField()), len(p.GetKeyId()), len(p.GetCommitment()), len(p.GetSealed()), len(p.GetFile())} {
+		if n > 0 {
+			size += protowire.SizeTag(2) + protowire.SizeBytes(n)
+		}
+	}
+	b = protowire.AppendVarint(protowire.AppendTag(b, 10, protowire.BytesType), uint64(size))
+	b = appendNumber(b, 1, uint64(p.GetClass()))
+	if f := p.GetField(); f != "" {
+		b = protowire.AppendString(protowire.AppendTag(b, 2, protowire.BytesType), f)
+	}
+	b = appendBytes(b, 3, p.GetKeyId(), false)
+	b = appendBytes(b, 4, p.GetCommitment(), false)
+	b = appendBytes(b, 5, p.GetSealed(), false)
+	return appendBytes(b, 6, p.GetFile(), false)
+}
+
+func appendNumber(b []byte, num protowire.Number, n uint64) []byte {
+	if n == 0 {
+		return b
+	}
+	return protowire.AppendVarint(protowire.AppendTag(b, num, protowire.VarintType), n)
+}
+
+// appendBytes leaves out what is empty, unless it is a message that is there.
+func appendBytes(b []byte, num protowire.Number, v []byte, there bool) []byte {
+	if len(v) == 0 && !there {
+		return b
+	}
+	return protowire.AppendBytes(protowire.AppendTag(b, num, protowire.BytesType), v)
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -48,6 +49,15 @@ func FuzzWire(f *testing.F) {
 		if (err == nil) != (wantErr == nil) || err == nil && !same(t, got, want) {
 			t.Fatalf("entry %x: %v, %v; want %v, %v", raw, got, err, want, wantErr)
 		}
+		if written := bytes.Clone(raw); err == nil && len(want.ProtoReflect().GetUnknown()) == 0 && plainParts(want) {
+			if written, err = AppendEntry(written, want); err != nil {
+				t.Fatalf("entry %x cannot be written: %v", raw, err)
+			}
+			wantBytes, err := proto.Marshal(want)
+			if err != nil || !bytes.Equal(written, append(bytes.Clone(raw), wantBytes...)) {
+				t.Fatalf("entry %x is written as %x, want %x, %v", raw, written[len(raw):], wantBytes, err)
+			}
+		}
 		wantCommit, gotCommit := &consentv1.Commit{}, &consentv1.Commit{}
 		wantErr = proto.Unmarshal(raw, wantCommit)
 		err = unmarshalCommit(raw, gotCommit)
@@ -55,6 +65,17 @@ func FuzzWire(f *testing.F) {
 			t.Fatalf("commit %x: %v, %v; want %v, %v", raw, gotCommit, err, wantCommit, wantErr)
 		}
 	})
+}
+
+// plainParts tells whether there is nothing in what is written by hand that this
+// version does not know.
+func plainParts(e *consentv1.Entry) bool {
+	for _, p := range e.GetPersonal() {
+		if len(p.ProtoReflect().GetUnknown()) > 0 {
+			return false
+		}
+	}
+	return len(e.GetRecordedAt().ProtoReflect().GetUnknown()) == 0
 }
 
 // same compares messages, unknown fields and serialized form included.

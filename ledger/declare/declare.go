@@ -53,6 +53,8 @@ type Declaration struct {
 	Fact          *consentv1.Fact
 	DefaultRegion string // of a number without a country code; empty: US
 	Interactive   bool   // a grant without a date means now
+	// Owned: nobody looks at the fact again, so that it need not be copied.
+	Owned bool
 }
 
 // Declared is a fact made ready for the writer: hashed, checked, widened where
@@ -85,7 +87,10 @@ func (d *Declared) Bytes() int { return d.size }
 // Declare reads a declaration. The error is an *ledger.InvalidError if the fact cannot
 // even be identified; it never contains a value that could be a phone number.
 func Declare(in Declaration, h Hasher, c Catalog) (*Declared, error) {
-	f := proto.Clone(in.Fact).(*consentv1.Fact)
+	f := in.Fact
+	if !in.Owned || ledger.IsStop(f) { // what a stop was may have to be shown to a person
+		f = proto.CloneOf(f)
+	}
 	if f == nil {
 		return nil, &ledger.InvalidError{Field: "fact", Problem: "is missing", Fix: "send a fact with one kind set"}
 	}

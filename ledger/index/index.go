@@ -5,9 +5,10 @@
 // It is a fold over the two streams in a Pebble database of its own and can be
 // built anew from them. Every commit goes through the same code, whether it was
 // just made or is read again after a crash: a plan is made of its entries, which
-// checks them against all that came before (plan.go), and written in one batch
-// with the position. The batch is not synced; after a crash the index goes back
-// to an earlier position as a whole, and the stream is read on from there.
+// checks them against all that came before (plan.go), and its rows are gathered in
+// memory (rows.go) until the database takes many of them, and the position, in one
+// batch. Nothing is logged or synced; after a crash the index goes back to an earlier
+// position as a whole, and the stream is read on from there.
 //
 // A commit on its way to the stream is staged: its plan is held in memory and
 // every look-up sees it, so that the next commit can be assembled meanwhile. Once
@@ -77,17 +78,26 @@ type Index struct {
 	applied atomic.Pointer[Applied]
 	catalog atomic.Pointer[catalog]
 	// staged is replaced as a whole, oldest plan first; plans in it never change.
-	// A plan leaves only after its batch is in the database, so a look-up that
-	// asks the plans first and the database second misses nothing.
-	staged atomic.Pointer[[]*plan]
+	// A plan leaves only after its rows are in fresh, fresh rows are storing before
+	// others are fresh, and those stay until the database has them: a look-up that
+	// asks in this order misses nothing.
+	staged         atomic.Pointer[[]*plan]
+	fresh, storing atomic.Pointer[rows]
+	rowsBytes      int // rowsBytesMax
+	// stored gets the outcome of storing rows; it is nil while nobody stores. writing
+	// guards it.
+	stored chan error
 
 	// mu orders changes of what is staged and applied: one goroutine stages while
-	// another settles and a third writes. writing orders what writes the database.
+	// another settles and a third writes. writing orders what writes rows.
 	mu, writing sync.Mutex
-	// written is how far the database has come; writing guards it.
+	// written is how far the rows have come; writing guards it.
 	written Applied
-	// keysOpen are messages of the keys stream that are not wholly in the database, in
-	// order; ahead are keys of persons without an entry in it. mu guards both.
+	// broken is set once rows are incomplete: the database must not get them. writing
+	// guards it.
+	broken error
+	// keysOpen are messages of the keys stream that are not wholly written, in order;
+	// ahead are keys of persons without an entry that is. mu guards both.
 	keysOpen []*keysMessage
 	ahead    map[ledger.PersonID]ahead
 
@@ -104,12 +114,15 @@ func Open(dir string, o Options) (*Index, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	db, err := store.Open(dir, store.Options{Logger: o.Logger, CacheBytes: o.CacheBytes})
+	db, err := store.Open(dir, store.Options{Logger: o.Logger, CacheBytes: o.CacheBytes,
+		MemTableBytes: memTableBytes, NoLog: true, Layers: layers, Uncompressed: true})
 	if err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
 	ix := &Index{db: db, live: o.Live, log: o.Logger,
-		events: store.NewFingerprints(), tokens: store.NewFingerprints(), ahead: map[ledger.PersonID]ahead{}}
+		rowsBytes: rowsBytesMax,
+		events:    store.NewFingerprints(), tokens: store.NewFingerprints(), ahead: map[ledger.PersonID]ahead{}}
+	ix.fresh.Store(newRows(nil))
 	if err := ix.load(dir, o.Ledger); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -119,12 +132,16 @@ func Open(dir string, o Options) (*Index, error) {
 	return ix, nil
 }
 
-// Close waits for the fingerprints' loader and closes the database. All look-ups
-// must have ended.
+// Close waits for the fingerprints' loader, puts what is written into the database
+// and closes it. All look-ups must have ended.
 func (ix *Index) Close() error {
 	ix.stop()
 	ix.loaded.Wait()
-	return ix.db.Close()
+	err := ix.store()
+	if err == nil {
+		err = ix.db.Flush()
+	}
+	return errors.Join(err, ix.db.Close())
 }
 
 var (
@@ -177,7 +194,7 @@ func (ix *Index) begin(id [16]byte, version string, old bool) error {
 	if err != nil {
 		return errors.Join(err, b.Close())
 	}
-	return b.Commit(true)
+	return errors.Join(b.Commit(true), ix.db.Flush())
 }
 
 // Applied tells how far the index has come; read on behind it.
@@ -186,7 +203,7 @@ func (ix *Index) Applied() Applied { return *ix.applied.Load() }
 // Hash is the state hash of all that is applied, which it writes first: equal for
 // every index that read the same streams.
 func (ix *Index) Hash(ctx context.Context) (ledger.Hash, error) {
-	if err := ix.Flush(); err != nil {
+	if err := errors.Join(ix.Flush(), ix.store()); err != nil {
 		return ledger.Hash{}, err
 	}
 	return ix.db.Hash(ctx, []byte{0}, []byte{0xff})
@@ -272,8 +289,9 @@ func settled(plans []*plan) (n int) {
 	return n
 }
 
-// Write puts what is settled into the database, each commit in one batch. After an
-// error the index must be closed; a restart reads the stream on from what was written.
+// Write makes rows of what is settled, and lets the database take them when there are
+// enough. After an error the index must be closed; a restart reads the stream on from
+// what was stored.
 func (ix *Index) Write() error {
 	ix.writing.Lock()
 	defer ix.writing.Unlock()
@@ -288,26 +306,24 @@ func (ix *Index) Write() error {
 	return nil
 }
 
-// write commits a plan in one batch. Fingerprints come after it and before the
-// plan leaves the staged ones, so that no look-up falls between.
+// write makes a plan's rows. Fingerprints come after them and before the plan leaves
+// the staged ones, so that no look-up falls between.
 func (ix *Index) write(p *plan) error {
+	if ix.broken != nil {
+		return ix.broken
+	}
 	at := Applied{Seq: p.seq, Position: p.last, RecordedAt: p.recordedAt}
 	ix.mu.Lock()
 	at.KeysSeq = ix.keysWritten(p)
 	ix.mu.Unlock()
-	b := ix.db.NewBatch()
-	if err := errors.Join(p.writeTo(b), b.Set(metaApplied, encodeApplied(at))); err != nil {
-		return errors.Join(err, b.Close())
+	if ix.broken = p.writeTo(ix.fresh.Load()); ix.broken != nil {
+		return ix.broken
 	}
-	if err := b.Commit(false); err != nil {
-		return err
-	}
-	ix.written = at
 	for h := range p.events {
 		ix.events.Add(fingerprint(h[:]))
 	}
 	for t := range p.tokens {
 		ix.tokens.Add(fingerprint(t[1:]))
 	}
-	return nil
+	return ix.wrote(at)
 }

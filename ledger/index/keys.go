@@ -1,7 +1,6 @@
 package index
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -9,15 +8,15 @@ import (
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
-// keysMessage is a message of the keys stream of which some keys are not in the
-// database yet. A restart reads on from before the first of them.
+// keysMessage is a message of the keys stream of which some keys are not written
+// yet. A restart reads on from before the first of them.
 type keysMessage struct {
 	seq  uint64
 	left int // keys, or one commit that brings them all
 }
 
 // ahead is a key that is durable before its person has an entry. in is nil once it
-// is in the database too.
+// is written too.
 type ahead struct {
 	keys keyList
 	in   *keysMessage
@@ -54,8 +53,8 @@ func (ix *Index) KeysStored(seq uint64, keys *consentv1.WrappedKeys) error {
 	return nil
 }
 
-// keysWritten takes note of what a plan's batch brings into the database, and gives
-// how far the keys stream will then be there. The caller holds mu.
+// keysWritten takes note of what a plan's rows hold, and gives how far the keys stream
+// is then written. The caller holds mu.
 func (ix *Index) keysWritten(p *plan) uint64 {
 	if p.keysIn != nil {
 		p.keysIn.left--
@@ -71,7 +70,7 @@ func (ix *Index) keysWritten(p *plan) uint64 {
 	return ix.keysRead()
 }
 
-// leave says that a key is in the database.
+// leave says that a key is written.
 func (a ahead) leave() {
 	if a.in != nil {
 		a.in.left--
@@ -79,7 +78,7 @@ func (a ahead) leave() {
 }
 
 // keysRead gives the last message of the keys stream of which, and of all before
-// it, everything is in the database. The caller holds mu.
+// it, everything is written. The caller holds mu.
 func (ix *Index) keysRead() uint64 {
 	ix.keysOpen = slices.DeleteFunc(ix.keysOpen, func(m *keysMessage) bool { return m.left == 0 })
 	if len(ix.keysOpen) > 0 {
@@ -149,12 +148,11 @@ func (ix *Index) ApplyKeys(seq uint64, keys *consentv1.WrappedKeys) error {
 	return ix.writeKeys(p, at)
 }
 
-// writeKeys writes the rows of persons, and how far the keys stream is read.
+// writeKeys makes the rows of persons, and takes note how far the keys stream is read.
 func (ix *Index) writeKeys(p *plan, at Applied) error {
-	b := ix.db.NewBatch()
-	if err := errors.Join(p.writePersons(b), b.Set(metaApplied, encodeApplied(at))); err != nil {
-		return errors.Join(err, b.Close())
+	if ix.broken != nil {
+		return ix.broken
 	}
-	ix.written = at
-	return b.Commit(false)
+	p.writePersons(ix.fresh.Load())
+	return ix.wrote(at)
 }

@@ -33,7 +33,7 @@ func (v view) event(k eventKey) (r Recorded, found bool, err error) {
 	if !v.ix.events.MayHold(fingerprint(k[:])) {
 		return r, false, nil
 	}
-	raw, err := v.ix.db.Get(store.IdempotencyKey(k))
+	raw, err := v.ix.get(store.IdempotencyKey(k))
 	if raw == nil || err != nil {
 		return r, false, err
 	}
@@ -95,7 +95,7 @@ func (v view) holders(t ledger.Token) (holders, error) {
 	if !v.ix.tokens.MayHold(fingerprint(t[1:])) {
 		return holders{}, nil
 	}
-	raw, err := v.ix.db.Get(store.TokenKey(t))
+	raw, err := v.ix.get(store.TokenKey(t))
 	if raw == nil || err != nil {
 		return holders{}, err
 	}
@@ -115,7 +115,7 @@ func (v view) person(id ledger.PersonID) (person, error) {
 			return row, nil
 		}
 	}
-	raw, err := v.ix.db.Get(store.PersonKey(id))
+	raw, err := v.ix.get(store.PersonKey(id))
 	if raw == nil || err != nil {
 		return person{}, err
 	}
@@ -133,7 +133,7 @@ func (v view) erasedAt(id ledger.PersonID) (at ledger.Position, found bool, err 
 			return at, true, nil
 		}
 	}
-	raw, err := v.ix.db.Get(store.ErasedKey(id))
+	raw, err := v.ix.get(store.ErasedKey(id))
 	if raw == nil || err != nil {
 		return 0, false, err
 	}
@@ -150,6 +150,14 @@ func (ix *Index) SeqOf(at ledger.Position) (uint64, error) {
 	for _, p := range *ix.staged.Load() {
 		if at >= p.first && at <= p.last {
 			return p.seq, nil
+		}
+	}
+	for _, r := range []*rows{ix.fresh.Load(), ix.storing.Load()} {
+		if r == nil {
+			continue
+		}
+		if seq := r.seqOf(at); seq > 0 {
+			return seq, nil
 		}
 	}
 	_, raw, err := ix.db.Last(store.CommitKey(0), store.CommitKey(at+1))
@@ -184,6 +192,10 @@ var errEnough = errors.New("index: enough")
 func (ix *Index) BucketKeys(bucket uint16) iter.Seq2[*consentv1.WrappedKey, error] {
 	lo, hi := store.PersonBucketRange(bucket)
 	return func(yield func(*consentv1.WrappedKey, error) bool) {
+		if err := ix.store(); err != nil {
+			yield(nil, err)
+			return
+		}
 		err := ix.db.Each(lo, hi, func(k, v []byte) error {
 			id, err := store.ParsePersonKey(k)
 			if err != nil {
@@ -204,6 +216,9 @@ func (ix *Index) BucketKeys(bucket uint16) iter.Seq2[*consentv1.WrappedKey, erro
 // PendingErasures lists the persons, ordered by id, whose PersonErased is applied
 // while a key of theirs still lies under a live epoch: what a crash left to be done.
 func (ix *Index) PendingErasures() ([]ledger.PersonID, error) {
+	if err := ix.store(); err != nil {
+		return nil, err
+	}
 	var erased, out []ledger.PersonID
 	lo, hi := store.SpaceRange(store.SpaceErased)
 	err := ix.db.Each(lo, hi, func(k, _ []byte) error {
@@ -227,7 +242,7 @@ func (ix *Index) PendingErasures() ([]ledger.PersonID, error) {
 }
 
 func (ix *Index) hasLiveKey(id ledger.PersonID) (bool, error) {
-	raw, err := ix.db.Get(store.PersonKey(id))
+	raw, err := ix.get(store.PersonKey(id))
 	if raw == nil || err != nil {
 		return false, err
 	}

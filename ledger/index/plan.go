@@ -3,7 +3,6 @@ package index
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
@@ -231,59 +230,31 @@ func (p *plan) isOf(entries []*ledger.Entry) bool {
 	return n > 0 && entries[0].Position == p.first && entries[n-1].Position == p.last && entries[n-1].Leaf == p.leaf
 }
 
-// writeTo puts the plan into a batch, each space sorted: Pebble's memtable finds
-// the next place from the last one, and misses the processor's cache less.
-func (p *plan) writeTo(b *store.Batch) error {
-	w := writes{b: b}
-	for _, k := range sorted(p.events, func(a, b eventKey) int { return bytes.Compare(a[:], b[:]) }) {
-		w.set(store.IdempotencyKey(k), recorded(p.events[k]).encode(w.buf[:0]))
+// writeTo makes the plan's rows.
+func (p *plan) writeTo(r *rows) error {
+	var buf [256]byte
+	for k, e := range p.events {
+		r.set(store.IdempotencyKey(k), recorded(e).encode(buf[:0]))
 	}
-	for _, t := range sorted(p.tokens, func(a, b ledger.Token) int { return bytes.Compare(a[:], b[:]) }) {
-		w.set(store.TokenKey(t), p.tokens[t].encode(w.buf[:0]))
+	for t, h := range p.tokens {
+		r.set(store.TokenKey(t), h.encode(buf[:0]))
 	}
-	w.persons(p)
-	w.set(store.CommitKey(p.first), encodeSeq(p.seq))
+	p.writePersons(r)
+	r.commit(p.first, p.seq)
 	for id, at := range p.erased {
-		w.set(store.ErasedKey(id), encodeSeq(uint64(at)))
+		r.set(store.ErasedKey(id), encodeSeq(uint64(at)))
 	}
-	for k, v := range catalogRows(p.catalog, &w.err) {
-		w.set([]byte(k), v)
+	var err error
+	for k, v := range catalogRows(p.catalog, &err) {
+		r.set([]byte(k), v)
 	}
-	return w.err
+	return err
 }
 
-// writePersons puts only the persons' rows into a batch.
-func (p *plan) writePersons(b *store.Batch) error {
-	w := writes{b: b}
-	w.persons(p)
-	return w.err
-}
-
-// sorted gives the keys of m in order.
-func sorted[K comparable, V any](m map[K]V, compare func(a, b K) int) []K {
-	keys := make([]K, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, compare)
-	return keys
-}
-
-// writes keeps the first error of many writes, and a buffer for their values.
-type writes struct {
-	b   *store.Batch
-	buf [256]byte
-	err error
-}
-
-func (w *writes) set(key, value []byte) {
-	if w.err == nil {
-		w.err = w.b.Set(key, value)
-	}
-}
-
-func (w *writes) persons(p *plan) {
-	for _, id := range sorted(p.persons, func(a, b ledger.PersonID) int { return bytes.Compare(a[:], b[:]) }) {
-		w.set(store.PersonKey(id), p.persons[id].encode(w.buf[:0]))
+// writePersons makes only the persons' rows.
+func (p *plan) writePersons(r *rows) {
+	var buf [256]byte
+	for id, row := range p.persons {
+		r.set(store.PersonKey(id), row.encode(buf[:0]))
 	}
 }

@@ -83,7 +83,7 @@ func Receipt(r ledger.Receipt) *consentv1.Receipt {
 
 // RecordOne serves Record for every transport.
 func (l *Ledger) RecordOne(ctx context.Context, req *consentv1.RecordRequest) (*consentv1.RecordResponse, error) {
-	o := l.Recorder.Record(ctx, []declare.Declaration{{Fact: req.GetFact(), DefaultRegion: req.GetDefaultRegion(), Interactive: req.GetInteractive()}})[0]
+	o := l.Recorder.Record(ctx, []declare.Declaration{{Fact: req.GetFact(), DefaultRegion: req.GetDefaultRegion(), Interactive: req.GetInteractive(), Owned: true}})[0]
 	if o.Err != nil {
 		return nil, Error(o.Err)
 	}
@@ -170,7 +170,7 @@ func (s *service) receive(ctx context.Context, st *connect.BidiStream[consentv1.
 func (s *service) recordMany(ctx context.Context, req *consentv1.RecordStreamRequest) *consentv1.RecordStreamResponse {
 	in := make([]declare.Declaration, len(req.GetFacts()))
 	for i, f := range req.GetFacts() {
-		in[i] = declare.Declaration{Fact: f, DefaultRegion: req.GetDefaultRegion()}
+		in[i] = declare.Declaration{Fact: f, DefaultRegion: req.GetDefaultRegion(), Owned: true}
 	}
 	do := s.Recorder.Record
 	if req.GetDryRun() {

@@ -49,6 +49,11 @@ type Options struct {
 	// in large pieces: half the writes, and what is not flushed is lost with the
 	// process. What is left is still a prefix of the commits.
 	NoLog bool
+	// Layers is how many tables may lie over each other before they are merged: more of
+	// them cost a look-up more and a writer less. 0: 2.
+	Layers int
+	// Uncompressed is for keys and values that are as good as random.
+	Uncompressed bool
 }
 
 // DB is one open database. All methods are safe for concurrent use; Close must
@@ -63,6 +68,8 @@ type DB struct {
 	noLog   bool
 	// failed is set for good by the first scan that broke off.
 	failed atomic.Pointer[error]
+	// unwritten holds a failure to write a table that nobody has heard of.
+	unwritten chan error
 
 	// mu guards newest and the readers of every snapshot.
 	mu     sync.Mutex
@@ -106,13 +113,23 @@ func openLocked(disk vfs.FS, dir string, o Options, lock *pebble.Lock) (*DB, err
 	opts := pebbleOptions(o)
 	wal := &walFS{FS: disk, log: talk}
 	opts.Logger, opts.Lock, opts.FS = talk, lock, wal
-	opts.EventListener = &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { talk.markDamaged(dir, i) }}
+	unwritten := make(chan error, 1)
+	opts.EventListener = &pebble.EventListener{
+		DataCorruption: func(i pebble.DataCorruptionInfo) { talk.markDamaged(dir, i) },
+		BackgroundError: func(err error) {
+			talk.Errorf("background error: %s", err)
+			select {
+			case unwritten <- err:
+			default:
+			}
+		},
+	}
 	p, err := pebble.Open(dir, opts)
 	if err != nil {
 		return nil, err
 	}
 	wal.armed.Store(true)
-	db := &DB{p: p, dir: dir, options: tableOptions(opts), wal: wal, lock: lock, noLog: o.NoLog}
+	db := &DB{p: p, dir: dir, options: tableOptions(opts), wal: wal, lock: lock, noLog: o.NoLog, unwritten: unwritten}
 	db.reader = reader{r: p, fail: db.fail}
 	return db, nil
 }
@@ -145,8 +162,31 @@ func (db *DB) Err() error {
 }
 
 // Flush puts everything committed into tables on disk. A database without a log
-// keeps only that.
-func (db *DB) Flush() error { return wrap("flush", db.p.Flush()) }
+// keeps only that. On an error Pebble goes on trying.
+func (db *DB) Flush() error {
+	_ = db.Unwritten() // what failed before may be over
+	flushed, err := db.p.AsyncFlush()
+	if err != nil {
+		return wrap("flush", err)
+	}
+	select {
+	case <-flushed:
+		return nil
+	case err := <-db.unwritten:
+		return wrap("flush", err)
+	}
+}
+
+// Unwritten tells once that a table could not be written. Pebble tries again; but a
+// database without a log keeps nothing meanwhile.
+func (db *DB) Unwritten() error {
+	select {
+	case err := <-db.unwritten:
+		return wrap("write a table", err)
+	default:
+		return nil
+	}
+}
 
 func (db *DB) fail(err error) { db.failed.CompareAndSwap(nil, &err) }
 
@@ -168,6 +208,9 @@ func (db *DB) CacheUse() CacheUse {
 
 // NewBatch begins a batch. It must end with Commit or Close.
 func (db *DB) NewBatch() *Batch { return &Batch{db: db, b: db.p.NewBatch()} }
+
+// NewBatchOf begins a batch that will hold about so many bytes.
+func (db *DB) NewBatchOf(bytes int) *Batch { return &Batch{db: db, b: db.p.NewBatchWithSize(bytes)} }
 
 // Batch collects writes that become visible together. It is not safe for
 // concurrent use and does not see its own writes.

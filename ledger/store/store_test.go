@@ -10,11 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
@@ -436,5 +439,36 @@ func TestGetMany(t *testing.T) {
 	})
 	if err := db.GetMany([][]byte{{1}, {2}}, func(int, []byte) error { return errStop }); err != nil && !errors.Is(err, errStop) {
 		t.Errorf("%v", err)
+	}
+}
+
+// noTables refuses to make tables, as a full disk does.
+type noTables struct{ vfs.FS }
+
+func (f noTables) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if filepath.Ext(name) == ".sst" {
+		return nil, syscall.ENOSPC
+	}
+	return f.FS.Create(name, c)
+}
+
+// TestFlushOnAFullDisk: it returns, and says what is wrong; so does Close.
+func TestFlushOnAFullDisk(t *testing.T) {
+	db, err := openOn(noTables{vfs.Default}, filepath.Join(t.TempDir(), "db"), Options{NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := db.NewBatch()
+	if err := errors.Join(b.Set([]byte("key"), []byte("value")), b.Commit(false)); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Flush(); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("flush: %v", err)
+	}
+	for db.Unwritten() == nil { // Pebble goes on trying
+		runtime.Gosched()
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -272,6 +272,9 @@ func (a *assembly) sealAll(ctx context.Context) error {
 	return g.Wait()
 }
 
+// entryBytesUsual is the size that most entries do not exceed.
+const entryBytesUsual = 640
+
 // sealSome does it for every step-th entry and drawn key from the nth on. An entry
 // that follows another of the same person is linked later, by finish.
 func (a *assembly) sealSome(ctx context.Context, n, step int) (err error) {
@@ -280,13 +283,14 @@ func (a *assembly) sealSome(ctx context.Context, n, step int) (err error) {
 			return fmt.Errorf("writer: key of a person: %w", err)
 		}
 	}
+	room := make([]byte, 0, (len(a.planned)/step+1)*entryBytesUsual)
 	for i := n; i < len(a.planned); i += step {
 		p := a.planned[i]
 		if err := p.seal(ctx, a); err != nil {
 			return err
 		}
 		if p.before == nil {
-			if err := p.link(a.w.next + ledger.Position(i)); err != nil {
+			if room, err = p.link(a.w.next+ledger.Position(i), room); err != nil {
 				return err
 			}
 		}
@@ -362,8 +366,9 @@ func (a *assembly) refuseOversized() {
 	a.planned = kept
 }
 
-// link gives an entry its position and its back-link and serializes it.
-func (p *planned) link(at ledger.Position) (err error) {
+// link gives an entry its position and its back-link and serializes it behind what is
+// in room, which it gives back.
+func (p *planned) link(at ledger.Position, room []byte) (_ []byte, err error) {
 	p.msg.Position, p.msg.PersonPrev = uint64(at), nil
 	if !p.person.IsZero() {
 		h := index.Head{}
@@ -376,11 +381,13 @@ func (p *planned) link(at ledger.Position) (err error) {
 			p.msg.PersonPrev = h.Leaf[:]
 		}
 	}
-	if p.raw, err = proto.Marshal(p.msg); err != nil {
-		return fmt.Errorf("writer: serialize entry: %w", err)
+	from := len(room)
+	if room, err = ledger.AppendEntry(room, p.msg); err != nil {
+		return nil, fmt.Errorf("writer: serialize entry: %w", err)
 	}
+	p.raw = room[from:len(room):len(room)]
 	p.leaf = ledger.LeafHash(p.raw)
-	return nil
+	return room, nil
 }
 
 // finish links the entries that are not linked yet, in order, and makes the commit.
@@ -391,7 +398,7 @@ func (a *assembly) finish(j *job) error {
 	for i, p := range a.planned {
 		at := a.w.next + ledger.Position(i)
 		if p.raw == nil {
-			if err := p.link(at); err != nil {
+			if _, err := p.link(at, nil); err != nil {
 				return err
 			}
 		}
