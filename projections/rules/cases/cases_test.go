@@ -173,10 +173,10 @@ func TestPlaceWithoutPack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct{ jurisdiction, number, purpose, want, err string }{
-		{"BR", "+5511900000000", "marketing", "guard-no-pack", ""},
-		{"br", "+5511900000000", "informational", "baseline/permit-service", ""},
+		{"BR", "+550000000001", "marketing", "guard-no-pack", ""},
+		{"br", "+550000000001", "informational", "baseline/permit-service", ""},
 		{"US-GA", "+14045550123", "marketing", "us/registry", ""},
-		{"ZZ", "+5511900000000", "marketing", "", `there is no pack "zz"`},
+		{"ZZ", "+550000000001", "marketing", "", `there is no pack "zz"`},
 		{"US-ZZ", "+14045550123", "marketing", "", `there is no pack "us-zz"`},
 	} {
 		row := "X-1," + tc.jurisdiction + "," + tc.number + ",,[],voice_live," + tc.purpose + ",2026-11-23T18:00:00Z,,DENY,CONSENT_MISSING,,\n"
