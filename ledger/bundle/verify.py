@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Checks an export bundle, or a receipt, of a consent ledger. Standard library only.
 
-    python3 verify.py EXPORT.zip ledger.keys [policy]
+    python3 verify.py EXPORT.zip ledger.keys [policy] [--earlier FILE]
     python3 verify.py ENTRY.receipt ledger.keys
 
 ledger.keys holds the ledger's public keys as verifier lines, from somebody you
 trust: not from where the export came from. A policy (C2SP tlog-policy) says which
-witnesses must have cosigned the checkpoint. Exit code 0: each line says what is
+witnesses must have cosigned the checkpoint. --earlier names a checkpoint, or an
+export, that you have from before: nothing of it may have changed. Exit code 0: each line says what is
 proven and what is not. 5: something is not what it should be. 2: usage.
 
 It is a second implementation of docs/reference/bundle.md, beside the program's own.
@@ -217,6 +218,7 @@ def cosigned(raw, part, names):
 
 
 def open_checkpoint(raw, keys):
+    """Origin, size and root of a checkpoint that the log key signed."""
     name = log_key(keys)
     lines = open_note(raw, keys, name).split("\n")
     check(len(lines) == 4 and lines[3] == "", "a checkpoint with other than three lines")
@@ -248,6 +250,33 @@ def included(leaf, index, size, path, root):
             r = sha(b"\x01", r, p)
         fn, sn = fn >> 1, sn >> 1
     return sn == 0 and r == root
+
+
+def consistent(old_root, old_size, root, size, path):
+    """RFC 9162 section 2.1.4.2."""
+    if old_size == size:
+        return not path and old_root == root
+    if not 0 < old_size < size:
+        return False
+    if not old_size & old_size - 1:
+        path = [old_root] + path
+    if not path:
+        return False
+    fn, sn = old_size - 1, size - 1
+    while fn & 1:
+        fn, sn = fn >> 1, sn >> 1
+    old = new = path[0]
+    for p in path[1:]:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            old, new = sha(b"\x01", p, old), sha(b"\x01", p, new)
+            while not fn & 1 and fn:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            new = sha(b"\x01", new, p)
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and old == old_root and new == root
 
 
 # --- protobuf, as little as needed ---
@@ -475,12 +504,13 @@ def raw64(s):
 
 
 class Bundle:
-    def __init__(self, file, keys, policy):
-        self.zip, self.keys, self.policy, self.claims = Zip(file), keys, policy, []
+    def __init__(self, file, keys, policy, earlier):
+        self.zip, self.keys, self.policy, self.earlier, self.claims = Zip(file), keys, policy, earlier, []
         self.chains, self.cited, self.opened, self.withheld, self.erased = {}, {}, 0, 0, 0
         self.events, self.last = 0, 0
         for name, step in [("signed", self.signed), ("included", self.included), ("back-linked", self.back_linked),
-                           ("disclosed", self.disclosed), ("packs", self.packs), ("complete", self.complete), ("anchored", self.anchored)]:
+                           ("disclosed", self.disclosed), ("packs", self.packs), ("wordings", self.wordings), ("complete", self.complete),
+                           ("consistent", self.consistent), ("anchored", self.anchored)]:
             try:
                 step()
             except Refused as why:
@@ -645,6 +675,49 @@ class Bundle:
             check(name == f"packs/{self.sums[name].hex()}.yaml" and self.sums[name] in published, f"{name} is no rule pack that the ledger published")
         self.claim("packs", True, f"{len(found)} rule packs are the files that the ledger published")
 
+    def wordings(self):
+        published, named = {}, set()
+        for entry in self.cited.values():
+            fact = only(entry.fact, 51)
+            if fact is not None:
+                word, digest = only(fact, 1) or b"", only(fact, 4) or b""
+                check(re.fullmatch(rb"[a-z0-9_-]+", word) and len(digest) == 32 and word not in named, "a wording is published twice, or as none")
+                named.add(word)
+                published.setdefault(digest, []).append(word.decode())
+        found = [n for n in self.sums if n.startswith("wordings/")]
+        for name in found:
+            check(name == f"wordings/{self.sums[name].hex()}.txt" and self.sums[name] in published, f"{name} is no wording that the ledger published")
+        words = sorted(w for name in found for w in published[self.sums[name]])
+        self.claim("wordings", True, f"{len(found)} texts are those that the ledger published as: {', '.join(words)}" if found else "no text of a wording is here")
+
+    def consistent(self):
+        held = self.earlier and open_checkpoint(self.earlier, self.keys)[1:]
+        same = bool(held) and held[0] == self.size
+        check(not same or held[1] == self.root, f"the ledger signed two histories of {self.size} entries: the checkpoint you hold, and this one")
+        this = "the checkpoint you hold is the one of this bundle"
+        if "consistency.txt" not in self.sums:
+            if not held:
+                return self.claim("consistent", False, "no earlier checkpoint was compared, so another history may have been signed before")
+            if same:
+                return self.claim("consistent", True, this)
+            return self.claim("consistent", False, f"nothing leads here from the checkpoint of {held[0]} entries that you hold; ask for an export since it")
+        head, found, note = self.read("consistency.txt").partition(b"\n\n")
+        text_lines = head.decode("latin-1").split("\n")
+        check(found and text_lines[0] == "consent-ledger/consistency@v1" and len(text_lines) <= 128, "consistency.txt is no proof of consistency")
+        path = [base(line) for line in text_lines[1:]]
+        check(all(len(h) == 32 for h in path), "consistency.txt has a line that is none")
+        _, size, root = open_checkpoint(note, self.keys)
+        check(consistent(root, size, self.root, self.size, path),
+              f"the checkpoint of {size} entries that was signed before is no beginning of this one: the ledger signed two histories")
+        if not held:
+            return self.claim("consistent", True, f"the checkpoint of {size} entries in consistency.txt is a beginning of this one; compare it with the one you hold")
+        check(held[0] != size or held[1] == root, f"the ledger signed two histories of {size} entries: the checkpoint you hold, and the one in consistency.txt")
+        if held[0] == size:
+            return self.claim("consistent", True, f"of the {size} entries that the checkpoint you hold speaks of, none was changed, moved or left out since")
+        if same:
+            return self.claim("consistent", True, this)
+        self.claim("consistent", False, f"nothing leads here from the checkpoint of {held[0]} entries that you hold, only from one of {size}; ask for an export since yours")
+
     def complete(self):
         by = covers = shown = later = last = 0
         for line in lines(self.read("completeness.jsonl")):
@@ -703,17 +776,29 @@ def receipt(raw, keys):
             ("unchanged", True, f"leaf hash {leaf.hex()}")]
 
 
-def verify(file, keys_text, policy_text=None):
-    """The claims of a bundle or receipt, from an open file; Refused if one does not hold."""
+def verify(file, keys_text, policy_text=None, earlier=None):
+    """The claims of a bundle or receipt, from an open file; Refused if one does not hold.
+
+    earlier is an open file with a checkpoint that the reader holds, or a bundle with one."""
     keys = parse_keys(keys_text)
     file.seek(0)
     if file.read(22) == b"consent-ledger/receipt":
         file.seek(0)
         return receipt(file.read(1 << 18), keys)
-    return Bundle(file, keys, parse_policy(policy_text) if policy_text else None).claims
+    held = None
+    if earlier is not None:
+        held = earlier.read(NOTE_MAX + 1)
+        if held[:2] == b"PK":
+            held = Zip(earlier).read("checkpoint")
+        open_checkpoint(held, keys)
+    return Bundle(file, keys, parse_policy(policy_text) if policy_text else None, held).claims
 
 
 def main(args):
+    earlier = None
+    if "--earlier" in args[:-1]:
+        at = args.index("--earlier")
+        earlier, args = args[at + 1], args[:at] + args[at + 2:]
     if len(args) not in (2, 3):
         print(__doc__, file=sys.stderr)
         return 2
@@ -722,8 +807,8 @@ def main(args):
         with open(name, encoding="utf-8") as f:
             texts.append(f.read(NOTE_MAX))
     try:
-        with open(args[0], "rb") as f:
-            claims = verify(f, *texts)
+        with open(args[0], "rb") as f, open(earlier or args[0], "rb") as held:
+            claims = verify(f, texts[0], texts[1] if texts[1:] else None, held if earlier else None)
     except Refused as why:
         print(f"verify.py: REFUSED: {why}", file=sys.stderr)
         return 5

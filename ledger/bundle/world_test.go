@@ -131,6 +131,15 @@ func (w *world) checkpoint() proof.Checkpoint {
 	return c
 }
 
+// since leads from a checkpoint of a size to the newest.
+func (w *world) since(size int64) tlog.TreeProof {
+	p, err := tlog.ProveTree(int64(len(w.entries)), size, w)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
 // record shows the entry at a position, with its parts of some classes opened.
 func (w *world) record(at ledger.Position, number int, classes []consentv1.PersonalClass) Record {
 	path, err := tlog.ProveRecord(int64(len(w.entries)), int64(at-1), w)
@@ -165,6 +174,24 @@ type story struct {
 	// directory is where all histories were fixed, and proofs lead there by number.
 	directory ledger.Position
 	proofs    [][]byte
+	wordings  []Wording
+	// earlier is a checkpoint that the recipient has; without a note: none.
+	earlier proof.Checkpoint
+}
+
+const wordingText = "By ticking this box I agree that Acme <b>may</b> text me.\nReply STOP to end it."
+
+// richStory is a story whose bundle has every file there is: it goes on after a
+// checkpoint that the recipient has, and publishes a wording.
+func richStory(t testing.TB) *story {
+	s := newStory(t)
+	s.earlier = s.checkpoint()
+	sum := sha256.Sum256([]byte(wordingText))
+	at := s.add("", &consentv1.Fact{Source: ledger.ProgramSource, EventId: ledger.WordingEventID("web-2026-01"), Kind: &consentv1.Fact_WordingPublished{
+		WordingPublished: &consentv1.WordingPublished{Id: "web-2026-01", Text: wordingText, Language: "en", Sha256: sum[:]}}})
+	s.cited = append(s.cited, at)
+	s.wordings = []Wording{{ID: "web-2026-01", Language: "en", Text: wordingText, Position: at, Recorded: "2026-03-01 09:44:00Z"}}
+	return s
 }
 
 const (
@@ -283,6 +310,16 @@ func (s *story) bundle(m Manifest, records []Record) []byte {
 	}
 	if err := b.Pack(s.pack); err != nil {
 		s.t.Fatal(err)
+	}
+	for _, w := range s.wordings {
+		if err := b.Wording(w); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if s.earlier.Note != nil {
+		if err := b.Consistent(s.earlier, s.since(s.earlier.Size)); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	sum := sha256.Sum256(s.pack)
 	if err := b.Decide(Decision{Number: 1, Kind: "answer", Seller: "acme", Channel: "sms", Purpose: "marketing", Verdict: "BLOCK", At: m.Produced.Format(time.RFC3339), Position: uint64(m.Through),

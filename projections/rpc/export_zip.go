@@ -30,6 +30,8 @@ const (
 	cosignWait = 25 * time.Second
 	// answersMax bounds the answers given for one number.
 	answersMax = 100
+	// wordingsMax bounds the wordings shown in one bundle.
+	wordingsMax = 1000
 )
 
 // zipSink makes a bundle.
@@ -41,6 +43,7 @@ type zipSink struct {
 	prover *tree.Prover
 	asked  []map[question]bool // by number: what its entries give reason to ask
 	about  [][]directory.Event // by number: its entries
+	shown  map[string]bool     // ids of wordings that entries name
 }
 
 // question is what is asked about a number.
@@ -85,12 +88,12 @@ func (s *Export) newZip(ctx context.Context, x *exporting, send func(*consentv1.
 		}
 	}
 	z := &zipSink{s: s, x: x, out: zipStream{send}, prover: s.Tree.Prover(c), asked: make([]map[question]bool, len(x.numbers)),
-		about: make([][]directory.Event, len(x.numbers))}
+		about: make([][]directory.Event, len(x.numbers)), shown: map[string]bool{}}
 	for i := range z.asked {
 		z.asked[i] = map[question]bool{}
 	}
 	z.w = bundle.NewWriter(z.out, m, c, e164)
-	return z, nil
+	return z, z.since(x.req.GetSinceCheckpoint())
 }
 
 func timeOf(t *timestamppb.Timestamp) time.Time {
@@ -112,6 +115,9 @@ func (z *zipSink) entry(_ context.Context, number int, e *ledger.Entry, parts []
 	r := bundle.Record{Position: e.Position, Number: number, Entry: e.Bytes, Path: path}
 	for _, p := range parts {
 		r.Opened = append(r.Opened, bundle.Opened{Field: p.Field, Salt: p.Salt[:], Value: p.Value})
+	}
+	if id := e.Fact().GetWording(); id != "" && len(z.shown) < wordingsMax {
+		z.shown[id] = true
 	}
 	shown := bundle.Shown{Entry: e.Msg, Leaf: e.Leaf, Personal: personal(full), Erased: erased}
 	if number > 0 {
@@ -314,7 +320,7 @@ func (z *zipSink) finish(ctx context.Context) (ledger.Hash, func() error, error)
 			return ledger.Hash{}, nil, err
 		}
 	}
-	if err := z.complete(ctx); err != nil {
+	if err := cmp.Or(z.wordings(ctx), z.complete(ctx)); err != nil {
 		return ledger.Hash{}, nil, err
 	}
 	tail, sum, err := z.w.Finish(z.s.Signing.Exports)
