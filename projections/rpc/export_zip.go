@@ -17,6 +17,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/directory"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
+	"github.com/consent-ledger/consent-ledger/projections/rules"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -124,13 +125,14 @@ func (z *zipSink) entry(_ context.Context, number int, e *ledger.Entry, parts []
 		z.note(z.asked[number-1], e.Fact())
 		z.about[number-1] = append(z.about[number-1], directory.Event{Position: e.Position, Leaf: e.Leaf})
 	}
-	return z.w.Add(bundle.Item{Record: r, Row: shown.Row(), Event: event(e, shown, len(parts))})
+	return z.w.Add(bundle.Item{Record: r, Row: shown.Row(), Event: event(number, e, shown, len(parts))})
 }
 
-// event is an entry in plain words.
-func event(e *ledger.Entry, shown bundle.Shown, opened int) bundle.Event {
+// event is an entry in plain words, in the story of a number or, if that is 0, of a
+// seller.
+func event(number int, e *ledger.Entry, shown bundle.Shown, opened int) bundle.Event {
 	f := e.Fact()
-	ev := bundle.Event{Recorded: shownTime(e.RecordedAt), What: summary(f), Sellers: strings.Join(f.GetSellers(), ", "), Source: f.GetSource(), Wording: f.GetWording()}
+	ev := bundle.Event{Recorded: shownTime(e.RecordedAt), What: strings.Replace(summary(f), "dnc ", "Do-Not-Call ", 1), Sellers: strings.Join(f.GetSellers(), ", "), Source: f.GetSource(), Wording: f.GetWording()}
 	earliest, latest := timeOf(f.GetEarliest()), timeOf(f.GetLatest())
 	switch {
 	case latest.IsZero():
@@ -141,6 +143,9 @@ func event(e *ledger.Entry, shown bundle.Shown, opened int) bundle.Event {
 	}
 	for _, name := range slices.Sorted(maps.Keys(shown.Personal)) {
 		last := name[strings.LastIndexByte(name, '.')+1:]
+		if name == "number" && number > 0 { // in the heading, and proven to be this one
+			continue
+		}
 		ev.Said = append(ev.Said, bundle.Said{Name: strings.ReplaceAll(last, "_", " "), Value: shown.Personal[name]})
 	}
 	switch kept := len(e.Msg.GetPersonal()) - opened; {
@@ -232,7 +237,7 @@ func decided(number int, kind string, q question, d *consentv1.Decision) bundle.
 		out.NextAllowedAt = shownTime(t.AsTime())
 	}
 	for _, r := range d.GetReasons() {
-		out.Reasons = append(out.Reasons, bundle.Reason{Code: r.GetCode(), Text: r.GetText(), Citation: r.GetCitation(), Rule: r.GetRule()})
+		out.Reasons = append(out.Reasons, bundle.Reason{Code: r.GetCode(), Text: cmp.Or(r.GetText(), rules.TextOf(r.GetCode())), Citation: r.GetCitation(), Rule: r.GetRule()})
 	}
 	for _, p := range d.GetPacks() {
 		out.Packs = append(out.Packs, bundle.Pack{ID: p.GetId(), Version: p.GetVersion(), SHA256: p.GetSha256()})
