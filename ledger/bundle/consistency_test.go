@@ -37,8 +37,8 @@ func holding(t *testing.T, s *story, zip []byte, held proof.Checkpoint) (Claim, 
 // TestConsistent: who holds an earlier checkpoint learns whether this is the same
 // history, and two histories are refused.
 func TestConsistent(t *testing.T) {
-	plain, rich := newStory(t), richStory(t)
-	before := newStory(t) // the same history, cut off earlier
+	plain, rich := boundStory(t), richStory(t)
+	before := boundStory(t) // the same history, cut off earlier
 	before.entries, before.hashes = before.entries[:5], before.hashes[:tlog.StoredHashCount(5)]
 	// The same keys sign another history of as many entries.
 	forked := tellStory(newWorld(t, "the ledger of a story"))

@@ -423,7 +423,7 @@ func (v *verifier) complete() ([]Claim, error) {
 		return nil, err
 	}
 	var by, covers ledger.Position
-	shown, later, last := 0, 0, 0
+	shown, later, last, bound := 0, 0, 0, true
 	err = lines(file, func(line []byte) error {
 		c, err := parseCompleteness(line)
 		if err != nil {
@@ -435,16 +435,22 @@ func (v *verifier) complete() ([]Claim, error) {
 		}
 		a, err := v.history(c, d)
 		by, covers, last = d.position, a.Statement.Covers, c.Number
-		shown, later = shown+1, later+a.Later
+		if a.Bound || a.Complete > 0 { // under a made-up token there is nothing
+			shown, later = shown+1, later+a.Later
+		}
+		bound = bound && a.Bound
 		return err
 	})
 	switch {
 	case err != nil:
 		return nil, err
-	case shown == 0:
+	case by == 0:
 		return unproven("complete", "completeness: unproven; no directory of all numbers is in this bundle, so entries after the last one, or persons, may have been left out"), nil
 	case shown < len(v.numbers):
 		return unproven("complete", "completeness: unproven for %d of %d numbers; about the others nothing was left out up to position %d, by the directory at position %d", len(v.numbers)-shown, len(v.numbers), covers, by), nil
+	}
+	if bound {
+		return proven("complete", "nothing about %d numbers was left out up to position %d, by the directory at position %d, in which each has one place; %d entries came later", shown, covers, by, later), nil
 	}
 	return proven("complete", "nothing about %d numbers was left out up to position %d, by the directory at position %d, if each has the one place there that its key gives it; %d entries came later", shown, covers, by, later), nil
 }
@@ -459,5 +465,9 @@ func (v *verifier) history(c completeness, d head) (directory.Answer, error) {
 	if err := eachField(statement, once, func(protowire.Number, uint64, []byte) error { return nil }); err != nil {
 		return directory.Answer{}, err
 	}
-	return directory.Verify(directory.Shown{Directory: d.raw, Number: v.numbers[c.Number-1].E164, Token: ledger.DirectoryToken(c.Token), Proof: c.Proof, Events: v.about[c.Number-1]})
+	path, err := c.tokenPath()
+	if err != nil {
+		return directory.Answer{}, err
+	}
+	return directory.Verify(directory.Shown{Directory: d.raw, Number: v.numbers[c.Number-1].E164, Token: ledger.DirectoryToken(c.Token), TokenPath: path, Proof: c.Proof, Events: v.about[c.Number-1]})
 }

@@ -404,7 +404,7 @@ class Zip:
 # --- completeness: docs/reference/completeness.md ---
 
 def directory_statement(entry):
-    """The position covered and the root of a DirectoryCommitted."""
+    """The position covered, the root and the token key of a DirectoryCommitted."""
     raw = only(entry.fact, 75)
     check(raw is not None, "an entry that is no DirectoryCommitted")
     m = message(raw)
@@ -412,7 +412,7 @@ def directory_statement(entry):
     root, token_key = (m.get(n, (0, b""))[1] for n in (4, 7))
     check(form == 1 and len(root) == 32 and len(token_key) == 32, "a directory of another form")
     check(numbers <= entries <= covers < entry.position and (numbers == 0) == (entries == 0), "a directory with impossible counts")
-    return covers, root
+    return covers, root, token_key
 
 
 def directory_record(root, key, proof):
@@ -440,10 +440,22 @@ def directory_record(root, key, proof):
     return record
 
 
-def history(entry, e164, token, proof, events):
-    """Checks that the events are all that the directory knew; its position, and how many are later."""
-    covers, root = directory_statement(entry)
+def only_token(key, e164, token, path):
+    """Checks that a token is the only one of a number, by the token key."""
+    check(len(path) == 16, "a path from a token of another length")
+    at, node = int.from_bytes(sha(b"consent.v1/directory-bucket", e164.encode())[:2], "big"), sha(b"\x06", token)
+    for beside in path:
+        node = sha(b"\x07", beside, node) if at & 1 else sha(b"\x07", node, beside)
+        at >>= 1
+    check(node == key, "the token is not the number's: it does not lead to the token key")
+
+
+def history(entry, e164, token, path, proof, events):
+    """Checks that the events are all that the directory knew; its position, how many it knew, how many are later."""
+    covers, root, token_key = directory_statement(entry)
     check(re.fullmatch(r"\+[0-9]{1,15}", e164) and token[0] == 1, "no number, or no directory token of version 1")
+    if path is not None:
+        only_token(token_key, e164, token, path)
     want = directory_record(root, sha(b"consent.v1/directory", token, e164.encode()), proof)
     got, later = (0, 0, bytes(32)), 0
     for position, leaf in events:
@@ -452,7 +464,7 @@ def history(entry, e164, token, proof, events):
         else:
             got = got[0] + 1, position, sha(b"\x04", got[2], struct.pack(">Q", position), leaf)
     check(got == want, f"{got[0]} events are shown up to position {covers}; the directory has {want[0]}, or they are others")
-    return covers, later
+    return covers, got[0], later
 
 
 # --- a bundle ---
@@ -720,18 +732,28 @@ class Bundle:
 
     def complete(self):
         by = covers = shown = later = last = 0
+        bound = True
         for line in lines(self.read("completeness.jsonl")):
-            c = parse(line, ["number", "directory", "token", "proof"])
+            c = parse(line, ["number", "directory", "token", "proof", "tokenPath"], ["tokenPath"])
             n, at = whole(c["number"], 1), whole(c["directory"], 1)
             token, proof = raw64(c["token"]), raw64(c["proof"])
             check(len(token) == 17, "a directory token of another length")
+            path = c.get("tokenPath")
+            if path is not None:
+                check(isinstance(path, list) and path, "a line that is not in its one encoding")
+                path = [raw64(h) for h in path]
+                check(all(len(h) == 32 for h in path), "a path with a hash of another length")
             check(last < n <= len(self.numbers) and at in self.cited and by in (0, at), "completeness.jsonl names a number or a directory that is not here")
-            covers, more = history(self.cited[at], self.numbers[n - 1][0], token, proof, self.about[n - 1])
-            by, last, shown, later = at, n, shown + 1, later + more
-        if not shown:
+            covers, known, more = history(self.cited[at], self.numbers[n - 1][0], token, path, proof, self.about[n - 1])
+            by, last, bound = at, n, bound and path is not None
+            if path is not None or known:  # under a made-up token there is nothing
+                shown, later = shown + 1, later + more
+        if not by:
             self.claim("complete", False, "completeness: unproven; no directory of all numbers is in this bundle, so entries after the last one, or persons, may have been left out")
         elif shown < len(self.numbers):
             self.claim("complete", False, f"completeness: unproven for {len(self.numbers) - shown} of {len(self.numbers)} numbers; about the others nothing was left out up to position {covers}, by the directory at position {by}")
+        elif bound:
+            self.claim("complete", True, f"nothing about {shown} numbers was left out up to position {covers}, by the directory at position {by}, in which each has one place; {later} entries came later")
         else:
             self.claim("complete", True, f"nothing about {shown} numbers was left out up to position {covers}, by the directory at position {by}, if each has the one place there that its key gives it; {later} entries came later")
 

@@ -232,7 +232,7 @@ func TestComplete(t *testing.T) {
 		}
 		return l
 	}
-	ours := completeness{1, uint64(s.directory), tokenBytes(ann), s.proofs[0]}
+	ours := completeness{Number: 1, Directory: uint64(s.directory), Token: tokenBytes(ann), Proof: s.proofs[0]}
 	edit := func(change func(*completeness)) []byte {
 		c := ours
 		c.Token = bytes.Clone(c.Token)

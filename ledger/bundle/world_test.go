@@ -175,8 +175,15 @@ type story struct {
 	directory ledger.Position
 	proofs    [][]byte
 	wordings  []Wording
+	tokens    *directory.Tokens // nil: nobody can tell whether tokens are the numbers' own
 	// earlier is a checkpoint that the recipient has; without a note: none.
 	earlier proof.Checkpoint
+}
+
+// boundStory is a story in whose directory each number has one place that anybody can
+// tell.
+func boundStory(t testing.TB) *story {
+	return tell(newWorld(t, "the ledger of a story"), directory.NewTokens(bucketToken))
 }
 
 const wordingText = "By ticking this box I agree that Acme <b>may</b> text me.\nReply STOP to end it."
@@ -184,7 +191,7 @@ const wordingText = "By ticking this box I agree that Acme <b>may</b> text me.\n
 // richStory is a story whose bundle has every file there is: it goes on after a
 // checkpoint that the recipient has, and publishes a wording.
 func richStory(t testing.TB) *story {
-	s := newStory(t)
+	s := boundStory(t)
 	s.earlier = s.checkpoint()
 	sum := sha256.Sum256([]byte(wordingText))
 	at := s.add("", &consentv1.Fact{Source: ledger.ProgramSource, EventId: ledger.WordingEventID("web-2026-01"), Kind: &consentv1.Fact_WordingPublished{
@@ -201,8 +208,11 @@ const (
 
 func newStory(t testing.TB) *story { return tellStory(newWorld(t, "the ledger of a story")) }
 
-func tellStory(w *world) *story {
-	s := &story{world: w, numbers: []string{ann, eve}, shown: map[ledger.Position]int{}}
+func tellStory(w *world) *story { return tell(w, nil) }
+
+// tell tells the story in a ledger whose directory has these tokens.
+func tell(w *world, tokens *directory.Tokens) *story {
+	s := &story{world: w, numbers: []string{ann, eve}, shown: map[ledger.Position]int{}, tokens: tokens}
 	sum := sha256.Sum256(w.pack)
 	s.cited = append(s.cited, w.add("", &consentv1.Fact{Source: "consent-ledger", EventId: "pack-us", Kind: &consentv1.Fact_RulePackPublished{
 		RulePackPublished: &consentv1.RulePackPublished{Id: "us", Version: "1", Layer: "country", Sha256: sum[:]}}}))
@@ -240,6 +250,16 @@ func token(number string) ledger.DirectoryToken {
 	return ledger.DirectoryToken(append([]byte{ledger.TokenVersion}, digest("directory", number)[:16]...))
 }
 
+// token is a number's directory token in a story.
+func (s *story) token(number string) ledger.DirectoryToken {
+	if s.tokens == nil {
+		return token(number)
+	}
+	return bucketToken(directory.BucketOf(number))
+}
+
+func bucketToken(bucket uint16) ledger.DirectoryToken { return token(fmt.Sprint("bucket ", bucket)) }
+
 // commitDirectory fixes the histories of the numbers, and of a third one.
 func (s *story) commitDirectory() {
 	records := map[string]directory.Record{"+16175550102": {}}
@@ -255,8 +275,11 @@ func (s *story) commitDirectory() {
 	}
 	var placed []directory.Placed
 	statement := directory.Statement{Covers: covers, CoversRecordedAt: began, TokenKey: ledger.Hash(digest("token key"))}
+	if s.tokens != nil {
+		statement.TokenKey = s.tokens.Key()
+	}
 	for number, r := range records {
-		placed = append(placed, directory.Placed{Key: directory.KeyOf(number, token(number)), Record: r})
+		placed = append(placed, directory.Placed{Key: directory.KeyOf(number, s.token(number)), Record: r})
 		statement.Numbers, statement.Entries = statement.Numbers+1, statement.Entries+r.Count
 	}
 	slices.SortFunc(placed, func(a, b directory.Placed) int { return a.Key.Compare(b.Key) })
@@ -265,7 +288,7 @@ func (s *story) commitDirectory() {
 	s.cited = append(s.cited, s.directory)
 	for _, n := range s.numbers {
 		var p directory.Proof
-		p.Path(directory.KeyOf(n, token(n)), placed, 0)
+		p.Path(directory.KeyOf(n, s.token(n)), placed, 0)
 		s.proofs = append(s.proofs, p.Encode())
 	}
 }
@@ -304,7 +327,11 @@ func (s *story) bundle(m Manifest, records []Record) []byte {
 		if number == "" {
 			continue
 		}
-		if err := b.Complete(i+1, s.directory, token(number), s.proofs[i]); err != nil {
+		var path []ledger.Hash
+		if s.tokens != nil {
+			path = s.tokens.Path(number)
+		}
+		if err := b.Complete(i+1, s.directory, s.token(number), path, s.proofs[i]); err != nil {
 			s.t.Fatal(err)
 		}
 	}

@@ -169,10 +169,15 @@ func (b *Writer) Cite(r Record) error {
 	return err
 }
 
-// Complete shows that nothing about a number is left out: its directory token, and
-// the proof that leads to the directory committed at a position, which is cited.
-func (b *Writer) Complete(number int, at ledger.Position, token ledger.DirectoryToken, proof []byte) error {
-	line, err := jsonLine(completeness{number, uint64(at), token[:], proof})
+// Complete shows that nothing about a number is left out: its directory token, the path
+// that shows it to be the only one, and the proof that leads to the directory committed
+// at a position, which is cited.
+func (b *Writer) Complete(number int, at ledger.Position, token ledger.DirectoryToken, path []ledger.Hash, proof []byte) error {
+	c := completeness{Number: number, Directory: uint64(at), Token: token[:], Proof: proof}
+	for i := range path {
+		c.TokenPath = append(c.TokenPath, path[i][:])
+	}
+	line, err := jsonLine(c)
 	b.completed.Write(line)
 	b.report.complete = true
 	return err

@@ -306,10 +306,11 @@ func (z *zipSink) complete(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := directory.Verify(directory.Shown{Directory: e.Bytes, Number: n.e164, Token: token, Proof: proof, Events: z.about[i]}); err != nil {
+		path := d.TokenPath(n.e164)
+		if _, err := directory.Verify(directory.Shown{Directory: e.Bytes, Number: n.e164, Token: token, TokenPath: path, Proof: proof, Events: z.about[i]}); err != nil {
 			return fmt.Errorf("export: the entries and the directory differ about a number; see: consent doctor: %w: %w", err, ledger.ErrDamaged)
 		}
-		if err := cmp.Or(z.cite(ctx, d.Position), z.w.Complete(i+1, d.Position, token, proof)); err != nil {
+		if err := cmp.Or(z.cite(ctx, d.Position), z.w.Complete(i+1, d.Position, token, path, proof)); err != nil {
 			return err
 		}
 	}
