@@ -175,7 +175,9 @@ type story struct {
 	directory ledger.Position
 	proofs    [][]byte
 	wordings  []Wording
-	tokens    *directory.Tokens // nil: nobody can tell whether tokens are the numbers' own
+	denied    bool               // under a made-up token, which no path shows
+	placed    []directory.Placed // the directory
+	tokens    *directory.Tokens  // nil: nobody can tell whether tokens are the numbers' own
 	// earlier is a checkpoint that the recipient has; without a note: none.
 	earlier proof.Checkpoint
 }
@@ -252,6 +254,9 @@ func token(number string) ledger.DirectoryToken {
 
 // token is a number's directory token in a story.
 func (s *story) token(number string) ledger.DirectoryToken {
+	if s.denied {
+		return madeUp()
+	}
 	if s.tokens == nil {
 		return token(number)
 	}
@@ -286,11 +291,17 @@ func (s *story) commitDirectory() {
 	statement.Root = directory.Build(placed, 0).Hash
 	s.directory = s.add("", &consentv1.Fact{Source: "consent-ledger", EventId: "directory", Kind: &consentv1.Fact_DirectoryCommitted{DirectoryCommitted: statement.Fact()}})
 	s.cited = append(s.cited, s.directory)
+	s.placed = placed
 	for _, n := range s.numbers {
-		var p directory.Proof
-		p.Path(directory.KeyOf(n, s.token(n)), placed, 0)
-		s.proofs = append(s.proofs, p.Encode())
+		s.proofs = append(s.proofs, s.prove(n, s.token(n)))
 	}
+}
+
+// prove leads from a number and a token to the directory.
+func (s *story) prove(number string, t ledger.DirectoryToken) []byte {
+	var p directory.Proof
+	p.Path(directory.KeyOf(number, t), s.placed, 0)
+	return p.Encode()
 }
 
 // records are what an honest bundle shows.
@@ -328,7 +339,7 @@ func (s *story) bundle(m Manifest, records []Record) []byte {
 			continue
 		}
 		var path []ledger.Hash
-		if s.tokens != nil {
+		if s.tokens != nil && !s.denied {
 			path = s.tokens.Path(number)
 		}
 		if err := b.Complete(i+1, s.directory, s.token(number), path, s.proofs[i]); err != nil {

@@ -202,6 +202,8 @@ type vector struct {
 	Proof     string         `json:"proof"`
 	Events    []vectorEvent  `json:"events"`
 	Want      map[string]any `json:"want"`
+	// TokenPath is in none of the published cases.
+	TokenPath []string `json:"tokenPath,omitzero"`
 }
 
 type vectorEvent struct {
