@@ -4007,8 +4007,8 @@ type DirectoryCommitted struct {
 	Numbers uint64 `protobuf:"varint,5,opt,name=numbers,proto3" json:"numbers,omitempty"`
 	// Entries about numbers up to that position: those that carry a token.
 	Entries uint64 `protobuf:"varint,6,opt,name=entries,proto3" json:"entries,omitempty"`
-	// Commitment to the key that gives each number its directory token: whoever is
-	// given the key can tell that every number has its one place.
+	// Root of the tree over all directory tokens: it fixes which token is a number's, so
+	// that a number has one place.
 	TokenKey      []byte `protobuf:"bytes,7,opt,name=token_key,json=tokenKey,proto3" json:"token_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
