@@ -61,49 +61,52 @@ func CheckpointNote(r io.ReaderAt, size int64) ([]byte, error) {
 
 // consistent says what became of the history that was signed before.
 func (v *verifier) consistent() ([]Claim, error) {
+	shown, err := v.shownBefore()
+	if err != nil {
+		return nil, err
+	}
 	held := v.trust.Earlier
-	if held != nil && held.Size == v.m.Size {
-		if held.Root != v.m.Root {
-			return nil, refuted("the ledger signed two histories of %d entries: the checkpoint you hold, and this one", v.m.Size)
+	for _, c := range []proof.Checkpoint{{Size: v.m.Size, Root: v.m.Root}, shown} {
+		if held != nil && held.Size == c.Size && held.Root != c.Root {
+			return nil, refuted("the ledger signed two histories of %d entries: the checkpoint you hold, and another", held.Size)
 		}
 	}
-	if _, shown := v.sums[ConsistencyFile]; !shown {
-		switch {
-		case held == nil:
-			return unproven("consistent", "no earlier checkpoint was compared, so another history may have been signed before"), nil
-		case held.Size == v.m.Size:
-			return proven("consistent", "the checkpoint you hold is the one of this bundle"), nil
-		}
+	switch {
+	case held != nil && held.Size == v.m.Size:
+		return proven("consistent", "the checkpoint you hold is the one of this bundle"), nil
+	case held != nil && held.Size == shown.Size:
+		return proven("consistent", "of the %d entries that the checkpoint you hold speaks of, none was changed, moved or left out since", shown.Size), nil
+	case held != nil:
 		return unproven("consistent", "nothing leads here from the checkpoint of %d entries that you hold; ask for an export since it", held.Size), nil
+	case shown.Size > 0:
+		return proven("consistent", "the checkpoint of %d entries in %s is a beginning of this one; compare it with the one you hold", shown.Size, ConsistencyFile), nil
+	}
+	return unproven("consistent", "no earlier checkpoint was compared, so another history may have been signed before"), nil
+}
+
+// shownBefore is the earlier checkpoint in the bundle, which is a beginning of this
+// one's; zero if there is none.
+func (v *verifier) shownBefore() (c proof.Checkpoint, err error) {
+	if _, shown := v.sums[ConsistencyFile]; !shown {
+		return c, nil
 	}
 	file, err := v.read(ConsistencyFile)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
 	note, path, err := parseConsistency(file)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
 	key, err := v.trust.Keys.Log()
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	c, err := proof.OpenCheckpoint(note, key)
-	if err != nil {
-		return nil, fmt.Errorf("earlier checkpoint: %w", err)
+	if c, err = proof.OpenCheckpoint(note, key); err != nil {
+		return c, fmt.Errorf("earlier checkpoint: %w", err)
 	}
 	if c.Size < 1 || c.Size > v.m.Size || tlog.CheckTree(path, v.m.Size, v.m.Root, c.Size, c.Root) != nil {
-		return nil, refuted("the checkpoint of %d entries that was signed before is no beginning of this one: the ledger signed two histories", c.Size)
+		return c, refuted("the checkpoint of %d entries is no beginning of this one: the ledger signed two histories", c.Size)
 	}
-	switch {
-	case held == nil:
-		return proven("consistent", "the checkpoint of %d entries in %s is a beginning of this one; compare it with the one you hold", c.Size, ConsistencyFile), nil
-	case held.Size == c.Size && held.Root != c.Root:
-		return nil, refuted("the ledger signed two histories of %d entries: the checkpoint you hold, and the one in %s", c.Size, ConsistencyFile)
-	case held.Size == c.Size:
-		return proven("consistent", "of the %d entries that the checkpoint you hold speaks of, none was changed, moved or left out since", c.Size), nil
-	case held.Size == v.m.Size:
-		return proven("consistent", "the checkpoint you hold is the one of this bundle"), nil
-	}
-	return unproven("consistent", "nothing leads here from the checkpoint of %d entries that you hold, only from one of %d; ask for an export since yours", held.Size, c.Size), nil
+	return c, nil
 }
