@@ -4,7 +4,7 @@
 FUZZTIME ?= 30s
 CHECKS ?= 2000
 
-.PHONY: build test ci lint generate soak bench help
+.PHONY: build test ci lint generate soak bench growth help
 
 help: ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/: .*##/\t/'
@@ -45,3 +45,7 @@ bench: ## Go benchmarks, then the program's own: trust ratios within one run onl
 	bin/consent bench rebuild
 	bin/consent bench tree
 	bin/consent bench registry
+
+growth: ## checks and scrubs as the national list grows, drawn: test/bench/growth.svg
+	go build -trimpath -o bin/consent ./cmd/consent
+	bin/consent bench growth --data test/bench/growth.csv --plot test/bench/growth.svg

@@ -9,7 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
+
+	"github.com/consent-ledger/consent-ledger/ledger/durable"
 )
 
 // Names inside a ledger's folder; a contract with backups and operators.
@@ -75,13 +76,12 @@ func openFolder(dir string) (*folder, error) {
 // acquire takes the folder's lock, which is the writer's lease until failover
 // exists: the kernel frees it when the process ends, however it ends.
 func (f *folder) acquire() error {
-	l, err := os.OpenFile(f.path(lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	l, err := durable.Lock(f.path(lockFile))
+	if errors.Is(err, durable.ErrLocked) {
+		return fmt.Errorf("folder %s is served by another process; two writers are refused", f.dir)
+	}
 	if err != nil {
 		return fmt.Errorf("folder: %w", err)
-	}
-	if err := syscall.Flock(int(l.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		l.Close()
-		return fmt.Errorf("folder %s is served by another process; two writers are refused", f.dir)
 	}
 	f.lock = l
 	return nil
@@ -116,15 +116,10 @@ func (f *folder) adminKey() (string, error) {
 	return key, nil
 }
 
-// writeNew writes a file that must not exist, and syncs it.
-func writeNew(path, content string) (err error) {
-	w, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
+// writeNew writes a file that must not be there.
+func writeNew(path, content string) error {
+	if err := durable.Create(path, []byte(content), 0o600); err != nil {
 		return fmt.Errorf("folder: %w", err)
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	if _, err := w.WriteString(content); err != nil {
-		return fmt.Errorf("folder: %w", err)
-	}
-	return w.Sync()
+	return nil
 }

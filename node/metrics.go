@@ -1,6 +1,9 @@
 package node
 
 import (
+	"maps"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,8 +20,8 @@ type metrics struct {
 	commits   prometheus.Histogram
 	retries   prometheus.Counter
 	applied   prometheus.Gauge
-	decisions *prometheus.CounterVec
-	reasons   *prometheus.CounterVec
+	decisions *words
+	reasons   *words
 	latency   prometheus.Histogram
 }
 
@@ -31,14 +34,43 @@ func newMetrics() *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0002, 2, 16)}),
 		retries:   prometheus.NewCounter(prometheus.CounterOpts{Name: "consent_ledger_append_retries_total", Help: "Appends sent again because no answer came."}),
 		applied:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "consent_projections_applied_position", Help: "Position every projection has applied."}),
-		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consent_decisions_total", Help: "Decisions by verdict."}, []string{"verdict"}),
-		reasons:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consent_decision_reasons_total", Help: "Reasons given in decisions, by code."}, []string{"code"}),
+		decisions: newWords(prometheus.CounterOpts{Name: "consent_decisions_total", Help: "Decisions by verdict."}, "verdict"),
+		reasons:   newWords(prometheus.CounterOpts{Name: "consent_decision_reasons_total", Help: "Reasons given in decisions, by code."}, "code"),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "consent_decision_seconds", Help: "Time of one decision, waiting for projections included.",
 			Buckets: prometheus.ExponentialBuckets(0.00001, 2, 20)}),
 	}
 	m.registry.MustRegister(m.entries, m.bytes, m.commits, m.retries, m.applied, m.decisions, m.reasons, m.latency,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// words counts by the words of a closed set. Asked by its label each time, a counter
+// took a tenth of a decision.
+type words struct {
+	*prometheus.CounterVec
+	met atomic.Pointer[map[string]prometheus.Counter]
+	mu  sync.Mutex // for those who add to met
+}
+
+func newWords(o prometheus.CounterOpts, label string) *words {
+	return &words{CounterVec: prometheus.NewCounterVec(o, []string{label})}
+}
+
+// of gives the counter of a word.
+func (w *words) of(word string) prometheus.Counter {
+	if met := w.met.Load(); met != nil {
+		if c, ok := (*met)[word]; ok {
+			return c
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	next := map[string]prometheus.Counter{word: w.WithLabelValues(word)}
+	if met := w.met.Load(); met != nil {
+		maps.Copy(next, *met)
+	}
+	w.met.Store(&next)
+	return next[word]
 }
 
 // positions adds what is read whenever somebody asks. It may be called once.

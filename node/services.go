@@ -107,9 +107,9 @@ func (m *metrics) decided(d *consentv1.Decision, numbers int, took time.Duration
 	if d.GetVerdict() == consentv1.Verdict_VERDICT_ALLOW {
 		verdict = "ALLOW"
 	}
-	m.decisions.WithLabelValues(verdict).Add(float64(numbers))
+	m.decisions.of(verdict).Add(float64(numbers))
 	for _, r := range d.GetReasons() {
-		m.reasons.WithLabelValues(r.GetCode()).Add(float64(numbers))
+		m.reasons.of(r.GetCode()).Add(float64(numbers))
 	}
 	if took > 0 { // of a number in a scrub it would say nothing
 		m.latency.Observe(took.Seconds())

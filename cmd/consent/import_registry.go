@@ -2,27 +2,23 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/consumers/client"
+	"github.com/consent-ledger/consent-ledger/consumers/lists"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
 // listFlags of import registry.
 type listFlags struct {
-	file      consentv1.RegistryFile
+	list      lists.List
 	plan      consentv1.RegistryPlan
-	submitted []string
 	fetchedAt string
 	maxBad    float64
 }
@@ -55,13 +51,13 @@ docs/reference/registry.md.`,
 		},
 	}
 	s := c.Flags()
-	s.StringVar(&f.file.Registry, "registry", "", "the list: us_national_dnc, uk_tps …")
-	s.StringVar(&f.file.VersionDate, "version-date", "", "the day of the list, YYYY-MM-DD; default: from the file's name")
-	s.StringSliceVar(&f.file.Licensees, "licensee", nil, "sellers licensed for it; default all")
+	s.StringVar(&f.list.Registry, "registry", "", "the list: us_national_dnc, uk_tps …")
+	s.StringVar(&f.list.VersionDate, "version-date", "", "the day of the list, YYYY-MM-DD; default: from the file's name")
+	s.StringSliceVar(&f.list.Licensees, "licensee", nil, "sellers licensed for it; default all")
 	s.StringVar(&f.plan.Format, "format", "", "flat, tps or csv; default: as the registry writes its lists")
 	s.StringVar(&f.plan.BaseDate, "base-date", "", "it is a change list: the day of the version it follows, YYYY-MM-DD")
 	s.StringVar(&f.plan.Wash, "wash", "", "it is the answer of a washing service and holds: listed, unlisted or removed (the list sent without those listed)")
-	s.StringSliceVar(&f.submitted, "submitted", nil, "files that were sent to the washing service")
+	s.StringSliceVar(&f.list.Submitted, "submitted", nil, "files that were sent to the washing service")
 	s.StringVar(&f.plan.Publisher, "publisher", "", "who publishes it")
 	s.StringVar(&f.plan.Subscription, "subscription", "", "a name of yours for the account under which it was fetched")
 	s.StringVar(&f.fetchedAt, "fetched-at", "", "when it was fetched; default: the time of the newest file")
@@ -78,7 +74,7 @@ docs/reference/registry.md.`,
 
 // complete reads flags that need it.
 func (f *listFlags) complete(g *globals, c *cobra.Command, paths []string) error {
-	f.file.Plan, f.plan.Region = &f.plan, g.region
+	f.list.Plan, f.plan.Region = &f.plan, g.region
 	if c.Flags().Changed("max-bad") {
 		f.plan.BadShareMax = &f.maxBad
 	}
@@ -104,194 +100,19 @@ func (f *listFlags) complete(g *globals, c *cobra.Command, paths []string) error
 	return nil
 }
 
-// listFile is a file to be sent.
-type listFile struct {
-	path  string
-	about *consentv1.RegistryFile
-	size  int64
-}
-
 func (g *globals) importRegistry(ctx context.Context, c *cobra.Command, cl *client.Client, f *listFlags, paths []string) error {
-	files, total, err := f.files(paths)
-	if err != nil {
-		return err
-	}
-	if err := hashFiles(c.ErrOrStderr(), files, total); err != nil {
-		return err
-	}
-	if err := resume(ctx, cl, f.file.GetRegistry(), files); err != nil {
-		return err
-	}
-	res, err := sendFiles(ctx, c.ErrOrStderr(), cl, files, total)
+	f.list.Paths = paths
+	res, err := lists.Send(ctx, cl, &f.list, func(what string, total int64) (func(int64), func()) {
+		p := newProgress(c.ErrOrStderr(), what, total)
+		return func(done int64) { p.to(done, 0) }, p.finish
+	})
 	if err != nil {
 		if errors.Is(err, client.ErrUnreachable) {
 			err = &hinted{err, "run the same command again: it goes on where it broke off"}
 		}
 		return err
 	}
-	return g.writeLoaded(c, f.file.GetRegistry(), res)
-}
-
-func (f *listFlags) files(paths []string) (files []*listFile, total int64, err error) {
-	add := func(path string, submitted bool) error {
-		info, err := os.Stat(path)
-		if err != nil {
-			return err
-		}
-		about := &consentv1.RegistryFile{Registry: f.file.GetRegistry(), VersionDate: f.file.GetVersionDate(), Licensees: f.file.GetLicensees(),
-			Name: filepath.Base(path), Submitted: submitted}
-		if len(files) == 0 {
-			about.Plan = &f.plan
-		}
-		files, total = append(files, &listFile{path, about, info.Size()}), total+info.Size()
-		return nil
-	}
-	for _, path := range paths {
-		if err := add(path, false); err != nil {
-			return nil, 0, err
-		}
-	}
-	for _, path := range f.submitted {
-		if err := add(path, true); err != nil {
-			return nil, 0, err
-		}
-	}
-	return files, total, nil
-}
-
-// hashFiles names the files by their content: what arrives must be what was there
-// when the import began.
-func hashFiles(stderr io.Writer, files []*listFile, total int64) error {
-	p, done := newProgress(stderr, "examined", total), int64(0)
-	defer p.finish()
-	for _, f := range files {
-		r, err := os.Open(f.path)
-		if err != nil {
-			return err
-		}
-		sum := sha256.New()
-		n, err := io.Copy(sum, &tellingReader{r, func(n int) { done += int64(n); p.to(done, 0) }})
-		if err := errors.Join(err, r.Close()); err != nil {
-			return fmt.Errorf("%s: %w", filepath.Base(f.path), err)
-		}
-		f.size, f.about.Sha256 = n, sum.Sum(nil)
-	}
-	return nil
-}
-
-type tellingReader struct {
-	io.Reader
-	tell func(n int)
-}
-
-func (r *tellingReader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	r.tell(n)
-	return n, err
-}
-
-// resume asks what of the files the server has from an import that broke off.
-func resume(ctx context.Context, cl *client.Client, registry string, files []*listFile) error {
-	req := &consentv1.GetRegistryLoadRequest{Registry: registry}
-	for _, f := range files {
-		req.Sha256 = append(req.Sha256, f.about.GetSha256())
-	}
-	res, err := cl.Ledger.GetRegistryLoad(ctx, connect.NewRequest(req))
-	if err != nil {
-		return err
-	}
-	for i, f := range files {
-		if i < len(res.Msg.GetStaged()) && int64(res.Msg.GetStaged()[i]) <= f.size {
-			f.about.Offset = res.Msg.GetStaged()[i]
-		}
-	}
-	return nil
-}
-
-// sendFiles hands the files over and waits until they are loaded.
-func sendFiles(ctx context.Context, stderr io.Writer, cl *client.Client, files []*listFile, total int64) (*consentv1.LoadRegistryResponse, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream := cl.Ledger.LoadRegistry(ctx)
-	p, sent := newProgress(stderr, "sent", total), int64(0)
-	for _, f := range files {
-		sent += int64(f.about.GetOffset())
-		err := sendFile(f, func(req *consentv1.LoadRegistryRequest) error {
-			sent += int64(len(req.GetChunk()))
-			p.to(sent, 0)
-			return stream.Send(req)
-		})
-		if errors.Is(err, io.EOF) {
-			break // the answer says why
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	p.finish()
-	var res *connect.Response[consentv1.LoadRegistryResponse]
-	ended := make(chan error, 1)
-	go func() {
-		var err error
-		res, err = stream.CloseAndReceive()
-		ended <- err
-	}()
-	if err := showReading(ctx, stderr, cl, files[0].about.GetRegistry(), total, ended); err != nil {
-		return nil, err
-	}
-	return res.Msg, nil
-}
-
-// readingEvery is how often the server is asked how far it is.
-const readingEvery = 500 * time.Millisecond
-
-// showReading shows how far the server is with the files until it has ended.
-func showReading(ctx context.Context, stderr io.Writer, cl *client.Client, registry string, total int64, ended <-chan error) error {
-	p := newProgress(stderr, "read", total)
-	defer p.finish()
-	tick := time.NewTicker(readingEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-ended:
-			return err
-		case <-tick.C:
-			res, err := cl.Ledger.GetRegistryLoad(ctx, connect.NewRequest(&consentv1.GetRegistryLoadRequest{Registry: registry}))
-			if err == nil && res.Msg.GetLoading() { // that nobody knows how far it is stops nothing
-				p.to(int64(res.Msg.GetBytesRead()), 0)
-			}
-		}
-	}
-}
-
-const registryChunk = 1 << 20
-
-// sendFile sends a file from its offset on; an empty one still sends its description.
-func sendFile(file *listFile, send func(*consentv1.LoadRegistryRequest) error) error {
-	f, err := os.Open(file.path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := f.Seek(int64(file.about.GetOffset()), io.SeekStart); err != nil {
-		return fmt.Errorf("%s: %w", filepath.Base(file.path), err)
-	}
-	about, buf := file.about, make([]byte, registryChunk)
-	for {
-		n, err := io.ReadFull(f, buf)
-		if n > 0 || about != nil {
-			if serr := send(&consentv1.LoadRegistryRequest{File: about, Chunk: buf[:n]}); serr != nil {
-				return serr
-			}
-			about = nil
-		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", filepath.Base(file.path), err)
-		}
-	}
+	return g.writeLoaded(c, f.list.Registry, res)
 }
 
 func (g *globals) writeLoaded(c *cobra.Command, registry string, res *consentv1.LoadRegistryResponse) error {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/consent-ledger/consent-ledger/cmd/consent/bench"
 	"github.com/consent-ledger/consent-ledger/consumers/client"
 	"github.com/consent-ledger/consent-ledger/consumers/crm"
 )
@@ -82,6 +83,9 @@ func exitCode(err error) int {
 	var e *exitError
 	if errors.As(err, &e) {
 		return e.code
+	}
+	if errors.As(err, new(bench.UsageError)) {
+		return exitUsage
 	}
 	for _, unknown := range []error{
 		client.ErrUncertain, client.ErrNotReady, client.ErrUnreachable, client.ErrAhead, client.ErrDamaged, crm.ErrUnknown,

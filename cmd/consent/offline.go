@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -50,27 +51,22 @@ func (f *folderFlags) with(g *globals, c *cobra.Command, do func(context.Context
 	return do(ctx, cl)
 }
 
-// readyWait is how long a server in this process may take until it decides. What
-// then keeps it from that is for the verb to find.
-const readyWait = 5 * time.Second
+// standstill is how long what keeps a server in this process from deciding may stay
+// the same until the verb goes on all the same: what it is, is for the verb to find.
+const standstill = 10 * time.Second
 
-// awaitReady waits until a server is ready, or has had its time.
+// awaitReady waits until a server is ready, or gets no nearer to it.
 func awaitReady(ctx context.Context, url string) {
-	ctx, cancel := context.WithTimeout(ctx, readyWait)
-	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
-		if err != nil {
-			return // no URL: nothing to wait for
+	last, since := "", time.Now()
+	for time.Since(since) < standstill {
+		ready, answer, err := askReady(ctx, url)
+		if ready {
+			return
 		}
-		res, err := http.DefaultClient.Do(req)
-		if err == nil {
-			res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return
-			}
+		if err == nil && answer != last {
+			last, since = answer, time.Now()
 		}
 		select {
 		case <-tick.C:
@@ -78,4 +74,21 @@ func awaitReady(ctx context.Context, url string) {
 			return
 		}
 	}
+}
+
+// askReady gives what a server answers on /readyz: "ready", or what keeps it.
+func askReady(ctx context.Context, url string) (ready bool, answer string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, standstill)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
+	if err != nil {
+		return false, "", err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false, "", err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	return res.StatusCode == http.StatusOK, string(b), err
 }

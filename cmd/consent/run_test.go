@@ -76,7 +76,8 @@ func (s *scripted) Scrub(_ context.Context, st *connect.BidiStream[consentv1.Scr
 			return connect.NewError(connect.CodeUnimplemented, errors.New("this server shares answers"))
 		}
 		res := &consentv1.ScrubResponse{Renumbered: given == 0}
-		for _, n := range req.GetNumbers() {
+		lines, _ := strings.CutSuffix(string(req.GetLines()), "\n")
+		for n := range strings.SplitSeq(lines, "\n") {
 			row := &consentv1.ScrubRow{Verdict: consentv1.Verdict_VERDICT_BLOCK, Reasons: []string{"NO_CONSENT", "COMPANY_DNC"}, Position: 9,
 				Lists: []*consentv1.ListUse{{Registry: "us_national_dnc", VersionDate: "2026-02-01", Listed: true}, {Registry: "us_in_dnc"}}, Packs: []string{"us 1", "us-in 2"}}
 			switch {

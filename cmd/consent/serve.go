@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -123,18 +122,9 @@ what is open.`,
 	return c
 }
 
-// roomForGarbage lets the heap grow to four times what is live before it is
-// collected: a server's live heap is small beside its machine, and collecting
-// half as often gave a tenth of the processor back. GOGC in the environment wins.
-func roomForGarbage() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(300)
-	}
-}
-
 // serve runs a node until ctx is done, and says on stderr where it is.
 func serve(ctx context.Context, cfg node.Config, stderr io.Writer) error {
-	roomForGarbage()
+	node.RoomForGarbage()
 	n, err := node.Open(ctx, cfg)
 	if err != nil {
 		return err

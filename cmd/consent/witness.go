@@ -62,7 +62,7 @@ signature is taken. GET /seen/ORIGIN shows what was cosigned last. Each checkpoi
 cosigned is a line on stdout: origin, number of entries, root.`,
 		Example: "  consent witness serve --dir ./witness --key ledger.keys --listen 127.0.0.1:8421",
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if (cert == "") != (key == "") {
 				return usagef("--tls-cert and --tls-key go together")
 			}
@@ -80,6 +80,7 @@ cosigned is a line on stdout: origin, number of entries, root.`,
 			if err != nil {
 				return err
 			}
+			defer func() { err = errors.Join(err, w.Close()) }()
 			l, err := net.Listen("tcp", listen)
 			if err != nil {
 				return fmt.Errorf("--listen: %w", err)

@@ -52,8 +52,10 @@ func (s *server) Scrub(_ context.Context, st *connect.BidiStream[consentv1.Scrub
 			return connect.NewError(connect.CodeInvalidArgument, errors.New("the first message asks nothing"))
 		case !first && (req.GetQuestion() != nil || req.GetDefaultRegion() != ""):
 			return connect.NewError(connect.CodeInvalidArgument, errors.New("the question comes twice"))
-		case len(req.GetNumbers()) == 0 || len(req.GetNumbers()) > 10_000:
-			return connect.NewError(connect.CodeInvalidArgument, errors.New("no message has so many numbers"))
+		}
+		numbers, err := numbersOf(req)
+		if err != nil {
+			return connect.NewError(connect.CodeInvalidArgument, err)
 		}
 		if s.before != nil {
 			if err := s.before(messages); err != nil {
@@ -65,10 +67,7 @@ func (s *server) Scrub(_ context.Context, st *connect.BidiStream[consentv1.Scrub
 			res.Renumbered = true
 			clear(given)
 		}
-		for _, n := range req.GetNumbers() {
-			if !utf8.ValidString(n) {
-				return errors.New("no UTF-8")
-			}
+		for _, n := range numbers {
 			kind := kindOf(n)
 			at, ok := given[kind]
 			if !ok {
@@ -79,7 +78,7 @@ func (s *server) Scrub(_ context.Context, st *connect.BidiStream[consentv1.Scrub
 			res.Answers = append(res.Answers, at)
 		}
 		s.mu.Lock()
-		s.numbers += len(req.GetNumbers())
+		s.numbers += len(numbers)
 		s.mu.Unlock()
 		if s.bend != nil {
 			s.bend(res)
@@ -88,6 +87,28 @@ func (s *server) Scrub(_ context.Context, st *connect.BidiStream[consentv1.Scrub
 			return err
 		}
 	}
+}
+
+// numbersOf reads a message as strictly as a server may.
+func numbersOf(req *consentv1.ScrubRequest) (numbers []string, err error) {
+	numbers = req.GetNumbers()
+	lines, ended := strings.CutSuffix(string(req.GetLines()), "\n")
+	switch {
+	case req.Lines == nil:
+	case !ended || len(numbers) > 0:
+		return nil, errors.New("lines break off, or are not alone")
+	default:
+		numbers = strings.Split(strings.ToValidUTF8(lines, "\ufffd"), "\n")
+	}
+	if len(numbers) == 0 || len(numbers) > 10_000 {
+		return nil, errors.New("no message has so many numbers")
+	}
+	for _, n := range req.GetNumbers() {
+		if !utf8.ValidString(n) {
+			return nil, errors.New("no UTF-8")
+		}
+	}
+	return numbers, nil
 }
 
 // kindOf tells the answer to a number: its last digit, or that it is none.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
 // rowBytesMax bounds one row, so that memory is bounded whatever the file holds.
@@ -30,6 +32,7 @@ type list struct {
 	back  [][]byte // lines to be read again before in
 	lines int      // lines given so far
 	text  []byte   // of the row being read, with the ends of its lines
+	spans []span   // of its fields
 
 	size   int // rows of a batch
 	width  int // fields of the header; 0 until it is read
@@ -44,8 +47,9 @@ type list struct {
 type batch struct {
 	text    []byte // every byte read, blank lines too
 	rows    []row
-	numbers []byte // one after another
-	ends    []int  // of the numbers
+	numbers []byte // each with a line feed behind it
+	ends    []int  // of the numbers, where their line feeds are
+	within  bool   // some number holds a line feed of its own
 	bad     *badRow
 
 	// After the batch: bytes and lines of the list, and the bytes' checksum.
@@ -230,6 +234,7 @@ func (l *list) add(b *batch, r row, fields int, number []byte) (problem string) 
 	b.rows = append(b.rows, r)
 	b.numbers = append(b.numbers, number...)
 	b.ends = append(b.ends, len(b.numbers))
+	b.numbers = append(b.numbers, '\n')
 	return problem
 }
 
@@ -239,7 +244,9 @@ func (l *list) quoted(b *batch, r row, first []byte) (problem string, err error)
 	firstBytes, more := len(first), [][]byte(nil)
 	for {
 		content := trimEnd(l.text)
-		spans, state := splitRow(content)
+		var state rowState
+		l.spans, state = splitRow(l.spans, content)
+		spans := l.spans
 		switch state {
 		case rowWhole:
 			l.lines += len(more)
@@ -253,6 +260,7 @@ func (l *list) quoted(b *batch, r row, first []byte) (problem string, err error)
 			if l.column < len(spans) {
 				number = spans[l.column].value(content)
 			}
+			b.within = b.within || bytes.IndexByte(number, '\n') >= 0
 			return l.add(b, r, len(spans), number), nil
 		case rowBroken:
 			return l.broken(b, r, firstBytes, more, `has a quote inside a quoted field; write it twice: ""`), nil
@@ -322,17 +330,32 @@ func trimEnd(text []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(text, []byte("\n")), []byte("\r"))
 }
 
-// empty tells whether a row has no number.
-func (b *batch) empty(i int) bool { return b.ends[i] == 0 || i > 0 && b.ends[i] == b.ends[i-1] }
+// begin is where a number begins.
+func (b *batch) begin(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return b.ends[i-1] + 1
+}
 
-// eachNumber appends the numbers as texts; what is no UTF-8 is marked, because no message
-// may hold it.
+// empty tells whether a row has no number.
+func (b *batch) empty(i int) bool { return b.begin(i) == b.ends[i] }
+
+// ask puts the numbers into a request.
+func (b *batch) ask(req *consentv1.ScrubRequest) {
+	if req.Numbers, req.Lines = nil, b.numbers; b.within {
+		req.Numbers, req.Lines = b.eachNumber(nil), nil
+	}
+}
+
+// eachNumber appends the numbers as texts; what is no UTF-8 is marked, because no text of a
+// message may hold it.
 func (b *batch) eachNumber(dst []string) []string {
 	all := string(b.numbers) // one copy for all
 	sound := utf8.ValidString(all)
-	for i, begin := 0, 0; i < len(b.ends); i++ {
-		n := all[begin:b.ends[i]]
-		if begin = b.ends[i]; !sound {
+	for i, end := range b.ends {
+		n := all[b.begin(i):end]
+		if !sound {
 			n = strings.ToValidUTF8(n, "\ufffd")
 		}
 		dst = append(dst, n)

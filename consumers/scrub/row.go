@@ -25,8 +25,9 @@ const (
 )
 
 // splitRow cuts a row into its fields after RFC 4180. A quote in a field that does
-// not begin with one is an ordinary character (5" pipe).
-func splitRow(text []byte) (fields []span, state rowState) {
+// not begin with one is an ordinary character (5" pipe). They use the room of others.
+func splitRow(fields []span, text []byte) ([]span, rowState) {
+	fields = fields[:0]
 	for at := 0; ; {
 		if at == len(text) || text[at] != '"' {
 			n := bytes.IndexByte(text[at:], ',')
@@ -41,7 +42,7 @@ func splitRow(text []byte) (fields []span, state rowState) {
 		for {
 			n := bytes.IndexByte(text[end:], '"')
 			if n < 0 {
-				return nil, rowOpen
+				return fields, rowOpen
 			}
 			if end += n + 1; end == len(text) || text[end] != '"' {
 				break
@@ -53,7 +54,7 @@ func splitRow(text []byte) (fields []span, state rowState) {
 		case end == len(text):
 			return fields, rowWhole
 		case text[end] != ',':
-			return nil, rowBroken
+			return fields, rowBroken
 		}
 		at = end + 1
 	}
@@ -61,7 +62,7 @@ func splitRow(text []byte) (fields []span, state rowState) {
 
 // fieldsOf gives the fields of a row that is whole.
 func fieldsOf(text []byte) (out []string) {
-	spans, _ := splitRow(text)
+	spans, _ := splitRow(nil, text)
 	for _, s := range spans {
 		out = append(out, string(s.value(text)))
 	}
@@ -91,7 +92,7 @@ func formula(cell []byte) bool {
 // appendNeutral appends the fields of a row with an apostrophe before each that a
 // spreadsheet would compute.
 func appendNeutral(dst, text []byte) []byte {
-	spans, state := splitRow(text)
+	spans, state := splitRow(nil, text)
 	if state != rowWhole {
 		return append(dst, text...)
 	}

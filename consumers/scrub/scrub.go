@@ -162,7 +162,7 @@ func (r *run) ask(ctx context.Context, stream *bidi, asked chan<- *batch) error 
 		} else if err != nil {
 			return err
 		}
-		req.Numbers = b.eachNumber(req.Numbers[:0])
+		b.ask(req)
 		select {
 		case asked <- b:
 		case <-ctx.Done():

@@ -17,6 +17,9 @@ func agree(t *testing.T, p *parser, raw, region string) (answered bool) {
 	if err != nil {
 		t.Fatalf("fast path reads %q (%s) as %s, the library does not: %v", raw, region, fast.E164, err)
 	}
+	if plain, ok := Plain(region)([]byte(raw)); !ok || string(plain.E164[:]) != fast.E164 || plain.Unassigned != fast.Unassigned {
+		t.Fatalf("%q (%s): as bytes it is %q, %t", raw, region, plain.E164[:], ok)
+	}
 	if fast != slow {
 		t.Fatalf("%q (%s): fast path says %s unassigned=%v region=%s, the library %s unassigned=%v region=%s",
 			raw, region, fast.E164, fast.Unassigned, fast.Region, slow.E164, slow.Unassigned, slow.Region)

@@ -9,7 +9,8 @@
 //
 // Letters are refused, although libphonenumber would turn them into digits: a
 // name in the phone column must not become somebody's number. An extension is
-// dropped, because a stop from an extension still means the line.
+// dropped, because a stop from an extension still means the line; one as long as a
+// number is another number, and neither is read.
 //
 // No error and no formatted form of this package holds a number; only the field
 // E164 does.

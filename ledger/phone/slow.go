@@ -62,7 +62,7 @@ type reduced struct {
 }
 
 // reduce strips what people write around digits, drops an extension, and refuses
-// everything else.
+// everything else: above all a second number, which would be neither stopped nor asked.
 func reduce(raw string) (reduced, error) {
 	s := strings.TrimSpace(raw)
 	switch {
@@ -77,7 +77,11 @@ func reduce(raw string) (reduced, error) {
 		s = s[4:]
 	}
 	if strings.ContainsFunc(s, maybeExtension) {
-		if base, ext := phonenumbers.MaybeSeparateExtensionFromPhone(s); ext != "" {
+		base, ext := phonenumbers.MaybeSeparateExtensionFromPhone(s)
+		if len(ext) >= digitsMin { // no telephone system has such extensions; people write two numbers so
+			return reduced{}, &UnreadableError{Problem: "is followed by another", Fix: "send one number"}
+		}
+		if ext != "" {
 			s = base
 		}
 	}

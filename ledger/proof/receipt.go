@@ -128,6 +128,9 @@ func (r Receipt) Check(key note.Verifier) (Promise, error) {
 	if err := proto.Unmarshal(r.Entry, p.Entry); err != nil {
 		return Promise{}, form("what was signed is no entry")
 	}
+	if len(p.Entry.GetEntryId()) != len(ledger.EntryID{}) {
+		return Promise{}, form("what was signed is an entry without an id")
+	}
 	if p.Entry.GetPosition() != uint64(r.Position) || !p.Entry.GetRecordedAt().AsTime().Equal(c.RecordedAt) {
 		return Promise{}, refuted("the entry says position %d and another time or place than what was signed", p.Entry.GetPosition())
 	}

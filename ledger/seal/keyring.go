@@ -18,6 +18,8 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/consent-ledger/consent-ledger/ledger/durable"
 )
 
 // Names of the files in the keys folder; a contract.
@@ -248,34 +250,9 @@ func readWrapped(dir, name string, kek tink.AEAD, extra []byte) ([]byte, error) 
 	return plain, nil
 }
 
-// writeFile replaces a file so that after a crash it is the old one or the new
-// one, whole: a synced temporary file, renamed, its folder synced.
 func writeFile(path string, data []byte) error {
-	if err := replaceFile(path, data); err != nil {
+	if err := durable.Replace(path, data, 0o600); err != nil {
 		return fmt.Errorf("seal: write %s: %w", path, err)
 	}
 	return nil
-}
-
-func replaceFile(path string, data []byte) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
 	"sync"
@@ -63,6 +64,17 @@ func (t *Tokens) Exchange(e164 string) (ledger.ExchangeToken, error) {
 	var m [block]byte
 	copy(m[:], e164)
 	return versioned(t.exchange.mac(m)), nil
+}
+
+// TokensOf appends the tokens of many numbers, what Exchange and Token give one by one: each
+// number '+' and digits with zeros behind them, which is not looked at. It writes over numbers.
+func (t *Tokens) TokensOf(dst []ledger.Token, numbers [][block]byte) []ledger.Token {
+	t.exchange.macAll(numbers)
+	t.token.macAll(numbers)
+	for i := range numbers {
+		dst = append(dst, versioned(numbers[i]))
+	}
+	return dst
 }
 
 // Token gives the key of every projection: CMAC(Kt, x).
@@ -199,6 +211,15 @@ func (b *oneBlock) mac(m [block]byte) [block]byte {
 	m = *buf
 	b.buffers.Put(buf)
 	return m
+}
+
+// macAll is mac of each, in place.
+func (b *oneBlock) macAll(ms [][block]byte) {
+	for i := range ms {
+		m := ms[i][:]
+		subtle.XORBytes(m, m, b.k1[:])
+		b.aes.Encrypt(m, m)
+	}
 }
 
 func (b *oneBlock) unmac(t [block]byte) [block]byte {

@@ -3,6 +3,7 @@ package seal
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -125,6 +126,36 @@ func TestTokensNeedNoMemory(t *testing.T) {
 	if n >= 1 && !raceEnabled {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+// TestTokensOfMany: many at once are as one by one.
+func TestTokensOfMany(t *testing.T) {
+	tok := testTokens(t)
+	rapid.Check(t, func(t *rapid.T) {
+		var blocks [][block]byte
+		var want []ledger.Token
+		for _, n := range rapid.SliceOf(rapid.StringMatching(`\+[0-9]{1,15}`)).Draw(t, "numbers") {
+			x, err := tok.Exchange(n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b [block]byte
+			copy(b[:], n)
+			blocks, want = append(blocks, b), append(want, tok.Token(x))
+		}
+		if got := tok.TokensOf(nil, blocks); !slices.Equal(got, want) {
+			t.Fatalf("%x, want %x", got, want)
+		}
+	})
+}
+
+func BenchmarkTokensOf(b *testing.B) {
+	tok := testTokens(b)
+	blocks, out := make([][block]byte, 1000), make([]ledger.Token, 0, 1000)
+	for b.Loop() {
+		out = tok.TokensOf(out[:0], blocks)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/token")
 }
 
 func BenchmarkToken(b *testing.B) {

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -18,7 +20,8 @@ func TestFingerprintsNeverForget(t *testing.T) {
 			f.Add(k)
 			model[k] = true
 		}
-		if !f.MayHold(key.Draw(t, "early")) {
+		early, may := key.Draw(t, "early"), [1]bool{}
+		if f.MayHoldMany([]uint32{early}, may[:]); !may[0] || !f.MayHold(early) {
 			t.Fatal("taken for absent before all keys were added")
 		}
 		f.Ready()
@@ -29,6 +32,14 @@ func TestFingerprintsNeverForget(t *testing.T) {
 		}
 		if k := key.Draw(t, "other"); f.MayHold(k) != model[k] {
 			t.Fatalf("%#x: may be there %t, want %t", k, f.MayHold(k), model[k])
+		}
+		many := rapid.SliceOfN(rapid.OneOf(key, rapid.SampledFrom(append(slices.Collect(maps.Keys(model)), 5))), 0, 300).Draw(t, "many")
+		found := make([]bool, len(many))
+		f.MayHoldMany(many, found)
+		for i, k := range many {
+			if found[i] != model[k] {
+				t.Fatalf("%#x among many: may be there %t, want %t", k, found[i], model[k])
+			}
 		}
 	})
 }
@@ -72,4 +83,21 @@ func BenchmarkFingerprints(b *testing.B) {
 			b.Fatal("forgotten")
 		}
 	}
+}
+
+// BenchmarkFingerprintsMany asks for ten thousand at once.
+func BenchmarkFingerprintsMany(b *testing.B) {
+	f, r := NewFingerprints(), rand.New(rand.NewPCG(1, 2))
+	for range 10_000_000 {
+		f.Add(r.Uint32())
+	}
+	f.Ready()
+	keys, may := make([]uint32, 10_000), make([]bool, 10_000)
+	for b.Loop() {
+		for i := range keys {
+			keys[i] = r.Uint32()
+		}
+		f.MayHoldMany(keys, may)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(keys)), "ns/key")
 }

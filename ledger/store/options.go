@@ -22,7 +22,10 @@ const (
 	cacheBytesDefault    = 512 << 20
 	blockBytesDefault    = 8 << 10
 	memTableBytesDefault = 64 << 20
-	bloomBitsPerKey      = 10
+	// indexBlockBytes lets the index of a file of 32 MiB be one block: a second level
+	// above it took a tenth of a Get.
+	indexBlockBytes = 256 << 10
+	bloomBitsPerKey = 10
 )
 
 // pebbleOptions are the settings measured in a spike with small random keys;
@@ -50,14 +53,13 @@ func pebbleOptions(o Options) *pebble.Options {
 		LBaseMaxBytes:              256 << 20,
 		DisableWAL:                 o.NoLog,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
-		Logger:                     newLogger(o.Logger),
 	}
 	for i := range p.TargetFileSizes {
 		p.TargetFileSizes[i] = 32 << 20
 	}
 	for i := range p.Levels {
 		p.Levels[i].BlockSize = o.BlockBytes
-		p.Levels[i].IndexBlockSize = 32 << 10
+		p.Levels[i].IndexBlockSize = indexBlockBytes
 		if i < len(p.Levels)-1 { // Get does not ask the filters of the last level
 			p.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
 		}

@@ -17,6 +17,9 @@ import (
 type Reader interface {
 	// Get gives a copy of the value of a key, nil if there is none.
 	Get(key []byte) ([]byte, error)
+	// Append appends the value of a key to dst, which may be the room of an earlier
+	// one; found is false if there is none.
+	Append(dst, key []byte) (value []byte, found bool, err error)
 	// Has tells whether a key exists.
 	Has(key []byte) (bool, error)
 	// GetMany visits those of many keys that are there, in their order, with the
@@ -54,15 +57,22 @@ type reader struct {
 }
 
 func (r reader) Get(key []byte) ([]byte, error) {
+	v, found, err := r.Append(nil, key)
+	if found && v == nil {
+		v = []byte{} // there, and empty
+	}
+	return v, err
+}
+
+func (r reader) Append(dst, key []byte) (value []byte, found bool, err error) {
 	v, c, err := r.r.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
+		return dst, false, nil
 	}
 	if err != nil {
-		return nil, wrap("get", err)
+		return dst, false, wrap("get", err)
 	}
-	out := append(make([]byte, 0, len(v)), v...) // not nil, even if the value is empty
-	return out, wrap("get", c.Close())
+	return append(dst, v...), true, wrap("get", c.Close())
 }
 
 func (r reader) Has(key []byte) (bool, error) {

@@ -70,7 +70,8 @@ type DB struct {
 }
 
 // Open opens the database in dir and makes it if it is not there; the parent
-// must exist. ErrLocked if another process has it open.
+// must exist. ErrLocked if another process has it open. What was found damaged
+// before is set aside, and the database is empty.
 func Open(dir string, o Options) (*DB, error) { return openOn(vfs.Default, dir, o) }
 
 func openOn(disk vfs.FS, dir string, o Options) (*DB, error) {
@@ -84,13 +85,31 @@ func openOn(disk vfs.FS, dir string, o Options) (*DB, error) {
 	if err := clearWorkshop(dir); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	opts := pebbleOptions(o)
-	opts.Lock = lock
-	wal := &walFS{FS: disk, log: opts.Logger}
-	opts.FS = wal
-	p, err := pebble.Open(dir, opts)
+	db, err := openLocked(disk, dir, o, lock)
+	if pebble.IsCorruptionError(err) {
+		if err = mark(dir, err.Error()); err == nil {
+			db, err = openLocked(disk, dir, o, lock)
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: open %s: %w", dir, err), lock.Close())
+	}
+	return db, nil
+}
+
+// openLocked opens what is there, unless it is marked as damaged.
+func openLocked(disk vfs.FS, dir string, o Options, lock *pebble.Lock) (*DB, error) {
+	talk := newLogger(o.Logger)
+	if err := talk.setAside(dir); err != nil {
+		return nil, err
+	}
+	opts := pebbleOptions(o)
+	wal := &walFS{FS: disk, log: talk}
+	opts.Logger, opts.Lock, opts.FS = talk, lock, wal
+	opts.EventListener = &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) { talk.markDamaged(dir, i) }}
+	p, err := pebble.Open(dir, opts)
+	if err != nil {
+		return nil, err
 	}
 	wal.armed.Store(true)
 	db := &DB{p: p, dir: dir, options: tableOptions(opts), wal: wal, lock: lock, noLog: o.NoLog}

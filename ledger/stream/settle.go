@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/consent-ledger/consent-ledger/ledger/durable"
 )
 
 // blocksPattern finds the blocks of all streams below JetStream's folder. A block is
@@ -102,32 +104,5 @@ func renew(folder, name string) error {
 	if err != nil || len(data) == 0 {
 		return err
 	}
-	if err := writeSynced(old+".copy", data, info.Mode()); err != nil {
-		return err
-	}
-	if err := os.Rename(old+".copy", old); err != nil {
-		return err
-	}
-	return syncFolder(folder)
-}
-
-func writeSynced(name string, data []byte, mode fs.FileMode) (err error) {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, mode)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-func syncFolder(name string) (err error) {
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	return d.Sync()
+	return durable.Replace(old, data, info.Mode())
 }

@@ -38,7 +38,7 @@ func TestStartMovesTheEnd(t *testing.T) {
 	dir := t.TempDir()
 	msgs := blocksOf(t, dir)
 	// Left by a start that was killed while it did this.
-	if err := os.WriteFile(filepath.Join(msgs, "2.blk.copy"), make([]byte, 9<<20), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(msgs, "2.blk.tmp"), make([]byte, 9<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	stat := func(name string) (os.FileInfo, []byte) {
@@ -67,7 +67,7 @@ func TestStartMovesTheEnd(t *testing.T) {
 	if now, data := stat("1.blk"); !os.SameFile(now, other) || !bytes.Equal(data, otherData) {
 		t.Error("a block before the last was moved, or is another")
 	}
-	if left, err := filepath.Glob(filepath.Join(msgs, "*.copy")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(msgs, "*.tmp")); err != nil || len(left) > 0 {
 		t.Errorf("copies are left: %v, %v", left, err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/consent-ledger/consent-ledger/ledger/durable"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
 )
 
@@ -85,31 +86,15 @@ func (a *file) Last(context.Context) ([]byte, error) {
 		return nil, err
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, proof.NoteBytesMax+1))
+	if len(raw) == 0 && err == nil {
+		err = errors.New("the file is empty; if this anchor is new, delete it")
+	}
 	return raw, errors.Join(err, f.Close())
 }
 
-// Keep replaces the file so that after a crash it is the old one or the new one.
-func (a *file) Keep(_ context.Context, note []byte) (err error) {
-	tmp := a.path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(note)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	if err := os.Rename(tmp, a.path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(a.path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+// Keep replaces the file.
+func (a *file) Keep(_ context.Context, note []byte) error {
+	return durable.Replace(a.path, note, 0o644)
 }
 
 // hook is an anchor that is told and cannot be asked.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -279,6 +280,12 @@ func TestTheAnchorKnowsBetter(t *testing.T) {
 	}
 	if err := catchUp(s); !errors.Is(err, proof.ErrForm) {
 		t.Fatalf("a damaged anchor: %v", err)
+	}
+	if err := os.WriteFile(place, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := catchUp(s); err == nil || !strings.Contains(err.Error(), "the file is empty") {
+		t.Fatalf("an anchor that was emptied: %v", err)
 	}
 }
 

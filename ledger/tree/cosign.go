@@ -78,12 +78,12 @@ func (t *Tree) witnessed(ctx context.Context) error {
 	if t.cfg.Witnesses == nil || t.signed.Size == 0 {
 		return nil
 	}
-	most, err := t.cfg.Witnesses.Seen(ctx, t.signed)
+	most, who, err := t.cfg.Witnesses.Seen(ctx, t.signed)
 	if err != nil {
 		t.cfg.Logger.Warn("tree: some witnesses do not say what they have seen", "error", err)
 	}
 	if most > t.signed.Size {
-		return rolledBack("a witness has seen %d entries, the newest checkpoint here is of %d", most, t.signed.Size)
+		return rolledBack("%s says that it has seen %d entries, the newest checkpoint here is of %d; if it is the witness that is wrong, take it out of the policy", who, most, t.signed.Size)
 	}
 	return nil
 }

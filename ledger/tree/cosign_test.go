@@ -32,7 +32,12 @@ func (s *stand) witnessed() *witness.Policy {
 		s.t.Fatal(err)
 	}
 	server := httptest.NewServer(http.Handler(w))
-	s.t.Cleanup(server.Close)
+	s.t.Cleanup(func() {
+		server.Close()
+		if err := w.Close(); err != nil {
+			s.t.Error(err)
+		}
+	})
 	p, err := witness.ParsePolicy(fmt.Appendf(nil, "witness one %s %s\nquorum one\n", public, server.URL))
 	if err != nil {
 		s.t.Fatal(err)

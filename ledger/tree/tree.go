@@ -94,9 +94,9 @@ type Witnesses interface {
 	// Cosign gives the note with the cosignatures that came, and an error if they are
 	// too few. prove gives the consistency proof from an older size.
 	Cosign(ctx context.Context, c proof.Checkpoint, prove func(old int64) (tlog.TreeProof, error)) ([]byte, error)
-	// Seen tells how many entries any of them has seen; the error names who did not
+	// Seen tells the most entries that one of them says it has seen, and which; the error names who did not
 	// answer.
-	Seen(ctx context.Context, c proof.Checkpoint) (most int64, err error)
+	Seen(ctx context.Context, c proof.Checkpoint) (most int64, who string, err error)
 }
 
 // Config is what a tree needs.

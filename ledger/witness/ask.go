@@ -155,8 +155,9 @@ func (w *asked) signature(c proof.Checkpoint, answer []byte) ([]byte, error) {
 }
 
 // Seen asks every witness how many entries of this ledger it has seen, with a
-// checkpoint that was signed. Who does not answer is left out and named in the error.
-func (p *Policy) Seen(ctx context.Context, c proof.Checkpoint) (most int64, err error) {
+// checkpoint that was signed, and gives the largest answer and whose it is. Nothing
+// proves the answer. Who does not answer is left out and named in the error.
+func (p *Policy) Seen(ctx context.Context, c proof.Checkpoint) (most int64, who string, err error) {
 	for _, w := range p.witnesses {
 		code, body, askErr := w.post(ctx, encodeRequest(0, nil, c.Note))
 		if askErr != nil {
@@ -168,10 +169,12 @@ func (p *Policy) Seen(ctx context.Context, c proof.Checkpoint) (most int64, err 
 		}
 		if n, bad := strconv.ParseInt(strings.TrimSuffix(string(body), "\n"), 10, 62); code == http.StatusConflict && bad == nil {
 			w.old = n
-			most = max(most, n)
+			if n > most {
+				most, who = n, host(w.url)
+			}
 		}
 	}
-	return most, err
+	return most, who, err
 }
 
 // host is what may be said of a URL.

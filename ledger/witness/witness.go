@@ -20,18 +20,22 @@ import (
 	cosign "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/consent-ledger/consent-ledger/ledger/durable"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
 )
 
 const (
 	// keyFile holds a witness's signing key, in clear.
 	keyFile = "witness.key"
+	// lockFile is held while a witness is open.
+	lockFile = "lock"
 )
 
 // Witness cosigns. It implements http.Handler; safe for concurrent use. Its folder
 // holds its key, the newest checkpoint of each ledger, and what contradicted one.
 type Witness struct {
 	dir    string
+	lock   *os.File
 	signer note.Signer
 	logs   proof.Keys
 	log    *slog.Logger
@@ -53,21 +57,18 @@ func Create(dir, name string) (public string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("witness: name %q: %w; take a URL without https://, such as witness.example.com/w1", name, err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, keyFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	err = durable.Create(filepath.Join(dir, keyFile), []byte(secret+"\n# "+public+"\n"), 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("witness: %s holds a key already; nothing was changed", dir)
 	}
 	if err != nil {
 		return "", fmt.Errorf("witness: %w", err)
 	}
-	_, err = f.WriteString(secret + "\n# " + public + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return "", fmt.Errorf("witness: %w", err)
-	}
 	return cosign.VKeyToCosignatureV1(public)
 }
 
-// Open opens a witness of the ledgers whose keys are given. told hears of each
+// Open opens a witness of the ledgers whose keys are given, and keeps others out of
+// its folder until Close: two at once could cosign two histories. told hears of each
 // checkpoint it cosigns, one at a time; nil is skipped.
 func Open(dir string, logs proof.Keys, log *slog.Logger, told func(origin string, c proof.Checkpoint)) (*Witness, error) {
 	raw, err := os.ReadFile(filepath.Join(dir, keyFile))
@@ -85,8 +86,18 @@ func Open(dir string, logs proof.Keys, log *slog.Logger, told func(origin string
 	if told == nil {
 		told = func(string, proof.Checkpoint) {}
 	}
-	return &Witness{dir: dir, signer: s, logs: logs, log: log, told: told}, nil
+	lock, err := durable.Lock(filepath.Join(dir, lockFile))
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, fmt.Errorf("witness: %s is served by another process; two could cosign two histories", dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("witness: %w", err)
+	}
+	return &Witness{dir: dir, lock: lock, signer: s, logs: logs, log: log, told: told}, nil
 }
+
+// Close gives the folder back; no request may be under way.
+func (w *Witness) Close() error { return w.lock.Close() }
 
 // refusal is an answer other than 200.
 type refusal struct {
@@ -186,7 +197,7 @@ func (w *Witness) cosign(origin string, msg []byte) ([]byte, error) {
 		return nil, err
 	}
 	line := alone[len(text)+1:]
-	return line, replaceFile(w.path(origin), append(bytes.Clone(msg), line...))
+	return line, durable.Replace(w.path(origin), append(bytes.Clone(msg), line...), 0o600)
 }
 
 // path is the file of a ledger's newest checkpoint.
@@ -231,30 +242,6 @@ func (w *Witness) accuse(origin string, last, c proof.Checkpoint, request []byte
 		name = fmt.Sprintf("conflict-%s-%d-%x", filepath.Base(w.path(origin)), c.Size, c.Root[:8])
 	}
 	evidence := append(append(bytes.Clone(last.Note), "\n---\n"...), request...)
-	err := replaceFile(filepath.Join(w.dir, name), evidence)
+	err := durable.Replace(filepath.Join(w.dir, name), evidence, 0o600)
 	w.log.Error("witness: a checkpoint does not follow from the one this ledger signed before", "origin", origin, "kept", name, "error", err)
-}
-
-// replaceFile replaces a file so that after a crash it is the old one or the new one.
-func replaceFile(path string, data []byte) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

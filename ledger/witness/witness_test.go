@@ -108,18 +108,37 @@ func serveWitness(t *testing.T, name string, l *log) *served {
 	if s.keys, err = proof.ParseKeys([]byte(l.keys.Log.Public)); err != nil {
 		t.Fatal(err)
 	}
-	s.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.open().ServeHTTP(w, r) }))
+	s.server = httptest.NewServer(s)
 	t.Cleanup(s.server.Close)
 	return s
 }
 
-// open opens the witness anew, as after a restart: nothing is only in memory.
-func (s *served) open() *Witness {
+// ServeHTTP opens the witness anew, as after a restart: nothing is only in memory.
+func (s *served) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	w, err := Open(s.dir, s.keys, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		s.t.Error(err)
+		return
 	}
-	return w
+	w.ServeHTTP(out, r)
+	if err := w.Close(); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// Two witnesses in one folder could cosign two histories at once.
+func TestOneProcessAFolder(t *testing.T) {
+	s := serveWitness(t, "witness.example.com/w1", newLog(t, 1))
+	w, err := Open(s.dir, s.keys, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(s.dir, s.keys, slog.New(slog.DiscardHandler), nil); err == nil || !strings.Contains(err.Error(), "served by another process") {
+		t.Errorf("a second one: %v", err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // post gives the code, content type and body of an answer.
@@ -234,7 +253,15 @@ func (s *served) kept(t *testing.T, fork proof.Checkpoint) {
 func TestRequestsAtOnce(t *testing.T) {
 	l := newLog(t, 1)
 	served := serveWitness(t, "witness.example.com/w1", l)
-	w := served.open()
+	w, err := Open(served.dir, served.keys, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	base := l.grow(3, "true")
 	if _, err := w.add(encodeRequest(0, nil, base.Note)); err != nil {
 		t.Fatal(err)
@@ -289,7 +316,7 @@ func TestPolicy(t *testing.T) {
 	if p, err = ParsePolicy([]byte(file)); err != nil {
 		t.Fatal(err)
 	}
-	if most, err := p.Seen(t.Context(), l.at(10)); most != c.Size || err == nil {
+	if most, who, err := p.Seen(t.Context(), l.at(10)); most != c.Size || !strings.HasPrefix(who, "witness 127.0.0.1:") || err == nil {
 		t.Fatalf("seen %d, %v: want %d, and the one that is away named", most, err, c.Size)
 	}
 	c = l.grow(3, "true")

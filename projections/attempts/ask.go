@@ -139,6 +139,22 @@ func (k *Keeper) Attempts(r store.Reader, wholeness uint64, t ledger.Token, sell
 	return out, err == nil && k.whole.Load() == wholeness, err
 }
 
+// MayHaveTried tells of many numbers whether something was ever tried; may has as many places
+// and is false only where Attempts surely finds nothing, if KnowsAll then.
+func (k *Keeper) MayHaveTried(tokens []ledger.Token, may []bool) {
+	keys := make([]uint32, len(tokens))
+	for i, t := range tokens {
+		keys[i] = fingerprint(t)
+	}
+	k.known.Load().MayHoldMany(keys, may)
+}
+
+// KnowsAll tells whether nothing is missing of the attempts that count for a contact at an
+// instant, in what was read since wholeness was asked for.
+func (k *Keeper) KnowsAll(wholeness uint64, at time.Time) bool {
+	return wholeness%2 == 1 && at.Add(-counted).UnixNano() >= k.horizon.Load() && k.whole.Load() == wholeness
+}
+
 // Applied is the last message the database holds.
 func (k *Keeper) Applied() uint64 { return k.applied.Load() }
 

@@ -59,6 +59,7 @@ type Snapshot struct {
 	programmes map[string]Programme // by programmeID
 	campaigns  map[string]Campaign
 	sources    map[string]Source
+	distrusts  bool              // some source is or was distrusted
 	turns      map[string][]Turn // by seller or `all`, in no order that matters
 	gates      map[string]Gate   // what all turns come to
 	declared   []Emergency       // in the order of recording
@@ -78,7 +79,7 @@ func (s *Snapshot) shallow() *Snapshot { c := *s; return &c }
 func (s *Snapshot) clone() *Snapshot {
 	return &Snapshot{
 		Position: s.Position, sellers: maps.Clone(s.sellers), programmes: maps.Clone(s.programmes),
-		campaigns: maps.Clone(s.campaigns), sources: maps.Clone(s.sources), turns: maps.Clone(s.turns), gates: maps.Clone(s.gates),
+		campaigns: maps.Clone(s.campaigns), sources: maps.Clone(s.sources), distrusts: s.distrusts, turns: maps.Clone(s.turns), gates: maps.Clone(s.gates),
 		declared: s.declared, emergencies: s.emergencies,
 	}
 }
@@ -93,7 +94,9 @@ func (s *Snapshot) put(kind byte, id string, v []byte) (err error) {
 	case kindCampaign:
 		s.campaigns[id], err = decodeCampaign(id, v)
 	case kindSource:
-		s.sources[id], err = decodeSource(id, v)
+		source, fault := decodeSource(id, v)
+		s.sources[id], err = source, fault
+		s.distrusts = s.distrusts || !source.Distrusted.IsZero()
 	case kindGate:
 		err = s.putTurn(id, v)
 	case kindEmergency:
@@ -183,6 +186,14 @@ func (s *Snapshot) Sources() []Source {
 
 // Distrusted tells whether a source's grants no longer count.
 func (s *Snapshot) Distrusted(source string) bool { return !s.sources[source].Distrusted.IsZero() }
+
+// Distrust gives Distrusted; nil: every source is trusted.
+func (s *Snapshot) Distrust() func(source string) bool {
+	if !s.distrusts {
+		return nil
+	}
+	return s.Distrusted
+}
 
 // DistrustedAsOf tells it by what was recorded by an instant.
 func (s *Snapshot) DistrustedAsOf(asOf time.Time) func(source string) bool {

@@ -191,52 +191,6 @@ func sinceBefore(h history, v *linked, number uint64) string {
 // can have been published.
 func dayAfter(day time.Time) string { return day.AddDate(0, 0, 1).Format(time.DateOnly) }
 
-// AppendMany appends, for each number, what AppendAnswers would: the answers about
-// numbers[i] begin at len(dst) + i*n, where n is the number of registries, which
-// it returns too. Look-ups of a version are made many at a time; ascending numbers
-// are the fastest.
-func (s *Snapshot) AppendMany(dst []rules.RegistryAnswer, numbers []uint64, seller string, at time.Time) (answers []rules.RegistryAnswer, registries int) {
-	n, begin := len(s.lists), len(dst)
-	dst = slices.Grow(dst, n*len(numbers))[:begin+n*len(numbers)]
-	var on [batchNumbers]bool
-	for i := range s.lists {
-		l := &s.lists[i]
-		v := l.common(seller, at)
-		for k := 0; k < len(numbers); k += batchNumbers {
-			batch := numbers[k:min(k+batchNumbers, len(numbers))]
-			if v != nil {
-				v.numbers.set.ContainsMany(batch, on[:len(batch)])
-			}
-			for j, number := range batch {
-				out := &dst[begin+(k+j)*n+i]
-				if v == nil || !v.covers(number) {
-					*out = l.answer(s.history, number, seller, at, time.Time{})
-					continue
-				}
-				*out = rules.RegistryAnswer{Registry: l.registry, Loaded: true, VersionDate: v.date, Listed: on[j]}
-				if on[j] {
-					out.Since = v.first.since(number)
-				}
-			}
-		}
-	}
-	return dst, n
-}
-
-// common is the version that answers about every number it covers: the first in
-// use for the seller, if it is whole and of no later day.
-func (l *list) common(seller string, at time.Time) *linked {
-	for _, v := range l.inUse {
-		if v.usable() && v.licensed(seller) {
-			if v.numbers == nil || v.day.After(at.Add(24*time.Hour)) {
-				return nil
-			}
-			return v
-		}
-	}
-	return nil
-}
-
 // ParseNumber reads E.164 with its plus into the digits this package works with.
 func ParseNumber(e164 string) (uint64, bool) {
 	if len(e164) < 2 || len(e164) > 16 || e164[0] != '+' {

@@ -41,7 +41,7 @@ type reserving struct {
 }
 
 // tried fills in what was tried before. A reservation does not count its own call.
-func (d *Decider) tried(v runner.View, token ledger.Token, r *resolved, in *rules.Input) (err error) {
+func (d *Decider) tried(v *runner.View, token ledger.Token, r *resolved, in *rules.Input) (err error) {
 	in.Attempts, in.AttemptsKnown = nil, false
 	if !r.asOf.IsZero() {
 		return nil // what was known of attempts at another time is not kept
@@ -124,7 +124,7 @@ func (s *Attempts) reserve(ctx context.Context, req *consentv1.ReserveRequest) (
 		return nil, o.Err
 	}
 	n, _ := phone.Parse(q.GetNumber(), req.GetDefaultRegion()) // it was read before
-	show(o.Decision, resolved{number: n}, req.GetReveal())
+	show(o.Decision, n, req.GetReveal())
 	r := &consentv1.ReserveResponse{Decision: o.Decision, Reserved: o.Reserved, Duplicate: o.Duplicate, Sequence: o.Sequence}
 	if o.Reserved {
 		r.Durability = s.Durability

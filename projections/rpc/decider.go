@@ -20,6 +20,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -97,8 +98,9 @@ type resolved struct {
 	past       bool // needs the timeline
 	unreadable bool
 
-	call      attempts.Call // what it is about, for what is stored of it
-	whole     uint64        // the attempts' wholeness when it was asked
+	states    *suppression.Reader // reads what is on record; nil: one of its own
+	call      attempts.Call       // what it is about, for what is stored of it
+	whole     uint64              // the attempts' wholeness when it was asked
 	reserving *reserving
 }
 
@@ -168,16 +170,19 @@ func (d *Decider) each(ctx context.Context, v runner.View, qs []*consentv1.Quest
 	if known.listed.Position != v.Position || known.lists.Position != v.Position || known.packs.Position != v.Position {
 		return errApart
 	}
+	k := takeDesk(v)
+	defer k.clear(a.reserving != nil)
 	for i, q := range qs {
-		r, err := d.resolve(q, a, known.listed)
-		if err != nil {
+		if err := d.resolve(&k.resolved, q, a, known.listed); err != nil {
 			return fmt.Errorf("questions[%d]: %w", i, err)
 		}
-		r.whole, r.reserving = a.whole, a.reserving
-		if out[i], err = d.one(ctx, v, known, &r); err != nil {
+		r := &k.resolved
+		r.whole, r.reserving, r.states = a.whole, a.reserving, &k.states
+		var err error
+		if out[i], err = d.one(ctx, k, known); err != nil {
 			return err
 		}
-		show(out[i], r, a.reveal)
+		show(out[i], r.number, a.reveal)
 		if a.kept != nil {
 			*a.kept = append(*a.kept, r.call)
 		}
@@ -241,72 +246,111 @@ func (d *Decider) allBlocked(qs []*consentv1.Question, a *asking) []*consentv1.D
 		}
 		out[i] = rules.Blocked(rules.CodeStateStale, at, d.Runner.Applied())
 		n, _ := phone.Parse(q.GetNumber(), a.region)
-		show(out[i], resolved{number: n}, a.reveal)
+		show(out[i], n, a.reveal)
 		d.Observe(out[i], 1, 0)
 	}
 	return out
 }
 
 // show puts the number on a decision, masked unless asked for.
-func show(dec *consentv1.Decision, r resolved, reveal bool) {
-	if r.number.IsZero() {
+func show(dec *consentv1.Decision, n phone.Number, reveal bool) {
+	if n.IsZero() {
 		return
 	}
-	dec.Number, dec.Unassigned = phone.Mask(r.number.E164), r.number.Unassigned
+	dec.Unassigned = n.Unassigned
 	if reveal {
-		dec.Number = r.number.E164
+		dec.Number = n.E164
+	} else {
+		dec.Number = phone.Mask(n.E164)
 	}
 }
 
 // resolve reads a question against what is registered.
-func (d *Decider) resolve(q *consentv1.Question, a *asking, listed *listing.Snapshot) (resolved, error) {
-	r := resolved{at: a.now, in: rules.Input{Seller: q.GetSeller(), Programme: q.GetProgramme(), Campaign: q.GetCampaign(), Channel: q.GetChannel(), Purpose: q.GetPurpose(),
+func (d *Decider) resolve(r *resolved, q *consentv1.Question, a *asking, listed *listing.Snapshot) (err error) {
+	*r = resolved{at: a.now, in: rules.Input{Seller: q.GetSeller(), Programme: q.GetProgramme(), Campaign: q.GetCampaign(), Channel: q.GetChannel(), Purpose: q.GetPurpose(),
 		Subject: q.GetSubject(), Sector: q.GetSector(), Marketing: q.GetContent().GetMarketing(), OptOutNotice: q.GetContent().GetOptOutNotice(), CallReference: q.GetCallReference()}}
 	if q.GetCampaign() != "" {
 		c, ok := listed.Campaign(q.GetCampaign())
 		if !ok {
-			return r, &ledger.InvalidError{Field: "campaign", Problem: "is not registered", Fix: "register it first: consent campaign add ID --seller S --channel c --purpose p"}
+			return &ledger.InvalidError{Field: "campaign", Problem: "is not registered", Fix: "register it first: consent campaign add ID --seller S --channel c --purpose p"}
 		}
 		r.in.Seller, r.in.Channel, r.in.Purpose, r.in.Programme = c.Seller, c.Channel, c.Purpose, c.Programme
 		r.in.Subject, r.in.Sector = cmp.Or(c.Subject, r.in.Subject), cmp.Or(c.Sector, r.in.Sector)
 	}
 	if _, ok := listed.Seller(r.in.Seller); !ok {
-		return r, &ledger.InvalidError{Field: "seller", Problem: "is missing or not registered", Fix: "name a registered seller or a campaign; register with: consent seller add ID"}
+		return &ledger.InvalidError{Field: "seller", Problem: "is missing or not registered", Fix: "name a registered seller or a campaign; register with: consent seller add ID"}
 	}
 	if consentv1.Channel_name[int32(r.in.Channel)] == "" || r.in.Channel <= consentv1.Channel_CHANNEL_ALL {
-		return r, &ledger.InvalidError{Field: "channel", Problem: "is missing or not one channel", Fix: "name one, such as sms or voice_live"}
+		return &ledger.InvalidError{Field: "channel", Problem: "is missing or not one channel", Fix: "name one, such as sms or voice_live"}
 	}
 	if consentv1.Purpose_name[int32(r.in.Purpose)] == "" || r.in.Purpose <= consentv1.Purpose_PURPOSE_ALL {
-		return r, &ledger.InvalidError{Field: "purpose", Problem: "is missing or not one purpose", Fix: "name one, such as marketing"}
+		return &ledger.InvalidError{Field: "purpose", Problem: "is missing or not one purpose", Fix: "name one, such as marketing"}
 	}
 	if p := r.in.Purpose; r.in.Marketing && p != consentv1.Purpose_PURPOSE_MARKETING && p != consentv1.Purpose_PURPOSE_OPT_OUT_CONFIRMATION {
-		return r, &ledger.InvalidError{Field: "purpose", Problem: "says that the contact does not advertise, and content.marketing that it does", Fix: "ask with purpose marketing"}
+		return &ledger.InvalidError{Field: "purpose", Problem: "says that the contact does not advertise, and content.marketing that it does", Fix: "ask with purpose marketing"}
 	}
 	if s := r.in.Subject; s != "" && !declare.ValidID(s) {
-		return r, &ledger.InvalidError{Field: "subject", Problem: "is no id, so no attempt can be on record for it", Fix: "use 1 to 64 of a-z, 0-9, _ and -, with no 9 digits in a row"}
+		return &ledger.InvalidError{Field: "subject", Problem: "is no id, so no attempt can be on record for it", Fix: "use 1 to 64 of a-z, 0-9, _ and -, with no 9 digits in a row"}
 	}
 	if p := r.in.Programme; p != "" {
 		if _, ok := listed.Programme(r.in.Seller, p); !ok {
-			return r, &ledger.InvalidError{Field: "programme", Problem: "is not registered for the seller", Fix: "register it first: consent programme add ID --seller S"}
+			return &ledger.InvalidError{Field: "programme", Problem: "is not registered for the seller", Fix: "register it first: consent programme add ID --seller S"}
 		}
 	}
 	if q.GetAt() != nil {
 		if !plausible(q.GetAt()) {
-			return r, &ledger.InvalidError{Field: "at", Problem: "is no instant between 1970 and 2262", Fix: "write RFC 3339"}
+			return &ledger.InvalidError{Field: "at", Problem: "is no instant between 1970 and 2262", Fix: "write RFC 3339"}
 		}
 		r.at, r.past = q.GetAt().AsTime(), q.GetAt().AsTime().Before(a.now)
 	}
 	if q.GetAsOf() != nil {
 		if !plausible(q.GetAsOf()) {
-			return r, &ledger.InvalidError{Field: "as_of", Problem: "is no instant between 1970 and 2262", Fix: "write RFC 3339"}
+			return &ledger.InvalidError{Field: "as_of", Problem: "is no instant between 1970 and 2262", Fix: "write RFC 3339"}
 		}
 		r.asOf, r.past = q.GetAsOf().AsTime(), true
 	}
-	var err error
 	if r.number, err = phone.Parse(q.GetNumber(), a.region); err != nil {
 		r.unreadable = true
 	}
-	return r, nil
+	return nil
+}
+
+// desk is what an answer is worked out on. It is used again, because making it anew
+// took longer than the rules.
+type desk struct {
+	view     runner.View
+	resolved resolved
+	states   suppression.Reader
+	answers  []rules.RegistryAnswer
+	value    []byte
+	get      func(key []byte) ([]byte, error) // the view's, into value
+}
+
+var desks = sync.Pool{New: func() any {
+	k := &desk{value: make([]byte, 0, 512)}
+	k.get = func(key []byte) (raw []byte, err error) {
+		value, found, err := k.view.Append(k.value[:0], key)
+		if k.value = value; !found {
+			return nil, err
+		}
+		return value, err
+	}
+	return k
+}}
+
+func takeDesk(v runner.View) *desk {
+	k := desks.Get().(*desk)
+	k.view = v
+	return k
+}
+
+// clear gives the desk back, unless somebody keeps what lies on it.
+func (k *desk) clear(kept bool) {
+	if kept {
+		return
+	}
+	k.view, k.resolved = runner.View{}, resolved{}
+	desks.Put(k)
 }
 
 // plausible tells whether an instant fits what the fold counts in: nanoseconds in
@@ -315,8 +359,9 @@ func plausible(t *timestamppb.Timestamp) bool {
 	return t.CheckValid() == nil && t.AsTime().Year() >= 1970 && t.AsTime().Year() < 2262
 }
 
-// one answers a resolved question from a view.
-func (d *Decider) one(ctx context.Context, v runner.View, known resident, r *resolved) (*consentv1.Decision, error) {
+// one answers the resolved question of a desk.
+func (d *Decider) one(ctx context.Context, k *desk, known resident) (*consentv1.Decision, error) {
+	r, v := &k.resolved, &k.view
 	r.call.Seller, r.call.Campaign, r.call.Channel, r.call.Purpose, r.call.Subject = r.in.Seller, r.in.Campaign, r.in.Channel, r.in.Purpose, r.in.Subject
 	if r.unreadable {
 		return rules.Blocked(rules.CodeNumberInvalid, r.at, v.Position), nil
@@ -325,7 +370,7 @@ func (d *Decider) one(ctx context.Context, v runner.View, known resident, r *res
 	if err != nil {
 		return rules.Blocked(rules.CodeNumberInvalid, r.at, v.Position), nil
 	}
-	in, packs, err := d.asked(v, known, r)
+	packs, err := d.asked(v.Position, known, r)
 	if err != nil {
 		return nil, err
 	}
@@ -334,35 +379,37 @@ func (d *Decider) one(ctx context.Context, v runner.View, known resident, r *res
 	}
 	r.call.Exchange = x
 	if n, ok := registry.ParseNumber(r.number.E164); ok {
-		in.Registries = known.lists.AppendAnswersAsOf(nil, n, in.Seller, r.at, r.asOf)
+		k.answers = known.lists.AppendAnswersAsOf(k.answers[:0], n, r.in.Seller, r.at, r.asOf)
+		r.in.Registries = k.answers
 	}
-	token, get := d.Keys.Token(x), v.Get
+	token, get := d.Keys.Token(x), k.get
 	if !v.MayHaveState(token) {
 		get = nil
 	}
-	if err := d.about(ctx, v, r, token, get, &in); err != nil {
+	if err := d.about(ctx, v, r, token, get, &r.in); err != nil {
 		return nil, err
 	}
-	return rules.Decide(in, packs), nil
+	return rules.DecideOn(&r.in, packs), nil
 }
 
-// asked is what a decision may know of a question, whatever the number, and the
-// packs to decide by; nil: they are not here.
-func (d *Decider) asked(v runner.View, known resident, r *resolved) (in rules.Input, packs *rules.Packs, err error) {
+// asked fills in what a decision may know of a question, whatever the number, and
+// gives the packs to decide by; nil: they are not here.
+func (d *Decider) asked(at ledger.Position, known resident, r *resolved) (packs *rules.Packs, err error) {
 	packs, ok := known.packs.Packs(r.in.Seller)
 	if !r.asOf.IsZero() {
 		packs, ok = known.packs.PacksAsOf(r.in.Seller, r.asOf)
 	}
-	if in = r.in; !ok {
-		return in, nil, nil
+	if !ok {
+		return nil, nil
 	}
+	in := &r.in
 	if in.Sector != "" && !slices.Contains(packs.Sectors(), in.Sector) {
-		return in, nil, &ledger.InvalidError{Field: "sector", Problem: "is no word that a rule pack knows, so the rules of that trade would be silent",
+		return nil, &ledger.InvalidError{Field: "sector", Problem: "is no word that a rule pack knows, so the rules of that trade would be silent",
 			Fix: "use one of: " + strings.Join(packs.Sectors(), ", ") + "; or none"}
 	}
 	listed := known.listed
-	in.At, in.Position, in.Tzdata = r.at, v.Position, zones.Version()
-	in.Distrusted = listed.Distrusted
+	in.At, in.Position, in.Tzdata = r.at, at, zones.Version()
+	in.Distrusted = listed.Distrust()
 	if !r.asOf.IsZero() {
 		in.Distrusted = listed.DistrustedAsOf(r.asOf)
 	}
@@ -370,21 +417,24 @@ func (d *Decider) asked(v runner.View, known resident, r *resolved) (in rules.In
 		in.PausedSince, in.Paused = listed.PausedAt(in.Seller, r.at, r.asOf)
 	}
 	in.Emergencies = emergencies(listed, r.asOf)
-	return in, packs, nil
+	return packs, nil
 }
 
 // about fills in what a decision may know of the number, all but what the lists
 // say, which the caller has. Every field that depends on the number is set here,
 // so that one Input may serve for many. get reads states; nil: there is none now.
-func (d *Decider) about(ctx context.Context, v runner.View, r *resolved, token ledger.Token, get func([]byte) ([]byte, error), in *rules.Input) (err error) {
+func (d *Decider) about(ctx context.Context, v *runner.View, r *resolved, token ledger.Token, get func([]byte) ([]byte, error), in *rules.Input) (err error) {
 	in.View = suppression.View{}
 	switch {
 	case r.past:
-		if in.View, err = d.viewAt(ctx, v, token, in.Seller, r.at, r.asOf); err != nil {
+		if in.View, err = d.viewAt(ctx, *v, token, in.Seller, r.at, r.asOf); err != nil {
 			return err
 		}
 	case get != nil:
-		if in.View, err = suppression.Load(get, token, in.Seller); err != nil {
+		if r.states == nil {
+			r.states = &suppression.Reader{}
+		}
+		if in.View, err = r.states.Load(get, token, in.Seller); err != nil {
 			return err
 		}
 		if in.View, err = parties.Load(v, in.View, token, in.Seller); err != nil {

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/phone"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 	"github.com/consent-ledger/consent-ledger/projections/runner"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -66,8 +68,8 @@ func (d *Decider) scrub(ctx context.Context, st scrubStream) error {
 
 // received is what a client sent, or why there is no more of it.
 type received struct {
-	numbers []string
-	err     error
+	req *consentv1.ScrubRequest
+	err error
 }
 
 // receiveAll receives beside the work. A stream that is being waited for can only
@@ -85,12 +87,12 @@ func receiveAll(ctx context.Context, st scrubStream, first *consentv1.ScrubReque
 	}
 	go func() {
 		defer close(out)
-		for more := give(received{numbers: first.GetNumbers()}); more; {
+		for more := give(received{req: first}); more; {
 			req, err := st.Receive()
 			if errors.Is(err, io.EOF) {
 				return
 			}
-			more = give(received{req.GetNumbers(), err}) && err == nil
+			more = give(received{req, err}) && err == nil
 		}
 	}()
 	return out
@@ -107,7 +109,7 @@ type scrub struct {
 
 // job is one message of numbers on its way.
 type job struct {
-	numbers []string
+	numbers numbers
 	first   bool // of its view
 	said    []*said
 	done    chan struct{} // closed when said is whole
@@ -115,10 +117,55 @@ type job struct {
 
 // job makes a job of what was received.
 func (r received) job() (*job, error) {
-	if n := len(r.numbers); r.err == nil && n > questionsMax {
-		return nil, &ledger.InvalidError{Field: "numbers", Problem: fmt.Sprintf("are %d in one message, at most %d are taken", n, questionsMax), Fix: "send smaller messages"}
+	if r.err != nil {
+		return nil, r.err
 	}
-	return &job{numbers: r.numbers, done: make(chan struct{})}, r.err
+	n, err := numbersOf(r.req)
+	return &job{numbers: n, done: make(chan struct{})}, err
+}
+
+// numbers are those of one message, one after another in one text.
+type numbers struct {
+	text []byte
+	ends []int
+	gap  int // bytes between them
+}
+
+func (n *numbers) each(visit func(i int, raw []byte)) {
+	begin := 0
+	for i, end := range n.ends {
+		visit(i, n.text[begin:end])
+		begin = end + n.gap
+	}
+}
+
+func numbersOf(req *consentv1.ScrubRequest) (n numbers, err error) {
+	lines := req.GetLines()
+	count := len(req.GetNumbers())
+	switch {
+	case len(lines) > 0 && count > 0:
+		return n, &ledger.InvalidError{Field: "lines", Problem: "stand beside numbers, and nobody can tell which come first", Fix: "send one of them"}
+	case len(lines) > 0 && lines[len(lines)-1] != '\n':
+		return n, &ledger.InvalidError{Field: "lines", Problem: "break off: the last number has no line feed behind it", Fix: "end every number with one"}
+	case len(lines) > 0:
+		count = bytes.Count(lines, []byte("\n"))
+	}
+	if count > questionsMax {
+		return n, &ledger.InvalidError{Field: "numbers", Problem: fmt.Sprintf("are %d in one message, at most %d are taken", count, questionsMax), Fix: "send smaller messages"}
+	}
+	n.ends = make([]int, 0, count)
+	for _, raw := range req.GetNumbers() {
+		n.text = append(n.text, raw...)
+		n.ends = append(n.ends, len(n.text))
+	}
+	if len(lines) == 0 {
+		return n, nil
+	}
+	n.text, n.gap = lines, 1
+	for at := 0; at < len(lines); at = n.ends[len(n.ends)-1] + 1 {
+		n.ends = append(n.ends, at+bytes.IndexByte(lines[at:], '\n'))
+	}
+	return n, nil
 }
 
 // views answers from one view after another. While the client is silent, or does
@@ -167,19 +214,21 @@ func (s *scrub) underView(ctx context.Context, first *job) (next *job, err error
 			return errApart
 		}
 		seen = true
-		r, err := s.resolve(s.question, &asking{region: s.region, now: s.Now()}, known.listed)
-		if err != nil {
+		var r resolved
+		if err := s.resolve(&r, s.question, &asking{region: s.region, now: s.Now()}, known.listed); err != nil {
 			return err
 		}
 		r.whole = whole
-		in, packs, err := s.asked(v, known, &r)
+		packs, err := s.asked(v.Position, known, &r)
 		if err != nil {
 			return err
 		}
 		if packs == nil && r.asOf.IsZero() {
 			return errScrubStale
 		}
-		worker := func() *scrubWorker { return &scrubWorker{scrub: s, view: v, known: known, r: r, in: in, packs: packs} }
+		worker := func() *scrubWorker {
+			return &scrubWorker{scrub: s, view: v, known: known, r: r, in: r.in, packs: packs, plain: phone.Plain(s.region)}
+		}
 		next, err = s.work(ctx, worker, first)
 		return err
 	})

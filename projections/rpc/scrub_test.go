@@ -1,7 +1,10 @@
 package rpc
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,6 +58,43 @@ func TestSharedAnswersAreTheRows(t *testing.T) {
 	for p, n := range sent {
 		if counted[p] != n {
 			t.Fatalf("answer %d was given %d times and counted %d times", p, n, counted[p])
+		}
+	}
+}
+
+// TestNumbersOfAMessage: lines are what numbers are, empty ones too; what nobody can be sure of
+// is refused.
+func TestNumbersOfAMessage(t *testing.T) {
+	each := func(req *consentv1.ScrubRequest) (out []string) {
+		n, err := numbersOf(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.each(func(i int, raw []byte) {
+			if i != len(out) {
+				t.Fatalf("number %d comes as number %d", i, len(out))
+			}
+			out = append(out, string(raw))
+		})
+		return out
+	}
+	for _, want := range [][]string{nil, {""}, {"", ""}, {"a"}, {"", "a", "", "bc", ""}} {
+		lines := strings.Join(append(slices.Clone(want), ""), "\n")
+		for _, req := range []*consentv1.ScrubRequest{{Numbers: want}, {Lines: []byte(lines)}} {
+			if got := each(req); !slices.Equal(got, want) {
+				t.Errorf("%v: %q, want %q", req, got, want)
+			}
+		}
+	}
+	if got := each(&consentv1.ScrubRequest{Numbers: []string{"a\nb"}}); !slices.Equal(got, []string{"a\nb"}) {
+		t.Errorf("%q", got)
+	}
+	for _, req := range []*consentv1.ScrubRequest{
+		{Lines: []byte("a")}, {Lines: []byte("a\nb")}, {Lines: []byte("a\n"), Numbers: []string{"b"}},
+		{Lines: bytes.Repeat([]byte("\n"), questionsMax+1)}, {Numbers: make([]string, questionsMax+1)},
+	} {
+		if n, err := numbersOf(req); err == nil {
+			t.Errorf("%d numbers of what nobody can be sure of", len(n.ends))
 		}
 	}
 }

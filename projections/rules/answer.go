@@ -16,19 +16,19 @@ import (
 type room struct {
 	decision             consentv1.Decision
 	at, next, validUntil timestamppb.Timestamp
-	uses                 [6]*consentv1.PackUse
+	uses                 [6]*consentv1.PackUse // where a seller has packs of its own
 	lists                [2]*consentv1.ListUse
 	list                 [2]consentv1.ListUse
 	reasons              [4]*consentv1.Reason
-	zones                [3]string
+	caps                 [2]*consentv1.CapUse
+	cap                  [2]consentv1.CapUse
 }
 
 // judge evaluates a question. Who has read what the evaluation holds gives it back
 // with done; the decision does not point to it.
-func judge(in *Input, packs *Packs) *evaluation {
+func judge(in *Input, packs *Packs, n *notes) *evaluation {
 	e := evaluations.Get().(*evaluation)
-	e.input = *in
-	e.in, e.packs = &e.input, packs
+	e.in, e.packs, e.notes = in, packs, n
 	if e.room == nil {
 		e.room = &room{}
 	}
@@ -53,13 +53,7 @@ func (e *evaluation) decision() *consentv1.Decision {
 	in, d := e.in, &e.room.decision
 	d.Verdict, d.Position, d.At, d.Unassigned = consentv1.Verdict_VERDICT_ALLOW, uint64(in.Position), stamp(&e.room.at, in.At), in.Unassigned
 	d.Packs, d.Lists, d.Caps, d.Deadlines = e.uses, e.lists, e.caps, e.due
-	d.Zones = e.room.zones[:0]
-	for i := range in.Places {
-		if z := in.Places[i].Zone; z != nil && !slices.Contains(d.Zones, z.String()) {
-			d.Zones = append(d.Zones, z.String())
-		}
-	}
-	if len(d.Zones) > 0 {
+	if d.Zones = e.plan.zones; len(d.Zones) > 0 {
 		d.Tzdata = in.Tzdata
 	}
 	said := e.oks

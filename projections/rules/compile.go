@@ -144,6 +144,8 @@ type windowRule struct {
 	holidayWeek                            *calendar.Week     // nil: closed
 	dayLifts, holidayLifts                 []lift
 	outside, inZone, day, holiday, nowhere reason
+
+	opens, closes calendar.Ahead
 }
 
 type capRule struct {

@@ -13,16 +13,18 @@ import (
 
 // evaluation gathers what the rules say about one question.
 type evaluation struct {
-	input Input
-	in    *Input // input; Packs.For has one of its own
+	in    *Input
 	packs *Packs
+	notes *notes // nil: nobody asks who else has the answer
+	plan  *plan
 	q     suppression.Question
 
 	here  []here // every candidate place
 	known facts
 
-	// Of the pack being judged: the places where it may hold, and its days there.
-	at         []*here
+	// Of the pack being judged: the places where it may hold, of those one for each
+	// zone, and its days there.
+	at, clocks []*here
 	first, day calendar.Date // earliest and latest date of the contact at them
 	replied    bool          // a stop in reply to one programme counts for all
 	listed     bool          // some list of the pack names the number, or is not at hand to tell
@@ -49,6 +51,7 @@ type evaluation struct {
 	// and what the decision keeps.
 	hereBuf  [6]here
 	atBuf    [6]*here
+	clockBuf [6]*here
 	okBuf    [4]reason
 	blockBuf [6]reason
 	openBuf  [6]openWindow
@@ -58,7 +61,6 @@ type evaluation struct {
 // here is one candidate place at the instant of the contact.
 type here struct {
 	place *places.Place
-	code  code      // of the place's region
 	local time.Time // in UTC if the zone is not known
 	// first and last date it may be there; the same but for a place without a zone.
 	first, last calendar.Date
@@ -79,33 +81,30 @@ type facts struct {
 func (e *evaluation) run() {
 	in := e.in
 	e.q = suppression.Question{Programme: in.Programme, Channel: in.Channel, Purpose: in.Purpose, At: in.At}
-	e.here, e.oks, e.blocks, e.open = e.hereBuf[:0], e.okBuf[:0], e.blockBuf[:0], e.openBuf[:0]
-	e.uses, e.lists = e.room.uses[:0], e.room.lists[:0]
-	if len(in.Places) > len(e.hereBuf) {
-		e.here = make([]here, 0, len(in.Places))
+	e.plan = e.packs.plan(in.Places)
+	e.oks, e.blocks, e.open, e.lists = e.okBuf[:0], e.blockBuf[:0], e.openBuf[:0], e.room.lists[:0]
+	e.caps = e.room.caps[:0]
+	e.here, e.at, e.clocks = e.hereBuf[:0], e.atBuf[:0], e.clockBuf[:0]
+	if n := len(in.Places); n > len(e.hereBuf) {
+		e.here, e.at, e.clocks = make([]here, 0, n), make([]*here, 0, n), make([]*here, 0, n)
 	}
 	for i := range in.Places {
-		e.here = append(e.here, newHere(&in.Places[i], in.At))
+		e.here = append(e.here, e.newHere(i))
 	}
 	e.who()
 	if in.Paused {
 		e.paused()
 	}
-	e.at = e.atBuf[:0]
-	if len(e.here) > len(e.atBuf) {
-		e.at = make([]*here, 0, len(e.here))
+	if e.uses = e.plan.uses; !e.plan.sole {
+		e.uses = e.room.uses[:0]
 	}
-	looked := -1
-	for i := range e.packs.reach {
-		r := &e.packs.reach[i]
-		if r.pack == looked || !r.may(e.here) {
-			continue
-		}
-		looked = r.pack
-		p := e.packs.packs[r.pack]
-		e.at = e.at[:0]
-		if e.applies(p) {
-			e.pack(p)
+	for i := range e.plan.packs {
+		if p := &e.plan.packs[i]; p.pack.binds(in.Seller) {
+			if !e.plan.sole {
+				e.uses = append(e.uses, p.pack.use)
+			}
+			e.stand(p.at, p.clocks)
+			e.pack(p.pack)
 		}
 	}
 	e.guards()
@@ -114,22 +113,54 @@ func (e *evaluation) run() {
 	}
 }
 
-func newHere(p *places.Place, at time.Time) here {
-	h := here{place: p, code: codeOf(p.Region), local: at.UTC()}
+// newHere looks at the clock of a place. Many places have one clock.
+func (e *evaluation) newHere(i int) here {
+	p := &e.in.Places[i]
+	if first := e.plan.clock[i]; first < i {
+		h := e.here[first]
+		h.place = p
+		return h
+	}
+	h := here{place: p, local: e.in.At.UTC()}
 	if p.Zone != nil {
-		h.local = at.In(p.Zone)
-		h.first = calendar.Of(at, p.Zone)
+		h.local = e.in.At.In(p.Zone)
+		h.first = calendar.Of(e.in.At, p.Zone)
 		h.last = h.first
 		return h
 	}
-	h.first, h.last = anywhere(at)
+	h.first, h.last = anywhere(e.in.At)
 	return h
+}
+
+// stand puts the places of what is judged next into at and clocks.
+func (e *evaluation) stand(at, clocks []int) {
+	e.at, e.clocks = e.at[:0], e.clocks[:0]
+	for _, i := range at {
+		e.at = append(e.at, &e.here[i])
+	}
+	for _, i := range clocks {
+		e.clocks = append(e.clocks, &e.here[i])
+	}
+	if len(clocks) == 0 {
+		e.first, e.day = anywhere(e.in.At)
+		return
+	}
+	e.first, e.day = e.clocks[0].first, e.clocks[0].last
+	for _, h := range e.clocks[1:] {
+		e.first, e.day = min(e.first, h.first), max(e.day, h.last)
+	}
 }
 
 // anywhere gives the first and the last date that anybody on earth may have.
 func anywhere(at time.Time) (first, last calendar.Date) {
-	return calendar.Of(at.Add(-12*time.Hour), time.UTC), calendar.Of(at.Add(14*time.Hour), time.UTC)
+	return calendar.Of(at.Add(-westward), time.UTC), calendar.Of(at.Add(eastward), time.UTC)
 }
+
+// How far clocks are behind and ahead of UTC at most.
+const (
+	westward = 12 * time.Hour
+	eastward = 14 * time.Hour
+)
 
 // who looks up what kind of line and of subscriber it is.
 func (e *evaluation) who() {
@@ -142,31 +173,6 @@ func (e *evaluation) who() {
 	if class, ok := e.in.View.Subscriber(e.in.At); ok {
 		e.known.subscriber = maskOf(subscriberWords, class)
 	}
-}
-
-// applies tells whether a pack may hold somewhere, and puts the places into e.at.
-func (e *evaluation) applies(p *Pack) bool {
-	if p.Seller != e.in.Seller && p.Layer == LayerSeller {
-		return false
-	}
-	for i := range e.here {
-		h := &e.here[i]
-		if p.Applies.WithoutPack && !e.packs.hasCountry(h) || !p.Applies.WithoutPack && h.mayLieIn(p) {
-			e.at = append(e.at, h)
-		}
-	}
-	if len(e.here) == 0 && (p.Applies.WithoutPack || len(p.Applies.Regions) == 0) {
-		e.first, e.day = anywhere(e.in.At)
-		return true
-	}
-	if len(e.at) == 0 {
-		return false
-	}
-	e.first, e.day = e.at[0].first, e.at[0].last
-	for _, h := range e.at[1:] {
-		e.first, e.day = min(e.first, h.first), max(e.day, h.last)
-	}
-	return true
 }
 
 // maybe tells whether a place may lie in one of the regions; no regions: all.
@@ -251,6 +257,9 @@ func (e *evaluation) ends(h *head, until time.Time) {
 	if !e.known.wakeSeen {
 		e.known.wake, e.known.wakeSeen = e.in.View.Wake(e.in.At), true
 	}
+	if !e.known.wake.IsZero() && e.notes != nil {
+		e.notes.ends = append(e.notes.ends, exactly(e.known.wake))
+	}
 	until = sooner(until, e.known.wake)
 	switch {
 	case until.IsZero():
@@ -273,7 +282,7 @@ func (e *evaluation) holdsUntil(end time.Time) { e.validUntil = sooner(e.validUn
 
 // begins is the first instant at which it may be a date at one of the pack's places.
 func (e *evaluation) begins(d calendar.Date) (first time.Time) {
-	for _, h := range e.at {
+	for _, h := range e.clocks {
 		if h.place.Zone == nil {
 			return d.Start(time.UTC).Add(-14 * time.Hour)
 		}
@@ -287,7 +296,7 @@ func (e *evaluation) begins(d calendar.Date) (first time.Time) {
 
 // begun is the first instant at which it is surely a date at all of the pack's places.
 func (e *evaluation) begun(d calendar.Date) (last time.Time) {
-	for _, h := range e.at {
+	for _, h := range e.clocks {
 		if h.place.Zone == nil {
 			return d.Start(time.UTC).Add(12 * time.Hour)
 		}
@@ -303,11 +312,17 @@ func (e *evaluation) begun(d calendar.Date) (last time.Time) {
 
 // dateOf gives the first and last date of an instant at the pack's places.
 func (e *evaluation) dateOf(t time.Time) (first, last calendar.Date) {
-	if len(e.at) == 0 {
+	e.noteDates(t)
+	return e.unnotedDateOf(t)
+}
+
+// unnotedDateOf is dateOf for who notes by itself what was read.
+func (e *evaluation) unnotedDateOf(t time.Time) (first, last calendar.Date) {
+	if len(e.clocks) == 0 {
 		return anywhere(t)
 	}
 	first, last = calendar.MaxDate, calendar.MinDate
-	for _, h := range e.at {
+	for _, h := range e.clocks {
 		a, b := anywhere(t)
 		if h.place.Zone != nil {
 			a = calendar.Of(t, h.place.Zone)
@@ -343,7 +358,6 @@ func (e *evaluation) paused() {
 // pack judges one pack at the places in e.at. What it permits opens nothing but
 // its own demands.
 func (e *evaluation) pack(p *Pack) {
-	e.uses = append(e.uses, p.use)
 	if p.country {
 		e.countries++
 	}

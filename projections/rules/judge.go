@@ -123,6 +123,7 @@ func (e *evaluation) confirm(r *confirmationRule) {
 		return
 	}
 	end := stop.Time.Earliest.Add(r.within)
+	e.notes.split(e.in.At.Add(-r.within - 1)) // whether the end is before the contact
 	if e.in.At.After(end) {
 		e.block(&r.head, r.late, time.Time{})
 		return
@@ -142,7 +143,7 @@ func (e *evaluation) confirm(r *confirmationRule) {
 			used++
 		}
 	}
-	e.caps = append(e.caps, &consentv1.CapUse{Rule: r.name, Used: uint32(used), Max: uint32(r.max)})
+	e.capUse(r.name, used, r.max)
 	if used >= r.max {
 		e.block(&r.head, r.again, time.Time{})
 		return

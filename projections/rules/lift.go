@@ -161,7 +161,9 @@ func (e *evaluation) need(a *ask) suppression.Need {
 	if term := a.term; term > 0 {
 		n.Ends = func(earliest time.Time) time.Time {
 			first, _ := e.dateOf(earliest)
-			return e.begins(first.AddMonths(term))
+			end := e.begins(first.AddMonths(term))
+			e.notes.split(end)
+			return end
 		}
 	}
 	return n
@@ -259,13 +261,14 @@ func (e *evaluation) within(t time.Time, months, days int) (until time.Time, ok 
 	recent := func(then, now calendar.Date) bool {
 		return then >= now.AddMonths(-months)-calendar.Date(days)
 	}
-	first, _ := e.dateOf(t)
-	if len(e.at) == 0 {
+	e.noteSide(t, everywhere, func(h *here) calendar.Date { return h.last.AddMonths(-months) - calendar.Date(days) })
+	first, _ := e.unnotedDateOf(t)
+	if len(e.clocks) == 0 {
 		if !recent(first, e.day) {
 			return until, false
 		}
 	}
-	for _, h := range e.at {
+	for _, h := range e.clocks {
 		then := first
 		if h.place.Zone != nil {
 			then = calendar.Of(t, h.place.Zone)

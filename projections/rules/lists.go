@@ -28,8 +28,8 @@ func (e *evaluation) companyDNC(c *cell) {
 		}
 		var end time.Time
 		if r.months > 0 || r.days > 0 {
-			_, last := e.dateOf(added.Time.Latest)
-			if end = e.begun(last.AddMonths(r.months) + calendar.Date(r.days) + 1); !e.in.At.Before(end) {
+			var over bool
+			if end, over = e.term(added.Time.Latest, r.months, calendar.Date(r.days)); over {
 				continue
 			}
 		}
@@ -44,9 +44,28 @@ func (e *evaluation) companyDNC(c *cell) {
 	}
 }
 
-// deadline notes until when the law wants a request honoured.
+// term is the end of so many months and days, all of them whole at every place, after the day
+// of something on record, and whether it is over.
+func (e *evaluation) term(since time.Time, months int, days calendar.Date) (end time.Time, over bool) {
+	after := func(last calendar.Date) time.Time { return e.begun(last.AddMonths(months) + days + 1) }
+	_, last := e.unnotedDateOf(since)
+	end = after(last)
+	over = !e.in.At.Before(end)
+	if e.notes != nil {
+		begins := e.day.AddMonths(-months) - days // the first day whose term is not over, or near it
+		for ; !e.in.At.Before(after(begins)); begins++ {
+		}
+		for ; e.in.At.Before(after(begins - 1)); begins-- {
+		}
+		e.noteSide(since, somewhere, func(*here) calendar.Date { return begins })
+		e.noteEnd(since)
+	}
+	return end, over
+}
+
+// deadline notes until when the law wants a request honoured. It is nobody else's.
 func (e *evaluation) deadline(h *head, d *deadline, asked suppression.Prohibition) {
-	if d == nil {
+	if d == nil || e.notes != nil {
 		return
 	}
 	_, day := e.dateOf(asked.Time.Latest)
@@ -206,7 +225,9 @@ func (e *evaluation) voidedBy(r *registryRule, a *RegistryAnswer) time.Time {
 	if err != nil {
 		return e.in.At
 	}
-	return e.begun(since + 1).Add(-1)
+	last := e.begun(since + 1).Add(-1)
+	e.notes.split(last)
+	return last
 }
 
 func (e *evaluation) isRelaxed(r *registryRule) bool {
@@ -257,17 +278,17 @@ func (e *evaluation) unwished(r *preferenceRule, wishes []suppression.RegistryPr
 		e.holdsUntil(change)
 		until = sooner(until, change)
 		onDay, inTime := false, len(w.Windows) == 0
-		all := len(e.at) > 0
-		for _, h := range e.at {
+		all := len(e.clocks) > 0
+		for _, h := range e.clocks {
 			d := h.place.Zone == nil || onWeekday(w.Weekdays, h.local)
 			t := h.place.Zone == nil || len(w.Windows) == 0 || inWindows(w.Windows, h.local)
 			onDay, inTime = onDay || d && t, inTime || d && t
 			all = all && h.place.Zone != nil && d && t
 		}
 		switch {
-		case w.Blocked && (onDay || len(e.at) == 0) && len(w.Windows) == 0:
+		case w.Blocked && (onDay || len(e.clocks) == 0) && len(w.Windows) == 0:
 			why = r.day
-		case w.Blocked && (onDay || len(e.at) == 0):
+		case w.Blocked && (onDay || len(e.clocks) == 0):
 			why = r.band
 		case !w.Blocked && !all:
 			why = r.closed

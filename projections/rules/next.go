@@ -17,10 +17,13 @@ func (e *evaluation) nextAllowed() (time.Time, bool) {
 	if !e.blocked() || e.neverEnds {
 		return time.Time{}, false
 	}
-	t, in := e.blockedTo, *e.in
+	e.notes.asked()
+	t, asked := e.blockedTo, e.in.At
+	defer func() { e.in.At = asked }()
 	for range nextSteps {
-		in.At = t
-		next := judge(&in, e.packs)
+		e.in.At = t
+		e.notes.split(t)
+		next := judge(e.in, e.packs, e.notes)
 		blocked, ends, to := next.blocked(), !next.neverEnds, next.blockedTo
 		next.done()
 		switch {
@@ -28,7 +31,8 @@ func (e *evaluation) nextAllowed() (time.Time, bool) {
 			return t, true
 		case !ends:
 			return time.Time{}, false
-		case !to.After(t):
+		}
+		if e.notes.asked(); !to.After(t) {
 			return time.Time{}, false // a rule that does not say when it ends
 		}
 		t = to

@@ -68,13 +68,15 @@ type Pack struct {
 
 	// What a decision reads, side by side.
 	use     *consentv1.PackUse
-	country bool  // it is of the country's layer
-	regions codes // of Applies
+	country bool // it is of the country's layer
 	cells   [channels][purposes]*cell
 }
 
 // SHA256 is the hash of the file's bytes, hex.
 func (p *Pack) SHA256() string { return hex.EncodeToString(p.hash[:]) }
+
+// binds tells whether the pack is for everybody, or the seller's own.
+func (p *Pack) binds(seller string) bool { return p.Layer != LayerSeller || p.Seller == seller }
 
 // fileID is the id a file's name promises.
 func fileID(name string) string { return strings.TrimSuffix(path.Base(name), ".yaml") }

@@ -3,26 +3,24 @@ package rules
 import (
 	"embed"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
 	"slices"
 	"strings"
 
 	"github.com/consent-ledger/consent-ledger/projections/rules/calendar"
-	"github.com/consent-ledger/consent-ledger/projections/rules/places"
 )
 
 //go:embed packs/*.yaml packs/*.cases.csv
 var embedded embed.FS
 
-// Packs is a set of packs. It never changes and is safe for concurrent use.
+// Packs is a set of packs. What it says never changes, and it is safe for concurrent use.
 type Packs struct {
 	packs     []*Pack // widest layer first, then by id
-	reach     []reach // of all packs, in their order
 	countries []string
-
-	countryCodes codes
-	relaxed      map[string][]relaxed // by rule, pack/rule
-	sectors      []string             // every word for one that a rule names, sorted
+	relaxed   map[string][]relaxed // by rule, pack/rule
+	sectors   []string             // every word for one that a rule names, sorted
+	plans     plans
 }
 
 // relaxed is one seller's relaxation of a registry rule.
@@ -77,7 +75,7 @@ func Load(fsys fs.FS) (*Packs, error) {
 // New makes a set of packs that were parsed. An id may occur once, a country has
 // one pack, and what a seller's pack relaxes must be a rule that can be relaxed.
 func New(packs ...*Pack) (*Packs, error) {
-	s := &Packs{packs: slices.Clone(packs), relaxed: map[string][]relaxed{}}
+	s := &Packs{packs: slices.Clone(packs), relaxed: map[string][]relaxed{}, plans: plans{seed: maphash.MakeSeed()}}
 	slices.SortStableFunc(s.packs, func(a, b *Pack) int {
 		if d := slices.Index(layerOrder, a.Layer) - slices.Index(layerOrder, b.Layer); d != 0 {
 			return d
@@ -97,10 +95,6 @@ func New(packs ...*Pack) (*Packs, error) {
 			}
 		}
 	}
-	for i, p := range s.packs {
-		s.reach = append(s.reach, reaches(p, i)...)
-	}
-	s.countryCodes = codesOf(s.countries)
 	for _, p := range s.packs {
 		for i := range p.Relaxes {
 			if err := s.relax(p, &p.Relaxes[i]); err != nil {
@@ -160,13 +154,9 @@ func (s *Packs) Get(id string) *Pack {
 
 // For lists the packs that apply to a question, widest layer first.
 func (s *Packs) For(in *Input) (out []*Pack) {
-	e := evaluation{in: in, packs: s}
-	for i := range in.Places {
-		e.here = append(e.here, newHere(&in.Places[i], in.At))
-	}
-	for _, p := range s.packs {
-		if e.at = e.at[:0]; e.applies(p) {
-			out = append(out, p)
+	for _, p := range s.plan(in.Places).packs {
+		if p.pack.binds(in.Seller) {
+			out = append(out, p.pack)
 		}
 	}
 	return out
@@ -174,9 +164,8 @@ func (s *Packs) For(in *Input) (out []*Pack) {
 
 // At lists the packs that hold at a place, for whatever seller.
 func (s *Packs) At(region string) (out []*Pack) {
-	there := here{place: &places.Place{Region: region}, code: codeOf(region)}
 	for _, p := range s.packs {
-		if p.Layer != LayerSeller && (p.Applies.WithoutPack && !s.hasCountry(&there) || !p.Applies.WithoutPack && surely(p.Applies.Regions, region)) {
+		if p.Layer != LayerSeller && (p.Applies.WithoutPack && !s.hasCountry(region) || !p.Applies.WithoutPack && surely(p.Applies.Regions, region)) {
 			out = append(out, p)
 		}
 	}

@@ -37,7 +37,7 @@ func Parse(name string, raw []byte) (*Pack, error) {
 		return nil, fmt.Errorf("rules: %w", errors.Join(v.problems...))
 	}
 	p.hash = sha256.Sum256(raw)
-	p.country, p.regions = p.Layer == LayerCountry, codesOf(p.Applies.Regions)
+	p.country = p.Layer == LayerCountry
 	p.use = &consentv1.PackUse{Id: p.ID, Version: p.Version, Sha256: p.SHA256()}
 	p.compile()
 	return p, nil

@@ -8,7 +8,7 @@
 //	rules.go     Input, Decide, Blocked
 //	evaluate.go  one question judged by all packs that apply
 //	answer.go    the decision made of it
-//	reach.go     which packs may apply
+//	plan.go      which packs may apply
 //	judge.go     requests to stop, consent, permits, confirmations, bans
 //	lists.go     the company's list, registries, their preferences
 //	times.go     windows, caps, cooling-off, emergencies
@@ -151,13 +151,19 @@ func Blocked(code string, at time.Time, position ledger.Position) *consentv1.Dec
 // rule allows is blocked too. It reads no clock and does no I/O, and is safe for
 // concurrent use. The reasons and packs in the decision are shared: do not change
 // them.
-func Decide(in Input, packs *Packs) *consentv1.Decision {
+func Decide(in Input, packs *Packs) *consentv1.Decision { return decide(&in, packs, nil) }
+
+// DecideOn is Decide without a copy of the input, which nobody else may use
+// meanwhile; afterwards it is as it was.
+func DecideOn(in *Input, packs *Packs) *consentv1.Decision { return decide(in, packs, nil) }
+
+func decide(in *Input, packs *Packs, n *notes) *consentv1.Decision {
 	if in.At.IsZero() || !single(int(in.Channel), channels) || !single(int(in.Purpose), purposes) {
 		d := Blocked(CodeConsentMissing, in.At, in.Position)
 		d.Reasons[0] = unjudged("The question does not name one channel, one purpose and an instant, so nothing can allow it.")
 		return d
 	}
-	e := judge(&in, packs)
+	e := judge(in, packs, n)
 	defer e.done()
 	d := e.decision()
 	if next, ok := e.nextAllowed(); ok {

@@ -474,7 +474,7 @@ func BenchmarkDecide(b *testing.B) {
 		b.Run(bc.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if rules.Decide(bc.in, packs) == nil {
+				if rules.DecideOn(&bc.in, packs) == nil {
 					b.Fatal("no decision")
 				}
 			}

@@ -32,10 +32,14 @@ type shut struct {
 
 func (e *evaluation) window(r *windowRule) {
 	s, noted := shut{}, len(e.open)
-	if len(e.at) == 0 {
+	if len(e.clocks) == 0 {
 		s.nowhere = true
 	}
-	for _, h := range e.at {
+	at := e.clocks
+	if r.where != nil {
+		at = e.at
+	}
+	for _, h := range at {
 		if r.where == nil || r.where.may(h.place.Region) {
 			e.look(r, h, &s)
 		}
@@ -142,18 +146,42 @@ func (e *evaluation) read(r *windowRule, zone *time.Location, local time.Time, s
 }
 
 // nextOpen is the first instant at or after one at which a clock may be open; a
-// lower bound where holidays have hours of their own or lifts act on a part.
-func (r *windowRule) nextOpen(t time.Time, zone *time.Location) (time.Time, bool) {
-	if r.week == nil || r.holidayWeek != nil || r.onDays != nil || len(r.dayLifts)+len(r.holidayLifts) > 0 {
-		next := calendar.NextDay(t, zone)
-		for _, w := range []*calendar.Week{r.week, r.holidayWeek} {
-			if w != nil {
-				next = sooner(next, w.NextChange(t, zone))
-			}
+// lower bound where holidays have hours of their own or lifts act on a part. ok is
+// false if none is found.
+func (r *windowRule) nextOpen(t time.Time, zone *time.Location) (next time.Time, ok bool) {
+	next = r.opens.After(t, zone, func(t time.Time) time.Time {
+		if r.week == nil || r.holidayWeek != nil || r.onDays != nil || len(r.dayLifts)+len(r.holidayLifts) > 0 {
+			return sooner(calendar.NextDay(t, zone), r.change(t, zone))
 		}
-		return next, true
+		open, _ := r.week.NextOpen(t, zone, r.closed)
+		return open
+	})
+	return next, !next.IsZero()
+}
+
+// change is the first instant after one at which the hours of a clock change, those
+// of holidays included; zero: never.
+func (r *windowRule) change(t time.Time, zone *time.Location) (next time.Time) {
+	for _, w := range []*calendar.Week{r.week, r.holidayWeek} {
+		if w != nil {
+			next = sooner(next, w.NextChange(t, zone))
+		}
 	}
-	return r.week.NextOpen(t, zone, r.closed)
+	return next
+}
+
+// nextClosed is the first instant after one at which an open clock may be closed;
+// zero: never.
+func (r *windowRule) nextClosed(t time.Time, zone *time.Location) time.Time {
+	return r.closes.After(t, zone, func(t time.Time) time.Time {
+		if r.holidays == nil && r.onDays == nil {
+			if r.week == nil {
+				return time.Time{}
+			}
+			return r.week.NextChange(t, zone)
+		}
+		return sooner(calendar.NextDay(t, zone), r.change(t, zone))
+	})
 }
 
 // closed tells whether a date is a holiday.
@@ -168,15 +196,7 @@ func (e *evaluation) closings() {
 		if slices.Contains(e.open[:i], o) {
 			continue
 		}
-		if o.rule.week != nil {
-			e.holdsUntil(o.rule.week.NextChange(e.in.At, o.zone))
-		}
-		if o.rule.holidays != nil || o.rule.onDays != nil {
-			e.holdsUntil(calendar.NextDay(e.in.At, o.zone))
-			if o.rule.holidayWeek != nil {
-				e.holdsUntil(o.rule.holidayWeek.NextChange(e.in.At, o.zone))
-			}
-		}
+		e.holdsUntil(o.rule.nextClosed(e.in.At, o.zone))
 	}
 }
 
@@ -209,10 +229,22 @@ func (e *evaluation) cap(r *capRule) {
 		e.block(&r.head, r.unknown, time.Time{})
 		return
 	}
-	e.caps = append(e.caps, &consentv1.CapUse{Rule: r.name, Used: uint32(used), Max: uint32(r.max)})
+	e.capUse(r.name, used, r.max)
 	if reached {
 		e.block(&r.head, r.reached, free)
 	}
+}
+
+// capUse notes how much of a cap is used.
+func (e *evaluation) capUse(rule string, used, most int) {
+	var c *consentv1.CapUse
+	if n := len(e.caps); n < len(e.room.cap) {
+		c = &e.room.cap[n]
+	} else {
+		c = &consentv1.CapUse{}
+	}
+	c.Rule, c.Used, c.Max = rule, uint32(used), uint32(most)
+	e.caps = append(e.caps, c)
 }
 
 // count counts the attempts that count, and gives the first instant at which so
@@ -269,9 +301,8 @@ func (e *evaluation) coolingOff(c *cell) {
 		if !found {
 			continue
 		}
-		_, last := e.dateOf(refused.Time.Latest)
-		end := e.begun(last + r.days + 1)
-		if !e.in.At.Before(end) {
+		end, over := e.term(refused.Time.Latest, 0, r.days)
+		if over {
 			continue
 		}
 		if l := e.lift(r.lifts, circumstance{}); l.held {

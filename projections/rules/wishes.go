@@ -12,10 +12,7 @@ import (
 // times of day, so without a zone no time is certain.
 func (e *evaluation) preferences() {
 	p := e.in.View.Preferences()
-	e.at = e.at[:0]
-	for i := range e.here {
-		e.at = append(e.at, &e.here[i])
-	}
+	e.stand(nil, e.plan.clocks)
 	for _, windows := range p.Windows {
 		change := e.wishChange(windows)
 		e.holdsUntil(change)
@@ -37,7 +34,7 @@ var anyTime = head{from: calendar.MinDate, to: calendar.MaxDate}
 
 // everywhere tells whether the instant lies in one of the windows at every place.
 func (e *evaluation) everywhere(windows []*consentv1.TimeWindow) bool {
-	return len(e.at) > 0 && !slices.ContainsFunc(e.at, func(h *here) bool { return h.place.Zone == nil || !inWindows(windows, h.local) })
+	return len(e.clocks) > 0 && !slices.ContainsFunc(e.clocks, func(h *here) bool { return h.place.Zone == nil || !inWindows(windows, h.local) })
 }
 
 // seldom judges how often the person wants to be contacted, and notes it as a cap.
@@ -50,7 +47,7 @@ func (e *evaluation) seldom(most, days int) bool {
 	}
 	c := capRule{head: anyTime, max: most, days: calendar.Date(days), channels: ^uint32(0), purposes: ^uint32(0)}
 	used, free := e.count(&c)
-	e.caps = append(e.caps, &consentv1.CapUse{Rule: g.GetRule(), Used: uint32(used), Max: uint32(most)})
+	e.capUse(g.GetRule(), used, most)
 	if used < most {
 		return true
 	}
@@ -80,7 +77,7 @@ func onWeekday(days []uint32, local time.Time) bool {
 // wishChange is the first instant after the contact at which a window may open or
 // close at one of the places; zero if the time there is not known.
 func (e *evaluation) wishChange(windows []*consentv1.TimeWindow) (next time.Time) {
-	for _, h := range e.at {
+	for _, h := range e.clocks {
 		if h.place.Zone == nil {
 			continue
 		}
@@ -119,7 +116,7 @@ func (e *evaluation) timeAgreed(holiday bool) (until time.Time, ok bool) {
 		if holiday && !c.Holidays {
 			continue
 		}
-		ok = ok || len(e.at) > 0 && !slices.ContainsFunc(e.at, func(h *here) bool {
+		ok = ok || len(e.clocks) > 0 && !slices.ContainsFunc(e.clocks, func(h *here) bool {
 			return h.place.Zone == nil || !(len(c.Weekdays) > 0 && onWeekday(c.Weekdays, h.local) || inWindows(c.Windows, h.local))
 		})
 	}

@@ -70,6 +70,30 @@ func (v View) MayHaveState(t ledger.Token) bool {
 	return v.known == nil || v.known.any.MayHold(fingerprintOf(t))
 }
 
+// MayHaveStates is MayHaveState of many tokens; may has as many places.
+func (v View) MayHaveStates(tokens []ledger.Token, may []bool) {
+	v.mayHold(tokens, may, func(k *known) *store.Fingerprints { return k.any })
+}
+
+// MayHaveStatesTowardsAll is the same for the states towards all sellers, which few have.
+func (v View) MayHaveStatesTowardsAll(tokens []ledger.Token, may []bool) {
+	v.mayHold(tokens, may, func(k *known) *store.Fingerprints { return k.all })
+}
+
+func (v View) mayHold(tokens []ledger.Token, may []bool, set func(*known) *store.Fingerprints) {
+	if v.known == nil {
+		for i := range may {
+			may[i] = true
+		}
+		return
+	}
+	keys := make([]uint32, len(tokens))
+	for i, t := range tokens {
+		keys[i] = fingerprintOf(t)
+	}
+	set(v.known).MayHoldMany(keys, may)
+}
+
 // KnowsAll tells whether all tokens that have state are known in memory, which a
 // start reads beside its work.
 func (r *Runner) KnowsAll() bool { return r.known.Load().any.Complete() }
@@ -83,18 +107,12 @@ func (v View) Get(key []byte) ([]byte, error) {
 	return v.Reader.Get(key)
 }
 
-// GetMany is the store's, but a state that certainly is not there costs no look-up.
-func (v View) GetMany(keys [][]byte, visit func(i int, value []byte) error) error {
-	if v.known == nil {
-		return v.Reader.GetMany(keys, visit)
+// Append is the store's, with what Get spares.
+func (v View) Append(dst, key []byte) (value []byte, found bool, err error) {
+	if v.known != nil && v.known.lacksAll(key) {
+		return dst, false, nil
 	}
-	may, at := make([][]byte, 0, len(keys)), make([]int, 0, len(keys))
-	for i, k := range keys {
-		if v.known.mayHave(k) {
-			may, at = append(may, k), append(at, i)
-		}
-	}
-	return v.Reader.GetMany(may, func(i int, value []byte) error { return visit(at[i], value) })
+	return v.Reader.Append(dst, key)
 }
 
 // Read waits until a position is applied and calls f with a view at or after it.

@@ -13,9 +13,10 @@ import (
 // ends last; without one it says why.
 func (v View) Consent(q Question, n Need) Consent {
 	best := Consent{}
-	if len(v.Seller.GetGrants())+len(v.All.GetGrants()) > 0 {
-		best.Failure = FailScope
+	if len(v.Seller.GetGrants())+len(v.All.GetGrants()) == 0 {
+		return best
 	}
+	best.Failure = FailScope
 	v.examine(q, n, v.bars(q, n), func(c Consent) {
 		if better(c, best) {
 			best = c
@@ -93,6 +94,9 @@ func (v View) Refused(q Question) (Prohibition, bool) {
 // level that lifts erasures (Need.LiftsErasure) is strictly later, covers the
 // question, satisfies the need in all but its level, and is not revoked.
 func (v View) Erased(q Question, n Need) (Prohibition, bool) {
+	if v.Seller.GetErased() == nil && v.All.GetErased() == nil {
+		return Prohibition{}, false
+	}
 	b := v.bars(q, n)
 	return b.erased, b.hasErased && !b.lifted
 }
@@ -108,6 +112,9 @@ type bars struct {
 // such one beats every historical grant, whatever the dates.
 func (v View) bars(q Question, n Need) bars {
 	var b bars
+	if !v.barred() {
+		return b
+	}
 	counts := func(r *consentv1.ProhibitionRegister) bool { return v.counts(q, n, r) }
 	b.revoked, b.hasRevoked = v.newest(revoked(), counts)
 	b.live, b.hasLive = v.newest(revoked(), func(r *consentv1.ProhibitionRegister) bool { return !r.GetHistorical() && counts(r) })
@@ -123,6 +130,16 @@ func (v View) bars(q Question, n Need) bars {
 	}
 	b.lifted = b.hasErased && v.lifts(q, n, b)
 	return b
+}
+
+// barred is false if nothing is on record that can be a bar.
+func (v View) barred() bool {
+	for _, s := range v.halves() {
+		if s != nil && (len(s.Revoked)+len(s.Marks) > 0 || s.Erased != nil) {
+			return true
+		}
+	}
+	return false
 }
 
 // lifts tells whether a confirmed grant lifts the erasure.

@@ -28,12 +28,10 @@ func Encode(s *State) ([]byte, error) {
 // Decode reads a state. Registers out of order or unknown to this version are an
 // error (ErrBadState), because what cannot be read might forbid.
 func Decode(b []byte) (*State, error) {
+	var r Reader // of its own, so that the state may be changed and kept
 	s := &State{}
-	if err := proto.Unmarshal(b, s); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadState, err)
-	}
-	if len(s.ProtoReflect().GetUnknown()) > 0 || !canonical(s) {
-		return nil, ErrBadState
+	if err := r.decode(s, b); err != nil {
+		return nil, err
 	}
 	return s, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
@@ -185,6 +186,10 @@ func FuzzDecode(f *testing.F) {
 		s, err := suppression.Decode(raw)
 		if err != nil {
 			return
+		}
+		library := &suppression.State{}
+		if err := proto.Unmarshal(raw, library); err != nil || !proto.Equal(s, library) {
+			t.Fatalf("the protobuf library reads otherwise: %v\n%v\n%v", err, s, library)
 		}
 		once, err := suppression.Encode(s)
 		if err != nil {

@@ -52,6 +52,16 @@ var relationshipKinds = map[consentv1.RelationshipKind]string{
 	consentv1.RelationshipKind_RELATIONSHIP_KIND_NUMBER_VOLUNTEERED: "number_volunteered",
 }
 
+// relationshipOf is relationshipKinds the other way round; a word that is not in it
+// is unspecified.
+var relationshipOf = func() map[string]consentv1.RelationshipKind {
+	out := map[string]consentv1.RelationshipKind{}
+	for kind, word := range relationshipKinds {
+		out[word] = kind
+	}
+	return out
+}()
+
 func relationshipState(f *consentv1.Fact, m *consentv1.RelationshipRecorded) *State {
 	kind, ok := relationshipKinds[m.GetRelationship()]
 	if !ok {
@@ -101,6 +111,9 @@ func (f *Flags) text() string {
 
 // parseFlags undoes text.
 func parseFlags(text string) (f Flags) {
+	if text == "" {
+		return f // nothing is stated of most
+	}
 	stated := map[string]bool{}
 	for _, w := range strings.Fields(text) {
 		name, yes, _ := strings.Cut(w, "=")
@@ -128,6 +141,9 @@ func (v View) Relationships(at time.Time) (out []Relationship) {
 // AllRelationships gives those that began by an instant, ended and void ones too:
 // of each kind the newest for every set of flags.
 func (v View) AllRelationships(at time.Time) (out []Relationship) {
+	if len(v.Seller.GetRelationships())+len(v.All.GetRelationships()) == 0 {
+		return nil
+	}
 	q := Question{At: at}
 	for i, s := range v.halves() {
 		for _, m := range s.GetRelationships() {
@@ -169,14 +185,7 @@ func (v View) endOf(word string, began int64) (first Span) {
 	return first
 }
 
-func relationshipKind(word string) consentv1.RelationshipKind {
-	for k, w := range relationshipKinds {
-		if w == word {
-			return k
-		}
-	}
-	return consentv1.RelationshipKind_RELATIONSHIP_KIND_UNSPECIFIED
-}
+func relationshipKind(word string) consentv1.RelationshipKind { return relationshipOf[word] }
 
 // LastStop gives the newest request to be left alone that covers the question: a
 // revocation or an addition to the Do-Not-Call list, whatever has lifted it

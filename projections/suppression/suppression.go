@@ -16,6 +16,8 @@
 //	scope.go        channels and purposes as bit masks
 //	registers.go    the registers and how they join
 //	encoding.go     the bytes of a state
+//	wire.go         reading them
+//	reader.go       reading many, one after another, in the same memory
 //	view.go         questions and what a state answers
 //	consent.go      which grant holds, or why none does
 //	marks.go        what is known of the number itself: line, place, subscriber
@@ -165,7 +167,10 @@ const (
 
 // Key is the key of the state of a token towards a seller, or ledger.All.
 func Key(t ledger.Token, seller string) []byte {
-	k := make([]byte, 0, 1+len(t)+len(seller))
+	return appendKey(make([]byte, 0, 1+len(t)+len(seller)), t, seller)
+}
+
+func appendKey(k []byte, t ledger.Token, seller string) []byte {
 	return append(append(append(k, space), t[:]...), seller...)
 }
 
@@ -182,26 +187,7 @@ func Range(t ledger.Token) (lo, hi []byte) {
 // Load reads what a decision about a token needs for one seller. get gives the
 // value of a key, nil if there is none.
 func Load(get func(key []byte) ([]byte, error), t ledger.Token, seller string) (View, error) {
-	var v View
-	for _, half := range []struct {
-		seller string
-		into   **State
-	}{{seller, &v.Seller}, {ledger.All, &v.All}} {
-		if half.seller == "" || half.seller == ledger.All && half.into == &v.Seller {
-			continue
-		}
-		raw, err := get(Key(t, half.seller))
-		if err != nil {
-			return View{}, fmt.Errorf("suppression: state: %w", err)
-		}
-		if raw == nil {
-			continue
-		}
-		if *half.into, err = Decode(raw); err != nil {
-			return View{}, err
-		}
-	}
-	return v, nil
+	return new(Reader).Load(get, t, seller)
 }
 
 // Projection folds entries into the space of states. It keeps nothing in memory

@@ -28,6 +28,9 @@ func scrubAll(t testing.TB, e *testenv.Env, q *consentv1.Question, numbers []str
 	go func() {
 		for i, part := range slices.Collect(slices.Chunk(numbers, size)) {
 			req := &consentv1.ScrubRequest{Numbers: part}
+			if i%2 == 1 {
+				req = &consentv1.ScrubRequest{Lines: []byte(strings.Join(part, "\n") + "\n")}
+			}
 			if i == 0 {
 				req.Question, req.ShareAnswers = q, shared
 			}

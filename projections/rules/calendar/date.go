@@ -45,13 +45,24 @@ func On(year int, month time.Month, day int) Date {
 	return Date(365*y + floorDiv(y, 4) - floorDiv(y, 100) + floorDiv(y, 400) + (153*m+2)/5 + int64(day) - 1 - toEpoch)
 }
 
-// ParseDate reads YYYY-MM-DD.
+// ParseDate reads YYYY-MM-DD. It may be asked for each number and each list.
 func ParseDate(s string) (Date, error) {
-	t, err := time.Parse(time.DateOnly, s)
-	if err != nil {
-		return 0, fmt.Errorf("%q must be a day that exists, YYYY-MM-DD", s)
+	const form = "0000-00-00"
+	numbers, well := [3]int{}, len(s) == len(form)
+	for i, part := 0, 0; well && i < len(form); i++ {
+		if form[i] == '-' {
+			part, well = part+1, s[i] == '-'
+			continue
+		}
+		numbers[part], well = 10*numbers[part]+int(s[i]-'0'), s[i] >= '0' && s[i] <= '9'
 	}
-	return Of(t, time.UTC), nil
+	year, month, day := numbers[0], time.Month(numbers[1]), numbers[2]
+	if well && month >= time.January && month <= time.December && day >= 1 {
+		if d := On(year, month, day); d < On(year, month+1, 1) {
+			return d, nil
+		}
+	}
+	return 0, fmt.Errorf("%q must be a day that exists, YYYY-MM-DD", s)
 }
 
 // Civil is the date's year, month and day of the month.

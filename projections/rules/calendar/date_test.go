@@ -225,3 +225,22 @@ func TestLeapYearsEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestParseDateAgrees: it reads what package time reads, and the same.
+func TestParseDateAgrees(t *testing.T) {
+	check := func(s string) {
+		t.Helper()
+		want, wantErr := time.Parse(time.DateOnly, s)
+		got, err := ParseDate(s)
+		if (err == nil) != (wantErr == nil) || err == nil && got != Of(want, time.UTC) {
+			t.Fatalf("%q is %v, %v; package time says %v, %v", s, got, err, want, wantErr)
+		}
+	}
+	for _, s := range []string{"", "2026-1-01", "2026-13-01", "2026-00-10", "2026-01-00", "2026-02-29", "2024-02-29", "1900-02-29", "2000-02-29", "0000-02-29", "2026-12-31", "2026-12-32",
+		"2026/01/01", "2026-01-0x", "２026-01-01", "2026-01-01 ", "+026-01-01", "9999-12-31", "-2026-01-0"} {
+		check(s)
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		check(rapid.OneOf(rapid.StringMatching(`[0-9]{4}-[01][0-9]-[0-3][0-9]`), rapid.StringMatching(`[0-9-]{8,11}`)).Draw(r, "text"))
+	})
+}

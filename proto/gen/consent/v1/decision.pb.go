@@ -998,7 +998,11 @@ type ScrubRequest struct {
 	DefaultRegion string `protobuf:"bytes,3,opt,name=default_region,json=defaultRegion,proto3" json:"default_region,omitempty"`
 	// Give each different answer once, which is ten times as fast: see
 	// ScrubResponse. In the first message.
-	ShareAnswers  bool `protobuf:"varint,4,opt,name=share_answers,json=shareAnswers,proto3" json:"share_answers,omitempty"`
+	ShareAnswers bool `protobuf:"varint,4,opt,name=share_answers,json=shareAnswers,proto3" json:"share_answers,omitempty"`
+	// The numbers in place of `numbers`, each ended by a line feed, which is half the
+	// work: what is no UTF-8 cannot be read. A number that holds a line feed must be
+	// sent in `numbers`.
+	Lines         []byte `protobuf:"bytes,5,opt,name=lines,proto3" json:"lines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1059,6 +1063,13 @@ func (x *ScrubRequest) GetShareAnswers() bool {
 		return x.ShareAnswers
 	}
 	return false
+}
+
+func (x *ScrubRequest) GetLines() []byte {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
 }
 
 // ScrubResponse answers one ScrubRequest.
@@ -1618,12 +1629,13 @@ const file_consent_v1_decision_proto_rawDesc = "" +
 	"\x0edefault_region\x18\x03 \x01(\tR\rdefaultRegion\x12\x16\n" +
 	"\x06reveal\x18\x04 \x01(\bR\x06reveal\"H\n" +
 	"\x12CheckBatchResponse\x122\n" +
-	"\tdecisions\x18\x01 \x03(\v2\x14.consent.v1.DecisionR\tdecisions\"\xa6\x01\n" +
+	"\tdecisions\x18\x01 \x03(\v2\x14.consent.v1.DecisionR\tdecisions\"\xbc\x01\n" +
 	"\fScrubRequest\x120\n" +
 	"\bquestion\x18\x01 \x01(\v2\x14.consent.v1.QuestionR\bquestion\x12\x18\n" +
 	"\anumbers\x18\x02 \x03(\tR\anumbers\x12%\n" +
 	"\x0edefault_region\x18\x03 \x01(\tR\rdefaultRegion\x12#\n" +
-	"\rshare_answers\x18\x04 \x01(\bR\fshareAnswers\"s\n" +
+	"\rshare_answers\x18\x04 \x01(\bR\fshareAnswers\x12\x14\n" +
+	"\x05lines\x18\x05 \x01(\fR\x05lines\"s\n" +
 	"\rScrubResponse\x12(\n" +
 	"\x04rows\x18\x01 \x03(\v2\x14.consent.v1.ScrubRowR\x04rows\x12\x18\n" +
 	"\aanswers\x18\x02 \x03(\rR\aanswers\x12\x1e\n" +

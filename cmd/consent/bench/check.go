@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"cmp"
@@ -39,7 +39,7 @@ through the API.`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if persons < 1 || b.listed < 0 {
-				return usagef("--persons and --listed: numbers of persons and numbers")
+				return usage("--persons and --listed: numbers of persons and numbers")
 			}
 			dir, remove, err := b.flags.temp()
 			if err != nil {

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bufio"
@@ -32,14 +32,14 @@ func (b *scrubBench) rival(ctx context.Context, name string, listed iter.Seq[uin
 	case "sort":
 		return b.sort(ctx, listed)
 	}
-	return nil, nil, usagef("--against %q is not known; it takes redis, postgres, sort", name)
+	return nil, nil, usage("--against %q is not known; it takes redis, postgres, sort", name)
 }
 
 // findProgram finds a program of another package.
 func findProgram(name, debian string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", &hinted{fmt.Errorf("%s is not installed", name), "on Debian: apt-get install " + debian}
+		return "", fmt.Errorf("%s is not installed; on Debian: apt-get install %s", name, debian)
 	}
 	return path, nil
 }
@@ -48,7 +48,7 @@ func findProgram(name, debian string) (string, error) {
 func ran(c *exec.Cmd) error {
 	out, err := c.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s: %w: %s", filepath.Base(c.Path), err, masked(string(out[:min(len(out), 500)])))
+		return fmt.Errorf("%s: %w: %s", filepath.Base(c.Path), err, out[:min(len(out), 500)])
 	}
 	return nil
 }
@@ -137,7 +137,7 @@ func (r *redisRoute) integer() (int, error) {
 		return 0, err
 	}
 	if line[0] != ':' && line[0] != '*' {
-		return 0, fmt.Errorf("redis says %q", masked(string(line)))
+		return 0, fmt.Errorf("redis says %q", line)
 	}
 	return strconv.Atoi(strings.TrimSpace(string(line[1:])))
 }
@@ -216,7 +216,7 @@ func (b *scrubBench) plainCalls() (path string, err error) {
 	w, row, line := bufio.NewWriterSize(f, 1<<20), 0, []byte(nil)
 	in, err := os.Open(b.calls())
 	if err != nil {
-		return "", firstError(err, f.Close())
+		return "", errors.Join(err, f.Close())
 	}
 	defer in.Close()
 	_, err = scrub.Limit(in, io.Discard, "", func(numbers []string) ([][]byte, error) {
@@ -228,7 +228,7 @@ func (b *scrubBench) plainCalls() (path string, err error) {
 		}
 		return cells, nil
 	})
-	return path, firstError(err, w.Flush(), f.Close())
+	return path, errors.Join(err, w.Flush(), f.Close())
 }
 
 // plainList writes the national list as lines of digits, sorted.
@@ -242,7 +242,7 @@ func (b *scrubBench) plainList(listed iter.Seq[uint64]) (path string, err error)
 	for n := range listed {
 		_, _ = w.Write(append(strconv.AppendUint(w.AvailableBuffer(), n, 10), '\n')) // Flush repeats the error
 	}
-	return path, firstError(w.Flush(), f.Close())
+	return path, errors.Join(w.Flush(), f.Close())
 }
 
 // sort sorts the numbers and joins them with the sorted list.
@@ -314,13 +314,13 @@ func (b *scrubBench) postgres(ctx context.Context, listed iter.Seq[uint64]) (*ro
 	copyIn := func(table, path string) error {
 		return ran(exec.CommandContext(ctx, psql, "-h", dir, "-U", "bench", "-q", "-d", "postgres", "-c", `\copy `+table+` from '`+path+`' csv`))
 	}
-	err = firstError(soon(ctx, func() error { return sql("create table dnc (number bigint)") }), copyIn("dnc", list), sql("alter table dnc add primary key (number); analyze dnc"))
+	err = errors.Join(soon(ctx, func() error { return sql("create table dnc (number bigint)") }), copyIn("dnc", list), sql("alter table dnc add primary key (number); analyze dnc"))
 	if err != nil {
 		stop()
 		return nil, nil, err
 	}
 	return &route{name: "PostgreSQL, membership only", server: c.Process.Pid, run: func() error {
-		return firstError(sql("drop table if exists calls; create unlogged table calls (number bigint, row int)"), copyIn("calls", calls),
+		return errors.Join(sql("drop table if exists calls; create unlogged table calls (number bigint, row int)"), copyIn("calls", calls),
 			ran(exec.CommandContext(ctx, psql, "-h", dir, "-U", "bench", "-q", "-d", "postgres", "-c",
 				`\copy (select c.row, d.number is not null from calls c left join dnc d using (number)) to '`+filepath.Join(b.dir, "answers.csv")+`' csv`)))
 	}}, stop, nil
@@ -360,12 +360,12 @@ func asPostgres(dir string) (func(*exec.Cmd) *exec.Cmd, error) {
 	}
 	who, err := user.Lookup("postgres")
 	if err != nil {
-		return nil, &hinted{err, "on Debian: apt-get install postgresql"}
+		return nil, fmt.Errorf("%w; on Debian: apt-get install postgresql", err)
 	}
 	uid, err1 := strconv.Atoi(who.Uid)
 	gid, err2 := strconv.Atoi(who.Gid)
 	// The folder above is this process's alone; the server must get to its own.
-	if err := firstError(err1, err2, os.Chown(dir, uid, gid), os.Chmod(filepath.Dir(dir), 0o711)); err != nil {
+	if err := errors.Join(err1, err2, os.Chown(dir, uid, gid), os.Chmod(filepath.Dir(dir), 0o711)); err != nil {
 		return nil, err
 	}
 	return func(c *exec.Cmd) *exec.Cmd {

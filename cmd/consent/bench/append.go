@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -43,7 +43,7 @@ writer packs them, one message in flight.`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if against != "" && against != "jetstream" {
-				return usageError(fmt.Errorf("--against: %q is not known; it takes jetstream", against))
+				return usage("--against: %q is not known; it takes jetstream", against)
 			}
 			return benchAppend(c, f, callers, known, against != "")
 		},

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/consent-ledger/consent-ledger/consumers/client"
+	"github.com/consent-ledger/consent-ledger/consumers/lists"
 	"github.com/consent-ledger/consent-ledger/node"
 	"github.com/consent-ledger/consent-ledger/projections/registry"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
@@ -103,7 +104,7 @@ func (b *registryBench) run(ctx context.Context, changes int) error {
 
 func (b *registryBench) load(ctx context.Context, n *node.Node, files []string, bytes int64) error {
 	began := time.Now()
-	res, err := b.send(ctx, n, &listFlags{}, files)
+	res, err := b.send(ctx, n, &lists.List{Paths: files})
 	if err != nil {
 		return err
 	}
@@ -118,21 +119,14 @@ func (b *registryBench) load(ctx context.Context, n *node.Node, files []string, 
 }
 
 // send loads files as import registry does.
-func (b *registryBench) send(ctx context.Context, n *node.Node, f *listFlags, paths []string) (*consentv1.LoadRegistryResponse, error) {
+func (b *registryBench) send(ctx context.Context, n *node.Node, list *lists.List) (*consentv1.LoadRegistryResponse, error) {
 	cl, err := client.New(n.URL(), n.AdminKey(), client.Options{})
 	if err != nil {
 		return nil, err
 	}
 	defer cl.Close()
-	f.file.Registry, f.file.Plan = "us_national_dnc", &f.plan
-	files, total, err := f.files(paths)
-	if err != nil {
-		return nil, err
-	}
-	if err := hashFiles(b.stderr, files, total); err != nil {
-		return nil, err
-	}
-	return sendFiles(ctx, b.stderr, cl, files, total)
+	list.Registry = "us_national_dnc"
+	return lists.Send(ctx, cl, list, func(string, int64) (func(int64), func()) { return func(int64) {}, func() {} })
 }
 
 func (b *registryBench) memory(n *node.Node, before uint64) {
@@ -165,9 +159,8 @@ func (b *registryBench) change(ctx context.Context, n *node.Node, rows int) erro
 		}
 	}()
 	began := time.Now()
-	f := &listFlags{}
-	f.file.VersionDate, f.plan.BaseDate = b.day.AddDate(0, 0, 1).Format(time.DateOnly), b.day.Format(time.DateOnly)
-	res, err := b.send(ctx, n, f, []string{path})
+	res, err := b.send(ctx, n, &lists.List{VersionDate: b.day.AddDate(0, 0, 1).Format(time.DateOnly),
+		Plan: &consentv1.RegistryPlan{BaseDate: b.day.Format(time.DateOnly)}, Paths: []string{path}})
 	took := time.Since(began)
 	stop.Store(true)
 	<-ended

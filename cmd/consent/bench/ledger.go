@@ -1,7 +1,8 @@
-package main
+package bench
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
 	"github.com/consent-ledger/consent-ledger/ledger/writer"
+	"github.com/consent-ledger/consent-ledger/node"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -68,7 +70,7 @@ func (s commitSum) entriesPerCommit() float64 { return float64(s.entries) / floa
 
 // withBareLedger runs do on a fresh ledger and closes it.
 func withBareLedger(ctx context.Context, dir string, do func(ctx context.Context, l *bareLedger) error) (err error) {
-	roomForGarbage()
+	node.RoomForGarbage()
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
@@ -93,10 +95,10 @@ func withBareLedger(ctx context.Context, dir string, do func(ctx context.Context
 	if err != nil {
 		return err
 	}
-	defer func() { err = firstError(err, ix.Close()) }()
+	defer func() { err = errors.Join(err, ix.Close()) }()
 	l := &bareLedger{dir: dir, keys: keys, js: js, log: log}
 	w, err := writer.Open(ctx, writer.Config{Log: log, Index: ix, Keys: keys, Clock: writer.SystemClock(), Metrics: &l.commits,
-		Lagging: func() bool { return false }, Version: version(), Instance: "bench"})
+		Lagging: func() bool { return false }, Version: benchVersion, Instance: "bench"})
 	if err != nil {
 		return err
 	}
@@ -106,5 +108,5 @@ func withBareLedger(ctx context.Context, dir string, do func(ctx context.Context
 	go func() { ended <- w.Run(ctx) }()
 	err = do(ctx, l)
 	cancel()
-	return firstError(err, <-ended)
+	return errors.Join(err, <-ended)
 }

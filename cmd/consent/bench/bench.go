@@ -1,7 +1,15 @@
-package main
+// Package bench measures a machine: it is `consent bench`. Each verb makes a ledger of
+// its own in a temporary folder, does one of the works of DESIGN.md 13 on it, and
+// where it can does the same work in another way beside it, in the same run.
+//
+// bench.go has what all share; ledger.go a ledger without projections, made.go state
+// of many persons, synthetic.go a ledger with many entries, lists.go registries'
+// files, rivals.go the other ways, plot.go drawings. The rest is one file a verb.
+package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,7 +31,18 @@ type benchFlags struct {
 	rounds  int
 }
 
-func benchCommand() *cobra.Command {
+// benchVersion is the version that the benchmarks' ledgers name.
+const benchVersion = "bench"
+
+// UsageError says that the command line makes no sense.
+type UsageError string
+
+func (e UsageError) Error() string { return string(e) }
+
+func usage(format string, args ...any) error { return UsageError(fmt.Sprintf(format, args...)) }
+
+// Command is `consent bench` with its verbs.
+func Command() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure this machine",
@@ -31,7 +50,7 @@ func benchCommand() *cobra.Command {
 folder and removes them; nothing touches an existing one. Machines are noisy:
 trust ratios within one run, not absolute figures, and not across runs.`,
 	}
-	c.AddCommand(benchAppendCommand(), benchCheckCommand(), benchScrubCommand(), benchRebuildCommand(), benchImportCommand(), benchRegistryCommand(), benchTreeCommand())
+	c.AddCommand(benchAppendCommand(), benchCheckCommand(), benchScrubCommand(), benchRebuildCommand(), benchImportCommand(), benchRegistryCommand(), benchTreeCommand(), benchGrowthCommand())
 	new(profiles).addTo(c)
 	return c
 }
@@ -54,12 +73,12 @@ func (f *benchFlags) temp() (string, func(), error) {
 }
 
 func benchConfig(dir string) node.Config {
-	return node.Config{Dir: dir + "/ledger", Listen: "127.0.0.1:0", NATSListen: node.NATSListenNone, Version: version()}
+	return node.Config{Dir: dir + "/ledger", Listen: "127.0.0.1:0", NATSListen: node.NATSListenNone, Version: benchVersion}
 }
 
 // withNode runs do on a fresh node and closes it.
 func withNode(ctx context.Context, dir string, do func(ctx context.Context, n *node.Node) error) error {
-	roomForGarbage()
+	node.RoomForGarbage()
 	cfg := benchConfig(dir)
 	if _, err := node.Init(ctx, cfg); err != nil {
 		return err
@@ -78,7 +97,7 @@ func openNode(ctx context.Context, cfg node.Config, do func(ctx context.Context,
 	go func() { ended <- n.Run(ctx); cancel() }() // its end ends whatever waits for it
 	err = do(ctx, n)
 	cancel()
-	return firstError(<-ended, err, n.Close())
+	return errors.Join(<-ended, err, n.Close())
 }
 
 // load calls do from many goroutines for a while and gives the rate and the

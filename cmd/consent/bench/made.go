@@ -1,8 +1,9 @@
-package main
+package bench
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -41,10 +42,25 @@ func newMadePersons(n int) *madePersons {
 	return &madePersons{codes: codes, n: n, at: time.Now()}
 }
 
+// Persons of one area code have the lines from madeFirst on, madeStep apart, round and round:
+// both madeStep and madeLines are prime to each other, so that none comes twice.
+const (
+	madeFirst = 2_000_000
+	madeLines = 7_999_999
+	madeStep  = 7919
+	madeBack  = 433_388 // madeStep times it is 1, modulo madeLines
+)
+
 // number is that of person i. From n on they are nobody's.
 func (m *madePersons) number(i int) string {
-	line := 2_000_000 + i/len(m.codes)*7919%7_999_999 // 7919 is prime: none comes twice
+	line := madeFirst + i/len(m.codes)*madeStep%madeLines
 	return "+1" + strconv.Itoa(m.codes[i%len(m.codes)]) + strconv.Itoa(line)
+}
+
+// owns tells whether a number of ten digits, of the area code with a place among codes, is a person's.
+func (m *madePersons) owns(place, number int) bool {
+	line := number%1e7 - madeFirst
+	return line < madeLines && line*madeBack%madeLines*len(m.codes)+place < m.n
 }
 
 // token is where the state of a person lies.
@@ -69,7 +85,7 @@ func (m *madePersons) write(ctx context.Context, dir string, progress io.Writer)
 	if err != nil {
 		return err
 	}
-	defer func() { err = firstError(err, db.Close()) }()
+	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := m.fill(ctx, db, tokens); err != nil {
 		return err
 	}
@@ -126,7 +142,7 @@ func (m *madePersons) fill(ctx context.Context, db *store.DB, tokens []madeToken
 				b := db.NewBatch()
 				for _, t := range tokens[first:min(first+rows, len(tokens))] {
 					if err := m.row(b, t); err != nil {
-						return firstError(err, b.Close())
+						return errors.Join(err, b.Close())
 					}
 				}
 				if err := b.Commit(false); err != nil {

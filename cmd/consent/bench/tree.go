@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -108,7 +108,7 @@ func (l *bareLedger) withTree(ctx context.Context, do func(context.Context, *tre
 	if err != nil {
 		return err
 	}
-	defer func() { err = firstError(err, t.Close()) }()
+	defer func() { err = errors.Join(err, t.Close()) }()
 	if err := t.CatchUp(ctx); err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (l *bareLedger) withTree(ctx context.Context, do func(context.Context, *tre
 	}
 	cancel(nil)
 	if end := <-ended; !errors.Is(end, context.Canceled) {
-		err = firstError(err, end)
+		err = errors.Join(err, end)
 	}
 	return err
 }

@@ -1,7 +1,8 @@
-package main
+package bench
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -104,7 +105,7 @@ func (m *listMaker) writeFile(path string, code int) (numbers, size int64, err e
 		_, _ = w.Write(line) // Flush repeats the error
 		numbers++
 	})
-	return numbers, numbers * int64(len(line)), firstError(w.Flush(), f.Close())
+	return numbers, numbers * int64(len(line)), errors.Join(w.Flush(), f.Close())
 }
 
 // writeChanges makes a change list: four additions for each removal.
@@ -128,5 +129,5 @@ func (m *listMaker) writeChanges(path string, rows int, listed func(number uint6
 		fmt.Fprintf(w, "%03d,%07d,2026-01-01T00:00:00,%c\n", n/1e7, n%1e7, what)
 		left--
 	}
-	return firstError(w.Flush(), f.Close())
+	return errors.Join(w.Flush(), f.Close())
 }

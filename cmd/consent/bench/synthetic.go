@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -24,6 +24,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
+	"github.com/consent-ledger/consent-ledger/node"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -62,7 +63,7 @@ func (l *syntheticLedger) Key(ledger.PersonID, consentv1.PersonalClass) (*consen
 
 // withSyntheticLedger makes a ledger and runs do on it.
 func withSyntheticLedger(ctx context.Context, dir string, persons, entries, sealed int, progress io.Writer, do func(context.Context, *syntheticLedger) error) error {
-	roomForGarbage()
+	node.RoomForGarbage()
 	patterns, err := entryPatterns(ctx, dir+"/patterns")
 	if err != nil {
 		return err

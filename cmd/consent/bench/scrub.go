@@ -1,13 +1,15 @@
-package main
+package bench
 
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,9 +20,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/consumers/client"
+	"github.com/consent-ledger/consent-ledger/consumers/lists"
 	"github.com/consent-ledger/consent-ledger/consumers/scrub"
-	"github.com/consent-ledger/consent-ledger/ledger/declare"
-	"github.com/consent-ledger/consent-ledger/ledger/recorder"
 	"github.com/consent-ledger/consent-ledger/node"
 	"github.com/consent-ledger/consent-ledger/projections/rules/places"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -40,7 +41,8 @@ func benchScrubCommand() *cobra.Command {
 		Use:   "scrub",
 		Short: "Scrub a calling list, beside what else one could do",
 		Long: `Scrub a calling list as consent scrub does, from file to file through the API, with
-all rules: one row in ten is a known person, three in ten are on the national list. In
+all rules: one row in ten is a known person, three in ten are on the national list. The persons'
+state is written straight into the projections. In
 the same rounds the list is read and written by the same code without asking anybody,
 which is the limit, and with --against also
 
@@ -59,14 +61,12 @@ apt-get install redis-server postgresql.`,
 				return err
 			}
 			defer remove()
-			b := &scrubBench{registryBench: registryBench{out: c.OutOrStdout(), stderr: c.ErrOrStderr(), dir: dir, flags: f, maker: newListMaker(numbers),
-				day: time.Now().UTC().AddDate(0, 0, -1)}, rows: rows, persons: persons, random: rand.New(rand.NewPCG(11, 12))}
-			return b.run(c.Context(), against)
+			return newScrubBench(c, f, dir, rows, persons, numbers).run(c.Context(), against)
 		},
 	}
 	f.add(c)
 	c.Flags().IntVar(&rows, "rows", 1_000_000, "rows of the calling list")
-	c.Flags().IntVar(&persons, "persons", 100_000, "persons in the ledger")
+	c.Flags().IntVar(&persons, "persons", 100_000, "persons with state")
 	c.Flags().IntVar(&numbers, "numbers", 1_000_000, "numbers on the list; the national one has 258,500,000")
 	c.Flags().StringSliceVar(&against, "against", nil, "redis, postgres, sort: each in the same rounds")
 	return c
@@ -79,7 +79,13 @@ type scrubBench struct {
 	random        *rand.Rand
 	codes         []int    // area codes of a place; nobody calls a toll-free number to sell
 	listed        []uint64 // some of the list, in any order
-	known         []uint64 // the persons' numbers
+	made          *madePersons
+	strangers     float64 // share of the strangers that are listed
+}
+
+func newScrubBench(c *cobra.Command, f benchFlags, dir string, rows, persons, numbers int) *scrubBench {
+	return &scrubBench{registryBench: registryBench{out: c.OutOrStdout(), stderr: c.ErrOrStderr(), dir: dir, flags: f, maker: newListMaker(numbers),
+		day: time.Now().UTC().AddDate(0, 0, -1)}, rows: rows, persons: persons, random: rand.New(rand.NewPCG(11, 12))}
 }
 
 // route is a way to scrub the list; its work is timed.
@@ -94,40 +100,10 @@ type route struct {
 func (b *scrubBench) calls() string { return filepath.Join(b.dir, "calls.csv") }
 
 func (b *scrubBench) run(ctx context.Context, against []string) error {
-	lists := filepath.Join(b.dir, "files")
-	if err := os.Mkdir(lists, 0o700); err != nil {
+	if err := b.prepare(ctx); err != nil {
 		return err
 	}
-	files, n, _, err := b.maker.write(lists, b.day)
-	if err != nil {
-		return err
-	}
-	b.numbers = n
-	err = withNode(ctx, b.dir, func(ctx context.Context, n *node.Node) error {
-		if err := registerSeller(ctx, n.Recorder(), "acme"); err != nil {
-			return err
-		}
-		if _, err := b.send(ctx, n, &listFlags{}, files); err != nil {
-			return err
-		}
-		set := n.Lists().Numbers("us_national_dnc")
-		b.draw(set.Contains)
-		began := time.Now()
-		if err := b.recordPersons(ctx, n); err != nil {
-			return err
-		}
-		b.say("%d numbers listed, %d persons recorded in %.0f s", b.numbers, b.persons, time.Since(began).Seconds())
-		return firstError(b.writeCalls(set.Contains), n.ListsKept(ctx))
-	})
-	if err != nil {
-		return err
-	}
-	// Another day: the server is started again, and its databases have settled.
-	return reopenNode(ctx, b.dir, func(ctx context.Context, n *node.Node) error {
-		n.Decider().AwaitPacks(ctx)
-		if err := b.listsHere(ctx, n); err != nil {
-			return err
-		}
+	return b.open(ctx, func(ctx context.Context, n *node.Node) error {
 		set := n.Lists().Numbers("us_national_dnc")
 		routes := []*route{b.ours(ctx, n), b.limit()}
 		for _, name := range against {
@@ -142,18 +118,44 @@ func (b *scrubBench) run(ctx context.Context, against []string) error {
 	})
 }
 
-// reopenNode runs do on a node of before and closes it.
-func reopenNode(ctx context.Context, dir string, do func(ctx context.Context, n *node.Node) error) error {
-	n, err := node.Open(ctx, node.Config{Dir: dir + "/ledger", Listen: "127.0.0.1:0", NATSListen: node.NATSListenNone, Version: version()})
+// prepare makes the ledger, its list and persons, and the calling list.
+func (b *scrubBench) prepare(ctx context.Context) error {
+	folder := filepath.Join(b.dir, "files")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return err
+	}
+	files, n, _, err := b.maker.write(folder, b.day)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- n.Run(ctx) }()
-	err = do(ctx, n)
-	cancel()
-	return firstError(err, <-ended, n.Close())
+	b.numbers = n
+	err = withNode(ctx, b.dir, func(ctx context.Context, n *node.Node) error {
+		if err := registerSeller(ctx, n.Recorder(), "acme"); err != nil {
+			return err
+		}
+		if _, err := b.send(ctx, n, &lists.List{Paths: files}); err != nil {
+			return err
+		}
+		set := n.Lists().Numbers("us_national_dnc")
+		b.draw(set.Contains)
+		return errors.Join(b.writeCalls(set.Contains), n.ListsKept(ctx), n.WaitApplied(ctx))
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(folder), b.made.write(ctx, filepath.Join(b.dir, "ledger"), b.stderr))
+}
+
+// open is another day: the server is started again, and its databases have settled.
+func (b *scrubBench) open(ctx context.Context, do func(context.Context, *node.Node) error) error {
+	debug.FreeOSMemory()
+	return openNode(ctx, benchConfig(b.dir), func(ctx context.Context, n *node.Node) error {
+		n.Decider().AwaitPacks(ctx)
+		if err := errors.Join(b.listsHere(ctx, n), until(ctx, func() bool { return n.StateResident() })); err != nil {
+			return err
+		}
+		return do(ctx, n)
+	})
 }
 
 // listsHere waits until the list is in memory.
@@ -172,11 +174,9 @@ func (b *scrubBench) listsHere(ctx context.Context, n *node.Node) error {
 func (b *scrubBench) compare(routes []*route) error {
 	for range b.flags.rounds {
 		for _, r := range routes {
-			began, used := time.Now(), r.used()
-			if err := r.run(); err != nil {
-				return fmt.Errorf("%s: %w", r.name, err)
+			if err := r.timed(); err != nil {
+				return err
 			}
-			r.took, r.cost = append(r.took, time.Since(began).Seconds()), append(r.cost, (r.used()-used).Seconds())
 		}
 	}
 	ours, work := middle(routes[0].took), middle(routes[0].cost)
@@ -188,6 +188,16 @@ func (b *scrubBench) compare(routes []*route) error {
 			fmt.Sprintf("the scrub is %.1f x as fast, %.1f x by processor", took/ours, cost/work)}[min(i, 2)])
 	}
 	b.say("resident %d MB", residentBytes()/1e6)
+	return nil
+}
+
+// timed runs a route once.
+func (r *route) timed() error {
+	began, used := time.Now(), r.used()
+	if err := r.run(); err != nil {
+		return fmt.Errorf("%s: %w", r.name, err)
+	}
+	r.took, r.cost = append(r.took, time.Since(began).Seconds()), append(r.cost, (r.used()-used).Seconds())
 	return nil
 }
 
@@ -289,74 +299,55 @@ func (b *scrubBench) pass(name, cells string, visit func([]string) ([][]byte, er
 	if err == nil && n != b.rows {
 		err = fmt.Errorf("%d rows", n)
 	}
-	return firstError(err, out.Sync(), out.Close())
+	return errors.Join(err, out.Sync(), out.Close())
 }
 
-// draw picks numbers that are listed, and the persons.
+// draw picks numbers that are listed, and the persons; then of how many strangers must be listed so
+// that of all rows as many are as should be.
 func (b *scrubBench) draw(listed func(uint64) bool) {
-	keep := min(1, 2*float64(b.rows+b.persons)*listedShare/float64(b.numbers))
+	keep := min(1, 2*float64(b.rows)*listedShare/float64(b.numbers))
 	for _, code := range b.maker.codes {
 		if len(places.OfNumber(fmt.Sprintf("+1%d5550100", code)).Regions) == 1 {
 			b.codes = append(b.codes, code)
 		}
 	}
-	for _, code := range b.codes {
+	b.made = newMadePersons(b.persons)
+	b.made.codes = b.codes
+	for place, code := range b.codes {
 		b.maker.each(code, func(n int) {
-			if b.random.Float64() < keep {
+			if b.random.Float64() < keep && !b.made.owns(place, n) {
 				b.listed = append(b.listed, 1e10+uint64(n))
 			}
 		})
 	}
 	b.random.Shuffle(len(b.listed), func(i, j int) { b.listed[i], b.listed[j] = b.listed[j], b.listed[i] })
-	for range b.persons {
-		b.known = append(b.known, b.number(listed))
+	sample, on := min(b.persons, 100_000), 0
+	for i := range sample {
+		if listed(b.person(i)) {
+			on++
+		}
 	}
+	b.strangers = (listedShare - knownShare*float64(on)/float64(sample)) / (1 - knownShare)
 }
 
-// number is a random one, listed or not.
+// person is the number of one.
+func (b *scrubBench) person(i int) uint64 {
+	n, _ := strconv.ParseUint(b.made.number(i)[1:], 10, 64)
+	return n
+}
+
+// number is a stranger's, listed or not.
 func (b *scrubBench) number(listed func(uint64) bool) uint64 {
-	if b.random.Float64() < listedShare {
+	if b.random.Float64() < b.strangers {
 		return b.listed[b.random.IntN(len(b.listed))]
 	}
 	for {
-		n := uint64(1e10 + b.codes[b.random.IntN(len(b.codes))]*1e7 + 2_000_000 + b.random.IntN(8_000_000))
-		if !listed(n) {
-			return n
+		place := b.random.IntN(len(b.codes))
+		n := b.codes[place]*1e7 + 2_000_000 + b.random.IntN(8_000_000)
+		if !listed(uint64(1e10+n)) && !b.made.owns(place, n) {
+			return uint64(1e10 + n)
 		}
 	}
-}
-
-// recordPersons gives three in four a grant, and the others a stop or a place on the
-// company's list.
-func (b *scrubBench) recordPersons(ctx context.Context, n *node.Node) error {
-	batch := make([]declare.Declaration, 0, 5000)
-	for i, number := range b.known {
-		f := benchGrant("+"+strconv.FormatUint(number, 10), fmt.Sprint("p", i))
-		f.OccurredAt = timestamppb.New(time.Now().Add(-time.Duration(b.random.IntN(300*24*3600)) * time.Second))
-		switch {
-		case i%20 < 3:
-			f.Kind = &consentv1.Fact_ConsentRevoked{ConsentRevoked: &consentv1.ConsentRevoked{}}
-		case i%20 < 5:
-			f.Kind = &consentv1.Fact_DncAdded{DncAdded: &consentv1.DncAdded{}}
-		}
-		if batch = append(batch, declare.Declaration{Fact: f}); len(batch) < cap(batch) && i < len(b.known)-1 {
-			continue
-		}
-		if err := recordAll(ctx, n.Recorder(), batch); err != nil {
-			return err
-		}
-		batch = batch[:0]
-	}
-	return n.WaitApplied(ctx)
-}
-
-func recordAll(ctx context.Context, r *recorder.Recorder, batch []declare.Declaration) error {
-	for _, o := range r.Record(ctx, batch) {
-		if o.Err != nil {
-			return o.Err
-		}
-	}
-	return nil
 }
 
 // writeCalls makes the calling list, with numbers as people write them.
@@ -368,13 +359,13 @@ func (b *scrubBench) writeCalls(listed func(uint64) bool) error {
 	w := bufio.NewWriterSize(f, 1<<20)
 	_, _ = w.WriteString("id,name,phone,note\n") // Flush repeats the error
 	for i := range b.rows {
-		n := b.number(listed)
 		if b.random.Float64() < knownShare {
-			n = b.known[i%len(b.known)]
+			b.writeCall(w, i, b.person(b.random.IntN(b.persons)))
+		} else {
+			b.writeCall(w, i, b.number(listed))
 		}
-		b.writeCall(w, i, n)
 	}
-	return firstError(w.Flush(), f.Close())
+	return errors.Join(w.Flush(), f.Close())
 }
 
 func (b *scrubBench) writeCall(w io.Writer, i int, n uint64) {
