@@ -115,6 +115,13 @@ func EnsureScope(f *consentv1.Fact) *consentv1.Scope {
 	return m.Mutable(fd).Message().Interface().(*consentv1.Scope)
 }
 
+// ProgramSource is the source of what the program itself reports.
+const ProgramSource = "consent-ledger"
+
+// WordingEventID is the event id under which, from ProgramSource, the one text of a
+// wording's id is recorded.
+func WordingEventID(id string) string { return "wording-" + id }
+
 // kindMessage is the message of the fact's kind.
 func kindMessage(f *consentv1.Fact) protoreflect.Message {
 	fd := f.ProtoReflect().WhichOneof(kindOneof)

@@ -41,13 +41,14 @@ The export is itself recorded, with --purpose, --recipient and --case.`
 
 func exportCommand(g *globals) *cobra.Command {
 	var req consentv1.ExportRequest
-	var from, to, out, disclose string
+	var from, to, out, disclose, since string
 	c := &cobra.Command{
 		Use:   "export (--number N… | --seller S) [--from T --to T] --out FILE.{zip,jsonl,csv}",
 		Short: "Hand out a history, with proofs",
 		Long:  exportLong,
 		Example: `  consent export --number +12025550143 --out case.zip --disclose number,words,signature --purpose court_order --recipient 'Superior Court' --case EB-26-117
   consent export --number +12025550143 --number +12065550117 --out case.zip
+  consent export --number +12025550143 --out later.zip --since case.zip
   consent export --seller acme --from 2026-01-01T00:00:00Z --to 2026-04-01T00:00:00Z --out q1.csv`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
@@ -70,6 +71,14 @@ func exportCommand(g *globals) *cobra.Command {
 			if req.Disclosure, err = disclosure(disclose, req.GetFormat()); err != nil {
 				return err
 			}
+			if since != "" {
+				if req.GetFormat() != "zip" {
+					return usagef("--since goes with a .zip: the other forms hold no proofs")
+				}
+				if req.SinceCheckpoint, err = checkpointNote(since); err != nil {
+					return fmt.Errorf("--since: %w", err)
+				}
+			}
 			if req.GetFormat() == "zip" && len(req.GetNumbers()) > 0 && (req.From != nil || req.To != nil) {
 				return usagef("a bundle of a number holds its whole history: --from and --to go with --seller")
 			}
@@ -81,6 +90,7 @@ func exportCommand(g *globals) *cobra.Command {
 	c.Flags().StringVar(&from, "from", "", "recorded at or after, RFC 3339; default from the start")
 	c.Flags().StringVar(&to, "to", "", "recorded before, RFC 3339; default up to now")
 	c.Flags().StringVar(&out, "out", "", "the file to write, or -")
+	c.Flags().StringVar(&since, "since", "", "in a .zip: a checkpoint that the recipient has, or a bundle with one; shows that nothing before it was changed")
 	c.Flags().StringVar(&disclose, "disclose", "", "personal parts to show: number,identity,origin,words,signature, all or none; default number in a .zip, else all")
 	c.Flags().StringVar(&req.Purpose, "purpose", "", "what it is for, such as court_order; recorded")
 	c.Flags().StringVar(&req.Recipient, "recipient", "", "whom it is for; recorded")
@@ -120,7 +130,9 @@ func exportFormat(out string) (string, error) {
 func (g *globals) export(ctx context.Context, c *cobra.Command, cl *client.Client, req *consentv1.ExportRequest, out string) error {
 	var end *consentv1.ExportEnd
 	write := func(w io.Writer) (err error) {
-		end, err = exportTo(ctx, cl, req, w)
+		p := newProgress(c.ErrOrStderr(), "exported", -1)
+		defer p.finish()
+		end, err = exportTo(ctx, cl, req, w, p)
 		return err
 	}
 	talk := c.OutOrStdout()
@@ -144,7 +156,7 @@ func (g *globals) export(ctx context.Context, c *cobra.Command, cl *client.Clien
 }
 
 // exportTo writes entries, or the bytes of a zip, until the end that makes them whole.
-func exportTo(ctx context.Context, cl *client.Client, req *consentv1.ExportRequest, w io.Writer) (*consentv1.ExportEnd, error) {
+func exportTo(ctx context.Context, cl *client.Client, req *consentv1.ExportRequest, w io.Writer, p *progress) (*consentv1.ExportEnd, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := cl.Exports.Export(ctx, connect.NewRequest(req))
@@ -156,15 +168,20 @@ func exportTo(ctx context.Context, cl *client.Client, req *consentv1.ExportReque
 	if err != nil {
 		return nil, err
 	}
+	var done int64 // bytes of what was sent
+	rows := 0
 	for stream.Receive() {
+		p.to(done, rows)
 		switch part := stream.Msg().GetPart().(type) {
 		case *consentv1.ExportResponse_End:
 			return part.End, flush()
 		case *consentv1.ExportResponse_Zip:
+			done += int64(len(part.Zip))
 			if _, err := w.Write(part.Zip); err != nil {
 				return nil, err
 			}
 		case *consentv1.ExportResponse_Entry:
+			done, rows = done+int64(len(part.Entry.GetEntry())), rows+1
 			e, err := readExported(part.Entry)
 			if err != nil {
 				return nil, err

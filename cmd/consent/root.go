@@ -68,7 +68,7 @@ func grouped(id string, cs []*cobra.Command) []*cobra.Command {
 func recordCommands(g *globals) []*cobra.Command {
 	return []*cobra.Command{
 		grantCommand(g), revokeCommand(g), stopCommand(g), dncCommand(g), recordCommand(g),
-		sellerCommand(g), programmeCommand(g), campaignCommand(g), sourceCommand(g), importCommand(g), eraseCommand(g), inboxCommand(g),
+		sellerCommand(g), programmeCommand(g), campaignCommand(g), sourceCommand(g), wordingCommand(g), importCommand(g), eraseCommand(g), inboxCommand(g),
 	}
 }
 

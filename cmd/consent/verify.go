@@ -24,18 +24,22 @@ another history without their help.
 Each claim stands on a line of its own: what is proven, and what is not. Exit code 5
 means that something is not what it should be, and stderr says which claim failed.
 
+--earlier names a checkpoint of the ledger that you hold, or a bundle that has one: if
+this bundle was made by consent export --since it, verify tells that nothing of what
+was signed then was changed or left out since. A history that contradicts it is refused.
+
 The script verify.py in each bundle does the same and shares no line with this
 program: python3 verify.py FILE.zip KEYS. --script writes the script that belongs to
 this version, because a forged bundle would bring its own.`
 
 func verifyCommand(g *globals) *cobra.Command {
-	var keyFile, policyFile string
+	var keyFile, policyFile, earlier string
 	var script bool
 	c := &cobra.Command{
 		Use:     "verify FILE.zip --key K",
 		Short:   "Check an export bundle, without any server",
 		Long:    verifyLong,
-		Example: "  consent verify case.zip --key ledger.keys --policy policy\n  consent verify case.zip --key ledger.keys -o json\n  consent verify --script > verify.py",
+		Example: "  consent verify case.zip --key ledger.keys --policy policy\n  consent verify later.zip --key ledger.keys --earlier case.zip\n  consent verify case.zip --key ledger.keys -o json\n  consent verify --script > verify.py",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := g.checkOutput(); err != nil {
@@ -48,7 +52,7 @@ func verifyCommand(g *globals) *cobra.Command {
 			if len(args) == 0 || keyFile == "" {
 				return usageError(&hinted{fmt.Errorf("consent verify needs a file, and the ledger's keys by --key"), "consent verify --help"})
 			}
-			v, err := verifyBundle(args[0], keyFile, policyFile)
+			v, err := verifyBundle(args[0], keyFile, policyFile, earlier)
 			if err != nil {
 				return err
 			}
@@ -57,11 +61,12 @@ func verifyCommand(g *globals) *cobra.Command {
 	}
 	c.Flags().StringVar(&keyFile, "key", "", "file of the ledger's public keys, as verifier lines")
 	c.Flags().StringVar(&policyFile, "policy", "", "C2SP tlog-policy file: the checkpoint must be cosigned as it says; without it, it is the operator's word")
+	c.Flags().StringVar(&earlier, "earlier", "", "a checkpoint that you hold, or a bundle with one, which this one must contradict in nothing")
 	c.Flags().BoolVar(&script, "script", false, "write verify.py instead, to check a bundle with Python alone")
 	return c
 }
 
-func verifyBundle(path, keyFile, policyFile string) (*bundle.Verdict, error) {
+func verifyBundle(path, keyFile, policyFile, earlier string) (*bundle.Verdict, error) {
 	raw, err := readBounded(keyFile, proof.KeysBytesMax)
 	if err != nil {
 		return nil, fmt.Errorf("--key: %w", err)
@@ -78,13 +83,18 @@ func verifyBundle(path, keyFile, policyFile string) (*bundle.Verdict, error) {
 			return nil, usageError(err)
 		}
 	}
-	var policy *bundle.Policy
+	trust := bundle.Trust{Keys: keys}
 	if policyFile != "" {
 		if raw, err = readBounded(policyFile, proof.KeysBytesMax); err != nil {
 			return nil, fmt.Errorf("--policy: %w", err)
 		}
-		if policy, err = bundle.ParsePolicy(raw); err != nil {
+		if trust.Policy, err = bundle.ParsePolicy(raw); err != nil {
 			return nil, usageError(err)
+		}
+	}
+	if earlier != "" {
+		if trust.Earlier, err = earlierCheckpoint(earlier, keys); err != nil {
+			return nil, err
 		}
 	}
 	f, err := os.Open(path)
@@ -96,11 +106,49 @@ func verifyBundle(path, keyFile, policyFile string) (*bundle.Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := bundle.Verify(f, info.Size(), keys, policy)
+	v, err := bundle.Verify(f, info.Size(), trust)
 	if err != nil {
 		return nil, verificationError(err)
 	}
 	return v, nil
+}
+
+// earlierCheckpoint reads a checkpoint that must be signed by the ledger's key.
+func earlierCheckpoint(path string, keys proof.Keys) (*proof.Checkpoint, error) {
+	note, err := checkpointNote(path)
+	if err != nil {
+		return nil, fmt.Errorf("--earlier: %w", err)
+	}
+	key, err := keys.Log()
+	if err != nil {
+		return nil, usageError(err)
+	}
+	c, err := proof.OpenCheckpoint(note, key)
+	if err != nil {
+		return nil, verificationError(fmt.Errorf("--earlier: %w", err))
+	}
+	return &c, nil
+}
+
+// checkpointNote reads the signed note of a checkpoint: the file, or the one in a bundle.
+func checkpointNote(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	start := make([]byte, 2)
+	if _, err := io.ReadFull(f, start); err != nil {
+		return nil, fmt.Errorf("%s is neither a checkpoint nor a bundle: %w", path, err)
+	}
+	if string(start) == "PK" {
+		return bundle.CheckpointNote(f, info.Size())
+	}
+	return readBounded(path, proof.NoteBytesMax)
 }
 
 // writeVerdict prints each claim separately, in words.

@@ -63,14 +63,14 @@ func (p *Policy) cosigners(checkpoint []byte) (names []string, enough bool) {
 // anchored says who besides the operator vouches for the checkpoint.
 func (v *verifier) anchored() ([]Claim, error) {
 	report := unproven("report", "the report, the tables and the decisions are signed and not proven: what is proven are the entries")
-	if v.policy == nil {
+	if v.trust.Policy == nil {
 		return slices.Concat(unproven("anchored", "operator only: no witness and no timestamp was asked about the checkpoint, so others may have been shown another history"), report), nil
 	}
 	file, err := v.read(CheckpointFile)
 	if err != nil {
 		return nil, err
 	}
-	names, enough := v.policy.cosigners(file)
+	names, enough := v.trust.Policy.cosigners(file)
 	if !enough {
 		return nil, refuted("the checkpoint is not cosigned by as many witnesses as the policy demands: it is the operator's word alone")
 	}

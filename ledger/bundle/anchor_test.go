@@ -80,8 +80,8 @@ func TestWitnesses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		v, err := Verify(bytes.NewReader(c.zip), int64(len(c.zip)), s.parsed(), p)
-		python := bundletest.VerifyWitnessed(t, Script(), s.keys(), []byte(c.policy), c.zip)[0]
+		v, err := Verify(bytes.NewReader(c.zip), int64(len(c.zip)), Trust{Keys: s.parsed(), Policy: p})
+		python := bundletest.VerifyTrusting(t, Script(), s.keys(), []byte(c.policy), nil, c.zip)[0]
 		if (err != nil) != (c.want == "") || (python.Refused != "") != (c.want == "") {
 			t.Errorf("%s: %v, %q", c.name, err, python.Refused)
 		}
@@ -98,7 +98,7 @@ func TestWitnesses(t *testing.T) {
 		if _, err := ParsePolicy([]byte(bad)); err == nil {
 			t.Errorf("%q is taken for a policy", bad)
 		}
-		if a := bundletest.VerifyWitnessed(t, Script(), s.keys(), []byte(bad), zip)[0]; a.Refused == "" {
+		if a := bundletest.VerifyTrusting(t, Script(), s.keys(), []byte(bad), nil, zip)[0]; a.Refused == "" {
 			t.Errorf("Python takes %q for a policy", bad)
 		}
 	}

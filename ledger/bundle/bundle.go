@@ -13,6 +13,9 @@
 //	entry.go     the few fields of an entry that proofs speak of
 //	write.go     the writer: a part at a time, whatever the size
 //	verify.go    the verifier, claim by claim
+//	anchor.go    whose word a reader takes for a checkpoint
+//	consistency.go  what became of a checkpoint that was signed before
+//	wording.go   texts that people were shown
 //	table.go     entries as rows of CSV
 //	report.go    the page for people
 package bundle
@@ -24,7 +27,7 @@ import (
 )
 
 // Names of files in a bundle. Entries lie in entries/000001.jsonl and so on, with
-// the same as a table in entries/000001.csv; packs in packs/SHA256.yaml.
+// the same as a table in entries/000001.csv; packs in packs/SHA256.yaml, texts that people were shown in wordings/SHA256.txt.
 const (
 	ManifestFile     = "manifest"
 	SumsFile         = "SHA256SUMS"
@@ -33,12 +36,14 @@ const (
 	NumbersFile      = "numbers.jsonl"
 	CompletenessFile = "completeness.jsonl"
 	DecisionsFile    = "decisions.jsonl"
+	ConsistencyFile  = "consistency.txt"
 	ReportFile       = "report.html"
 	ScriptFile       = "verify.py"
 	ReadmeFile       = "README.txt"
 
-	entriesFolder = "entries/"
-	packsFolder   = "packs/"
+	entriesFolder  = "entries/"
+	packsFolder    = "packs/"
+	wordingsFolder = "wordings/"
 )
 
 var (

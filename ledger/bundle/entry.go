@@ -19,6 +19,10 @@ const (
 	fieldField      = 2
 	fieldCommitment = 4
 
+	fieldWording       = 51
+	fieldWordingID     = 1
+	fieldWordingSHA256 = 4
+
 	fieldPack       = 52
 	fieldPackSHA256 = 5
 	fieldErased     = 61

@@ -88,7 +88,7 @@ func TestHostileZips(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for _, end := range [][]byte{zipEnd(filesMax, hugeBytes-endBytes, 0), zipEnd(filesMax, filesMax*(directoryBytes+nameBytesMax), hugeBytes-endBytes-filesMax*(directoryBytes+nameBytesMax))} {
-		if _, err := Verify(hugeZip{end}, hugeBytes, s.parsed(), nil); !errors.Is(err, ErrForm) {
+		if _, err := Verify(hugeZip{end}, hugeBytes, Trust{Keys: s.parsed()}); !errors.Is(err, ErrForm) {
 			t.Errorf("a huge directory: %v", err)
 		}
 	}

@@ -137,6 +137,19 @@ type completeness struct {
 	Directory uint64 `json:"directory"`
 	Token     []byte `json:"token"`
 	Proof     []byte `json:"proof"`
+	// TokenPath shows that the token is the number's only one.
+	TokenPath [][]byte `json:"tokenPath,omitempty"`
+}
+
+// tokenPath is the path as hashes; nil if there is none.
+func (c completeness) tokenPath() (path []ledger.Hash, err error) {
+	for _, h := range c.TokenPath {
+		if len(h) != len(ledger.Hash{}) {
+			return nil, form("a path with a hash of %d bytes", len(h))
+		}
+		path = append(path, ledger.Hash(h))
+	}
+	return path, nil
 }
 
 func parseCompleteness(line []byte) (c completeness, err error) {

@@ -2,10 +2,15 @@ package bundle
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/sha256"
 	_ "embed"
 	"fmt"
 	"html/template"
+	"slices"
 	"sync"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
 )
 
 // reportEventsMax bounds the report: who reads a page reads no million lines. The
@@ -26,6 +31,9 @@ type Event struct {
 
 // Said is one disclosed part.
 type Said struct{ Name, Value string }
+
+// answerKind is the kind of a decision made for the bundle.
+const answerKind = "answer"
 
 // Decision is an answer of the ledger about a number, in decisions.jsonl and in
 // the report. It has the names of the command line's JSON.
@@ -66,6 +74,9 @@ type Pack struct {
 type report struct {
 	events    []shownEvent
 	decisions []Decision
+	wordings  []Wording
+	named     map[string]ledger.Position // wordings that entries name, and the first that does
+	complete  bool
 	first     string
 	last      string
 }
@@ -81,6 +92,9 @@ func (r *report) event(it Item) {
 		r.first = it.Event.Recorded
 	}
 	r.last = it.Event.Recorded
+	if id := it.Event.Wording; id != "" && r.named[id] == 0 && len(r.named) < reportEventsMax {
+		r.named[id] = it.Position
+	}
 	if len(r.events) < reportEventsMax {
 		r.events = append(r.events, shownEvent{uint64(it.Position), it.Number, it.Event})
 	}
@@ -108,30 +122,55 @@ type page struct {
 	Root64      string
 	Sections    []section
 	Shown       int
+	Wordings    []shownWording
+	// Unpublished are ids of wordings whose text is not here.
+	Unpublished []string
+	Packs       []shownPack
+	Complete    bool // a directory is here that lists what there was
+	Consistent  bool
 }
 
 // section is the story of one number, or of a seller.
 type section struct {
-	Title     string
+	ID, Title string // ID names it in links
 	Persons   int
 	Events    []shownEvent
-	Decisions []Decision
-	Wordings  []string
+	// Answers are given for this bundle, Told to dialers before.
+	Answers, Told []Decision
 }
 
-func (r *report) render(m Manifest, numbers []Number) ([]byte, error) {
-	p := page{Manifest: m, First: r.first, Last: r.last, Disclosure: ClassWords(m.Disclosed), Root64: encode64(m.Root[:]), Shown: len(r.events)}
+// shownWording is a wording as the page shows it.
+type shownWording struct {
+	Wording
+	File string
+	// First is the first entry that names it, and Before whether it was published by then.
+	First  uint64
+	Before bool
+}
+
+// shownPack is a rule pack as the page lists it; File is empty if it is not here.
+type shownPack struct {
+	Pack
+	File string
+}
+
+// render writes the page. has tells whether a file is in the bundle.
+func (r *report) render(m Manifest, numbers []Number, has func(name string) bool) ([]byte, error) {
+	p := page{Manifest: m, First: r.first, Last: r.last, Disclosure: ClassWords(m.Disclosed), Root64: encode64(m.Root[:]), Shown: len(r.events),
+		Complete: r.complete, Consistent: has(ConsistencyFile)}
+	p.Wordings, p.Unpublished = r.wordingsShown()
+	p.Packs = r.packs(has)
 	switch {
 	case m.Numbers == 0:
 		p.About = "seller " + m.Seller
-		p.Sections = []section{r.section(section{Title: "Seller " + m.Seller}, 0)}
+		p.Sections = []section{r.section(section{ID: "seller", Title: "Seller " + m.Seller}, 0)}
 	case m.Numbers == 1:
 		p.About = title(numbers[0])
 	default:
 		p.About = fmt.Sprintf("%d numbers", m.Numbers)
 	}
 	for _, n := range numbers {
-		p.Sections = append(p.Sections, r.section(section{Title: "Number " + title(n), Persons: len(n.Persons)}, n.Number))
+		p.Sections = append(p.Sections, r.section(section{ID: fmt.Sprint("number-", n.Number), Title: "Number " + title(n), Persons: len(n.Persons)}, n.Number))
 	}
 	var b bytes.Buffer
 	if err := reportTemplate().Execute(&b, p); err != nil {
@@ -149,21 +188,55 @@ func title(n Number) string {
 
 // section fills in what belongs to a number.
 func (r *report) section(s section, number int) section {
-	seen := map[string]bool{}
 	for _, e := range r.events {
-		if e.Number != number {
-			continue
-		}
-		s.Events = append(s.Events, e)
-		if e.Wording != "" && !seen[e.Wording] {
-			seen[e.Wording] = true
-			s.Wordings = append(s.Wordings, e.Wording)
+		if e.Number == number {
+			s.Events = append(s.Events, e)
 		}
 	}
 	for _, d := range r.decisions {
-		if d.Number == number {
-			s.Decisions = append(s.Decisions, d)
+		switch {
+		case d.Number != number:
+		case d.Kind == answerKind:
+			s.Answers = append(s.Answers, d)
+		default:
+			s.Told = append(s.Told, d)
 		}
 	}
 	return s
+}
+
+// wordingsShown are the texts with the first entry that names each, and the ids that
+// entries name without a text.
+func (r *report) wordingsShown() (shown []shownWording, missing []string) {
+	texts := map[string]bool{}
+	for _, w := range r.wordings {
+		texts[w.ID] = true
+		first := r.named[w.ID]
+		shown = append(shown, shownWording{w, wordingName(sha256.Sum256([]byte(w.Text))), uint64(first), w.Position < first})
+	}
+	for id := range r.named {
+		if !texts[id] {
+			missing = append(missing, id)
+		}
+	}
+	slices.Sort(missing)
+	return shown, missing
+}
+
+// packs are those that the decisions name.
+func (r *report) packs(has func(string) bool) (out []shownPack) {
+	for _, d := range r.decisions {
+		for _, p := range d.Packs {
+			if slices.ContainsFunc(out, func(o shownPack) bool { return o.Pack == p }) {
+				continue
+			}
+			shown := shownPack{Pack: p}
+			if name := packsFolder + p.SHA256 + ".yaml"; has(name) {
+				shown.File = name
+			}
+			out = append(out, shown)
+		}
+	}
+	slices.SortFunc(out, func(a, b shownPack) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Version, b.Version)) })
+	return out
 }

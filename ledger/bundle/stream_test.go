@@ -85,7 +85,7 @@ func TestStreams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := Verify(watchedReader{f, reading}, info.Size(), w.parsed(), nil)
+	v, err := Verify(watchedReader{f, reading}, info.Size(), Trust{Keys: w.parsed()})
 	if err != nil {
 		t.Fatal(err)
 	}

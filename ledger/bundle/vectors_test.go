@@ -99,6 +99,14 @@ func madeVectors(t *testing.T) (v vectors, made map[string][]byte) {
 	made["refused/complete.zip"] = plainBundle(s, func(f files) {
 		f[CompletenessFile] = bytes.Replace(f[CompletenessFile], []byte(`"number":2`), []byte(`"number":1`), 1)
 	}, nil)
+	// Since tokens are fixed by the token key.
+	made["bound.zip"] = plainBundle(richStory(t), nil, nil)
+	denied := denial(boundStory(t))
+	made["refused/token.zip"] = plainBundle(denied, func(f files) { editPath(f, denied.tokens.Path(ann)) }, nil)
+	made["refused/wordings.zip"] = plainBundle(richStory(t), func(f files) { f[wordingName(ledger.Hash(digest("no wording")))] = []byte("no wording") }, nil)
+	made["refused/consistent.zip"] = plainBundle(richStory(t), func(f files) {
+		f[ConsistencyFile] = bytes.Replace(f[ConsistencyFile], []byte("\n"), []byte("\n"+encode64(digest("x"))+"\n"), 1)
+	}, nil)
 	other := tellStory(newWorld(t, "another ledger"))
 	made["refused/signed.zip"] = plainBundle(other, nil, nil)
 	flipped := bytes.Clone(made["numbers.zip"])

@@ -31,12 +31,24 @@ type Verdict struct {
 	Claims   []Claim
 }
 
+// Trust is what a reader has from elsewhere.
+type Trust struct {
+	// Keys are the ledger's: the one that signs its exports and the one that signs its
+	// checkpoints.
+	Keys proof.Keys
+	// Policy says which witnesses must vouch for the checkpoint; nil: it may be the
+	// operator's word.
+	Policy *Policy
+	// Earlier is a checkpoint of this ledger that the reader holds and has checked;
+	// nil: none.
+	Earlier *proof.Checkpoint
+}
+
 // verifier is one verification under way.
 type verifier struct {
-	zip    *zipReader
-	sums   map[string]ledger.Hash
-	keys   proof.Keys
-	policy *Policy
+	zip   *zipReader
+	sums  map[string]ledger.Hash
+	trust Trust
 
 	m       Manifest
 	numbers []Number
@@ -57,13 +69,11 @@ type chain struct {
 	leaf   ledger.Hash
 }
 
-// Verify checks a bundle with keys that came from elsewhere: the one that signs
-// this ledger's exports and the one that signs its checkpoints. Its memory is
-// bounded by FileBytesMax and by what the zip's own size allows; nothing in the
-// zip can make it larger. A policy says which witnesses must vouch for the checkpoint;
-// nil: it may be the operator's word. An error says which claim does not hold.
-func Verify(r io.ReaderAt, size int64, keys proof.Keys, policy *Policy) (*Verdict, error) {
-	v := &verifier{keys: keys, policy: policy, chains: map[string]*chain{}, cited: map[ledger.Position]head{}}
+// Verify checks a bundle by what came from elsewhere. Its memory is bounded by
+// FileBytesMax and by what the zip's own size allows; nothing in the zip can make it
+// larger. An error says which claim does not hold.
+func Verify(r io.ReaderAt, size int64, trust Trust) (*Verdict, error) {
+	v := &verifier{trust: trust, chains: map[string]*chain{}, cited: map[ledger.Position]head{}}
 	var err error
 	if v.zip, err = openZip(r, size); err != nil {
 		return nil, err
@@ -74,7 +84,7 @@ func Verify(r io.ReaderAt, size int64, keys proof.Keys, policy *Policy) (*Verdic
 		check func() ([]Claim, error)
 	}{
 		{"signed", v.signed}, {"included", v.included}, {"back-linked", v.backLinked}, {"disclosed", v.disclosed},
-		{"packs", v.packs}, {"complete", v.complete}, {"anchored", v.anchored},
+		{"packs", v.packs}, {"wordings", v.wordings}, {"complete", v.complete}, {"consistent", v.consistent}, {"anchored", v.anchored},
 	} {
 		claims, err := step.check()
 		if err != nil {
@@ -100,7 +110,7 @@ func (v *verifier) signed() ([]Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.m, err = openManifest(manifest, v.keys); err != nil {
+	if v.m, err = openManifest(manifest, v.trust.Keys); err != nil {
 		return nil, err
 	}
 	list, err := v.zip.read(SumsFile)
@@ -204,7 +214,7 @@ func (v *verifier) included() ([]Claim, error) {
 }
 
 func (v *verifier) openCheckpoint() error {
-	key, err := v.keys.Log()
+	key, err := v.trust.Keys.Log()
 	if err != nil {
 		return err
 	}
@@ -413,7 +423,7 @@ func (v *verifier) complete() ([]Claim, error) {
 		return nil, err
 	}
 	var by, covers ledger.Position
-	shown, later, last := 0, 0, 0
+	shown, later, last, bound := 0, 0, 0, true
 	err = lines(file, func(line []byte) error {
 		c, err := parseCompleteness(line)
 		if err != nil {
@@ -425,16 +435,22 @@ func (v *verifier) complete() ([]Claim, error) {
 		}
 		a, err := v.history(c, d)
 		by, covers, last = d.position, a.Statement.Covers, c.Number
-		shown, later = shown+1, later+a.Later
+		if a.Bound || a.Complete > 0 { // under a made-up token there is nothing
+			shown, later = shown+1, later+a.Later
+		}
+		bound = bound && a.Bound
 		return err
 	})
 	switch {
 	case err != nil:
 		return nil, err
-	case shown == 0:
+	case by == 0:
 		return unproven("complete", "completeness: unproven; no directory of all numbers is in this bundle, so entries after the last one, or persons, may have been left out"), nil
 	case shown < len(v.numbers):
 		return unproven("complete", "completeness: unproven for %d of %d numbers; about the others nothing was left out up to position %d, by the directory at position %d", len(v.numbers)-shown, len(v.numbers), covers, by), nil
+	}
+	if bound {
+		return proven("complete", "nothing about %d numbers was left out up to position %d, by the directory at position %d, in which each has one place; %d entries came later", shown, covers, by, later), nil
 	}
 	return proven("complete", "nothing about %d numbers was left out up to position %d, by the directory at position %d, if each has the one place there that its key gives it; %d entries came later", shown, covers, by, later), nil
 }
@@ -449,5 +465,9 @@ func (v *verifier) history(c completeness, d head) (directory.Answer, error) {
 	if err := eachField(statement, once, func(protowire.Number, uint64, []byte) error { return nil }); err != nil {
 		return directory.Answer{}, err
 	}
-	return directory.Verify(directory.Shown{Directory: d.raw, Number: v.numbers[c.Number-1].E164, Token: ledger.DirectoryToken(c.Token), Proof: c.Proof, Events: v.about[c.Number-1]})
+	path, err := c.tokenPath()
+	if err != nil {
+		return directory.Answer{}, err
+	}
+	return directory.Verify(directory.Shown{Directory: d.raw, Number: v.numbers[c.Number-1].E164, Token: ledger.DirectoryToken(c.Token), TokenPath: path, Proof: c.Proof, Events: v.about[c.Number-1]})
 }

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Checks an export bundle, or a receipt, of a consent ledger. Standard library only.
 
-    python3 verify.py EXPORT.zip ledger.keys [policy]
+    python3 verify.py EXPORT.zip ledger.keys [policy] [--earlier FILE]
     python3 verify.py ENTRY.receipt ledger.keys
 
 ledger.keys holds the ledger's public keys as verifier lines, from somebody you
 trust: not from where the export came from. A policy (C2SP tlog-policy) says which
-witnesses must have cosigned the checkpoint. Exit code 0: each line says what is
+witnesses must have cosigned the checkpoint. --earlier names a checkpoint, or an
+export, that you have from before: nothing of it may have changed. Exit code 0: each line says what is
 proven and what is not. 5: something is not what it should be. 2: usage.
 
 It is a second implementation of docs/reference/bundle.md, beside the program's own.
@@ -15,6 +16,7 @@ It is a second implementation of docs/reference/bundle.md, beside the program's 
 import base64
 import hashlib
 import json
+import pathlib
 import re
 import struct
 import sys
@@ -43,6 +45,7 @@ def sha(*parts):
 
 def base(text):
     """Base64 in its one encoding."""
+    check(isinstance(text, str), "base64 that is none")
     try:
         raw = base64.b64decode(text, validate=True)
     except ValueError:
@@ -51,30 +54,24 @@ def base(text):
     return raw
 
 
+def hashes(items):
+    """Hashes of 32 bytes in base64."""
+    check(isinstance(items, list), "hashes that are none")
+    out = [base(h) for h in items]
+    check(all(len(h) == 32 for h in out), "a hash of another length")
+    return out
+
+
 def number(text):
     check(re.fullmatch(r"0|[1-9][0-9]{0,18}", text) and int(text) <= NUMBER_MAX, "a number that is not in its one encoding")
     return int(text)
 
 
 # --- Ed25519 (RFC 8032), verification only ---
-
 P = 2**255 - 19
 L = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
 ROOT = pow(2, (P - 1) // 4, P)
-
-
-def ed_x(y, sign):
-    """The x of a point, from its y and the lowest bit of x."""
-    if y >= P:
-        return None
-    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
-    x = pow(square, (P + 3) // 8, P)
-    if (x * x - square) % P:
-        x = x * ROOT % P
-    if (x * x - square) % P or x == 0 and sign:
-        return None
-    return P - x if x & 1 != sign else x
 
 
 def ed_add(p, q):
@@ -94,10 +91,17 @@ def ed_mul(s, p):
 
 
 def ed_point(raw):
+    """The point of an encoding; None if it is none."""
     n = int.from_bytes(raw, "little")
-    y = n & (1 << 255) - 1
-    x = ed_x(y, n >> 255)
-    return None if x is None else (x, y, 1, x * y % P)
+    y, sign = n & (1 << 255) - 1, n >> 255
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * ROOT % P
+    if y >= P or (x * x - square) % P or x == 0 and sign:
+        return None
+    x = P - x if x & 1 != sign else x
+    return x, y, 1, x * y % P
 
 
 BASE_Y = 4 * pow(5, P - 2, P) % P
@@ -118,7 +122,6 @@ def ed_verify(key, message, signature):
 
 
 # --- keys and signed notes (C2SP signed-note) ---
-
 def parse_keys(text):
     """Keys by name: (id, key)."""
     keys = {}
@@ -140,10 +143,6 @@ def only_key(keys, what, is_it):
     names = [n for n in keys if is_it(n)]
     check(len(names) == 1, f"there must be one key for {what} among those given, and there are {len(names)}")
     return names[0]
-
-
-def log_key(keys):
-    return only_key(keys, "checkpoints", lambda n: not n.endswith(("/receipts", "/exports")))
 
 
 def open_note(raw, keys, name):
@@ -217,7 +216,8 @@ def cosigned(raw, part, names):
 
 
 def open_checkpoint(raw, keys):
-    name = log_key(keys)
+    """Origin, size and root of a checkpoint that the log key signed."""
+    name = only_key(keys, "checkpoints", lambda n: not n.endswith(("/receipts", "/exports")))
     lines = open_note(raw, keys, name).split("\n")
     check(len(lines) == 4 and lines[3] == "", "a checkpoint with other than three lines")
     root = base(lines[2])
@@ -227,31 +227,43 @@ def open_checkpoint(raw, keys):
 
 
 # --- Merkle tree (RFC 9162) ---
-
 def leaf_hash(entry):
     return sha(b"\x00", entry)
 
 
-def included(leaf, index, size, path, root):
-    """RFC 9162 section 2.1.3.2."""
-    if not 0 <= index < size:
-        return False
-    fn, sn, r = index, size - 1, leaf
+def climb(fn, sn, path, node):
+    """Climbs from a node at fn, of which sn is the last: the hashes of what lies up to it, and of all; RFC 9162."""
+    old = new = node
     for p in path:
         if sn == 0:
-            return False
+            return None
         if fn & 1 or fn == sn:
-            r = sha(b"\x01", p, r)
+            old, new = sha(b"\x01", p, old), sha(b"\x01", p, new)
             while not fn & 1 and fn:
                 fn, sn = fn >> 1, sn >> 1
         else:
-            r = sha(b"\x01", r, p)
+            new = sha(b"\x01", new, p)
         fn, sn = fn >> 1, sn >> 1
-    return sn == 0 and r == root
+    return (old, new) if sn == 0 else None
+
+
+def included(leaf, index, size, path, root):
+    """RFC 9162 section 2.1.3.2."""
+    up = climb(index, size - 1, path, leaf) if 0 <= index < size else None
+    return up is not None and up[1] == root
+
+
+def consistent(old_root, old_size, root, size, path):
+    """RFC 9162 section 2.1.4.2."""
+    if old_size == size or not 0 < old_size < size:
+        return old_size == size > 0 and not path and old_root == root
+    fn, sn, path = old_size - 1, size - 1, path if old_size & old_size - 1 else [old_root] + path
+    while fn & 1:
+        fn, sn = fn >> 1, sn >> 1
+    return bool(path) and climb(fn, sn, path[1:], path[0]) == (old_root, root)
 
 
 # --- protobuf, as little as needed ---
-
 def varint(raw, at):
     n = shift = 0
     while True:
@@ -320,7 +332,6 @@ def commitment(cls, field, salt, value):
 
 
 # --- the zip, in its one form ---
-
 NAME = re.compile(r"(?!(?:.*/)?\.{1,2}(?:/|\Z))[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
 
 
@@ -373,9 +384,8 @@ class Zip:
 
 
 # --- completeness: docs/reference/completeness.md ---
-
 def directory_statement(entry):
-    """The position covered and the root of a DirectoryCommitted."""
+    """The position covered, the root and the token key of a DirectoryCommitted."""
     raw = only(entry.fact, 75)
     check(raw is not None, "an entry that is no DirectoryCommitted")
     m = message(raw)
@@ -383,7 +393,7 @@ def directory_statement(entry):
     root, token_key = (m.get(n, (0, b""))[1] for n in (4, 7))
     check(form == 1 and len(root) == 32 and len(token_key) == 32, "a directory of another form")
     check(numbers <= entries <= covers < entry.position and (numbers == 0) == (entries == 0), "a directory with impossible counts")
-    return covers, root
+    return covers, root, token_key
 
 
 def directory_record(root, key, proof):
@@ -411,10 +421,22 @@ def directory_record(root, key, proof):
     return record
 
 
-def history(entry, e164, token, proof, events):
-    """Checks that the events are all that the directory knew; its position, and how many are later."""
-    covers, root = directory_statement(entry)
+def only_token(key, e164, token, path):
+    """Checks that a token is the only one of a number, by the token key."""
+    check(len(path) == 16, "a path from a token of another length")
+    at, node = int.from_bytes(sha(b"consent.v1/directory-bucket", e164.encode())[:2], "big"), sha(b"\x06", token)
+    for beside in path:
+        node = sha(b"\x07", beside, node) if at & 1 else sha(b"\x07", node, beside)
+        at >>= 1
+    check(node == key, "the token is not the number's: it does not lead to the token key")
+
+
+def history(entry, e164, token, path, proof, events):
+    """Checks that the events are all that the directory knew; its position, how many it knew, how many are later."""
+    covers, root, token_key = directory_statement(entry)
     check(re.fullmatch(r"\+[0-9]{1,15}", e164) and token[0] == 1, "no number, or no directory token of version 1")
+    if path is not None:
+        only_token(token_key, e164, token, path)
     want = directory_record(root, sha(b"consent.v1/directory", token, e164.encode()), proof)
     got, later = (0, 0, bytes(32)), 0
     for position, leaf in events:
@@ -423,11 +445,10 @@ def history(entry, e164, token, proof, events):
         else:
             got = got[0] + 1, position, sha(b"\x04", got[2], struct.pack(">Q", position), leaf)
     check(got == want, f"{got[0]} events are shown up to position {covers}; the directory has {want[0]}, or they are others")
-    return covers, later
+    return covers, got[0], later
 
 
 # --- a bundle ---
-
 def instant(text):
     """RFC 3339 in UTC, up to nanoseconds, as Go writes it."""
     match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{0,8}[1-9]))?Z", text)
@@ -469,18 +490,14 @@ def text(s, pattern):
     return s
 
 
-def raw64(s):
-    check(isinstance(s, str), "base64 that is none")
-    return base(s)
-
-
 class Bundle:
-    def __init__(self, file, keys, policy):
-        self.zip, self.keys, self.policy, self.claims = Zip(file), keys, policy, []
+    def __init__(self, file, keys, policy, earlier):
+        self.zip, self.keys, self.policy, self.earlier, self.claims = Zip(file), keys, policy, earlier, []
         self.chains, self.cited, self.opened, self.withheld, self.erased = {}, {}, 0, 0, 0
         self.events, self.last = 0, 0
         for name, step in [("signed", self.signed), ("included", self.included), ("back-linked", self.back_linked),
-                           ("disclosed", self.disclosed), ("packs", self.packs), ("complete", self.complete), ("anchored", self.anchored)]:
+                           ("disclosed", self.disclosed), ("packs", self.packs), ("wordings", self.wordings), ("complete", self.complete),
+                           ("consistent", self.consistent), ("anchored", self.anchored)]:
             try:
                 step()
             except Refused as why:
@@ -565,7 +582,7 @@ class Bundle:
             persons = []
             for p in n["persons"]:
                 shape(p, ["person", "entries", "head"])
-                persons.append((raw64(p["person"]), whole(p["entries"], 1), raw64(p["head"])))
+                persons.append((base(p["person"]), whole(p["entries"], 1), base(p["head"])))
                 check(persons[-1][0] and len(persons[-1][2]) == 32, "numbers.jsonl has a line that is none")
             self.numbers.append((n.get("e164", ""), n["entries"], persons))
             self.about.append([])
@@ -573,10 +590,9 @@ class Bundle:
 
     def record(self, line):
         r = parse(line, ["position", "number", "entry", "path", "opened"], ["number", "opened"])
-        position, n, raw = whole(r["position"], 1), whole(r.get("number", 1), 1) if "number" in r else 0, raw64(r["entry"])
-        check(isinstance(r["path"], list) and 0 < len(raw) <= ENTRY_MAX, "an entry of an impossible size")
-        path = [raw64(h) for h in r["path"]]
-        check(all(len(h) == 32 for h in path), "a path with a hash of another length")
+        position, n, raw = whole(r["position"], 1), whole(r.get("number", 1), 1) if "number" in r else 0, base(r["entry"])
+        check(0 < len(raw) <= ENTRY_MAX, "an entry of an impossible size")
+        path = hashes(r["path"])
         entry, opened = Entry(raw), []
         check(entry.position == position <= self.size, f"an entry that says another position than {position}")
         check(included(entry.leaf, position - 1, self.size, path, self.root), f"these bytes are not the ledger's entry {position}")
@@ -584,7 +600,7 @@ class Bundle:
             check(isinstance(r["opened"], list) and r["opened"], "a line that is not in its one encoding")
             for o in r["opened"]:
                 shape(o, ["field", "salt", "value"])
-                opened.append((text(o["field"], "[0-9.]+").encode(), raw64(o["salt"]), raw64(o["value"])))
+                opened.append((text(o["field"], "[0-9.]+").encode(), base(o["salt"]), base(o["value"])))
         return r, position, n, entry, opened
 
     def entry(self, line):
@@ -626,41 +642,82 @@ class Bundle:
                 check(self.chains.get(person) == (i + 1, count, head), f"the last entries of a person of number {i + 1} are missing")
                 persons += 1
         check(persons == len(self.chains), f"entries are about {len(self.chains)} persons, {persons} were signed")
-        said = f"the entries of each of {persons} persons of {len(self.numbers)} numbers link back to the first without a hole, and end with the last one signed"
-        if self.erased:
-            said += f"; {self.erased} erasures are among them"
-        self.claim("back-linked", True, said)
+        erased = f"; {self.erased} erasures are among them" if self.erased else ""
+        self.claim("back-linked", True, f"the entries of each of {persons} persons of {len(self.numbers)} numbers link back to the first without a hole, and end with the last one signed{erased}")
 
     def disclosed(self):
         self.claim("disclosed", True, f"{self.opened} parts ({self.classes_said}) are what was sealed when they were recorded; {self.withheld} parts are withheld")
 
-    def packs(self):
-        published = set()
-        for entry in self.cited.values():
-            fact = only(entry.fact, 52)
-            if fact is not None:
-                published.add(only(fact, 5))
-        found = [n for n in self.sums if n.startswith("packs/")]
+    def published(self, kind):
+        """The facts of a kind among the cited entries."""
+        facts = [only(entry.fact, kind) for entry in self.cited.values()]
+        return [f for f in facts if f is not None]
+
+    def files(self, folder, ending, published, what):
+        """The files of a folder, each named by its hash, which the ledger published."""
+        found = [n for n in self.sums if n.startswith(folder)]
         for name in found:
-            check(name == f"packs/{self.sums[name].hex()}.yaml" and self.sums[name] in published, f"{name} is no rule pack that the ledger published")
+            check(name == folder + self.sums[name].hex() + ending and self.sums[name] in published, f"{name} is no {what} that the ledger published")
+        return found
+
+    def packs(self):
+        found = self.files("packs/", ".yaml", {only(f, 5) for f in self.published(52)}, "rule pack")
         self.claim("packs", True, f"{len(found)} rule packs are the files that the ledger published")
+
+    def wordings(self):
+        published, named = {}, set()
+        for fact in self.published(51):
+            word, digest = only(fact, 1) or b"", only(fact, 4) or b""
+            check(re.fullmatch(rb"[a-z0-9_-]+", word) and len(digest) == 32 and word not in named, "a wording is published twice, or as none")
+            named.add(word)
+            published.setdefault(digest, []).append(word.decode())
+        found = self.files("wordings/", ".txt", published, "wording")
+        words = ", ".join(sorted(w for name in found for w in published[self.sums[name]]))
+        self.claim("wordings", True, f"{len(found)} texts are those that the ledger published as: {words}" if found else "no text of a wording is here")
+
+    def consistent(self):
+        held = None if self.earlier is None else open_checkpoint(self.earlier, self.keys)[1:]
+        shown, known = 0, {self.size: self.root}
+        if "consistency.txt" in self.sums:
+            head, found, note = self.read("consistency.txt").partition(b"\n\n")
+            header, *path = head.decode("latin-1").split("\n")
+            check(found and header == "consent-ledger/consistency@v1" and len(path) < 128, "consistency.txt is no proof of consistency")
+            _, shown, root = open_checkpoint(note, self.keys)
+            check(consistent(root, shown, self.root, self.size, hashes(path)), f"the checkpoint of {shown} entries is no beginning of this one: the ledger signed two histories")
+            known[shown] = root
+        check(not held or known.get(held[0], held[1]) == held[1], "the ledger signed two histories: the checkpoint you hold, and another of its size")
+        if held and held[0] == self.size:
+            said = "the checkpoint you hold is the one of this bundle"
+        elif held and held[0] == shown:
+            said = f"of the {shown} entries that the checkpoint you hold speaks of, none was changed, moved or left out since"
+        elif held:
+            said = f"nothing leads here from the checkpoint of {held[0]} entries that you hold; ask for an export since it"
+        elif shown:
+            said = f"the checkpoint of {shown} entries in consistency.txt is a beginning of this one; compare it with the one you hold"
+        else:
+            said = "no earlier checkpoint was compared, so another history may have been signed before"
+        self.claim("consistent", held[0] in known if held else shown > 0, said)
 
     def complete(self):
         by = covers = shown = later = last = 0
+        bound = True
         for line in lines(self.read("completeness.jsonl")):
-            c = parse(line, ["number", "directory", "token", "proof"])
+            c = parse(line, ["number", "directory", "token", "proof", "tokenPath"], ["tokenPath"])
             n, at = whole(c["number"], 1), whole(c["directory"], 1)
-            token, proof = raw64(c["token"]), raw64(c["proof"])
+            token, proof, path = base(c["token"]), base(c["proof"]), hashes(c["tokenPath"]) if "tokenPath" in c else None
             check(len(token) == 17, "a directory token of another length")
             check(last < n <= len(self.numbers) and at in self.cited and by in (0, at), "completeness.jsonl names a number or a directory that is not here")
-            covers, more = history(self.cited[at], self.numbers[n - 1][0], token, proof, self.about[n - 1])
-            by, last, shown, later = at, n, shown + 1, later + more
-        if not shown:
+            covers, known, more = history(self.cited[at], self.numbers[n - 1][0], token, path, proof, self.about[n - 1])
+            by, last, bound = at, n, bound and path is not None
+            if path is not None or known:  # under a made-up token there is nothing
+                shown, later = shown + 1, later + more
+        if not by:
             self.claim("complete", False, "completeness: unproven; no directory of all numbers is in this bundle, so entries after the last one, or persons, may have been left out")
         elif shown < len(self.numbers):
             self.claim("complete", False, f"completeness: unproven for {len(self.numbers) - shown} of {len(self.numbers)} numbers; about the others nothing was left out up to position {covers}, by the directory at position {by}")
         else:
-            self.claim("complete", True, f"nothing about {shown} numbers was left out up to position {covers}, by the directory at position {by}, if each has the one place there that its key gives it; {later} entries came later")
+            place = "in which each has one place" if bound else "if each has the one place there that its key gives it"
+            self.claim("complete", True, f"nothing about {shown} numbers was left out up to position {covers}, by the directory at position {by}, {place}; {later} entries came later")
 
     def anchored(self):
         if self.policy is None:
@@ -674,7 +731,6 @@ class Bundle:
 
 
 # --- a receipt ---
-
 def receipt(raw, keys):
     """Claims of a receipt: docs/reference/proof.md."""
     name = only_key(keys, "receipts", lambda n: n.endswith("/receipts"))
@@ -682,13 +738,11 @@ def receipt(raw, keys):
     text_lines = head.decode("latin-1").split("\n")
     check(found and len(text_lines) >= 3 and text_lines[0] == "consent-ledger/receipt@v1", "it is no receipt")
     what, _, value = text_lines[1].partition(" ")
-    check(what in ("entry", "leaf"), "a receipt of nothing")
     shown = base(value)
     check(what == "leaf" and len(shown) == 32 or what == "entry" and 0 < len(shown) <= ENTRY_MAX, "a receipt of an impossible size")
     leaf = shown if what == "leaf" else leaf_hash(shown)
     check(text_lines[2].startswith("position "), "a receipt without a position")
-    position, path = number(text_lines[2][9:]), [base(line) for line in text_lines[3:]]
-    check(all(len(h) == 32 for h in path), "a path with a hash of another length")
+    position, path = number(text_lines[2][9:]), hashes(text_lines[3:])
     signed = open_note(commit, keys, name).split("\n")
     check(len(signed) == 8 and signed[7] == "" and signed[0] == "consent-ledger/commit@v1", "it is no signed commit")
     check(signed[1] + "/receipts" == name, "a receipt of another ledger")
@@ -703,27 +757,33 @@ def receipt(raw, keys):
             ("unchanged", True, f"leaf hash {leaf.hex()}")]
 
 
-def verify(file, keys_text, policy_text=None):
-    """The claims of a bundle or receipt, from an open file; Refused if one does not hold."""
+def verify(file, keys_text, policy_text=None, earlier=None):
+    """The claims of a bundle or receipt, from an open file; Refused if one does not hold.
+
+    earlier is an open file with a checkpoint that the reader holds, or a bundle with one."""
     keys = parse_keys(keys_text)
     file.seek(0)
     if file.read(22) == b"consent-ledger/receipt":
         file.seek(0)
         return receipt(file.read(1 << 18), keys)
-    return Bundle(file, keys, parse_policy(policy_text) if policy_text else None).claims
+    held = None if earlier is None else earlier.read(NOTE_MAX + 1)
+    if held is not None and held[:2] == b"PK":
+        held = Zip(earlier).read("checkpoint")
+    return Bundle(file, keys, parse_policy(policy_text) if policy_text else None, held).claims
 
 
 def main(args):
+    earlier = None
+    if "--earlier" in args[:-1]:
+        at = args.index("--earlier")
+        earlier, args = args[at + 1], args[:at] + args[at + 2:]
     if len(args) not in (2, 3):
         print(__doc__, file=sys.stderr)
         return 2
-    texts = []
-    for name in args[1:]:
-        with open(name, encoding="utf-8") as f:
-            texts.append(f.read(NOTE_MAX))
+    texts = [pathlib.Path(name).read_text(encoding="utf-8") for name in args[1:]]
     try:
-        with open(args[0], "rb") as f:
-            claims = verify(f, *texts)
+        with open(args[0], "rb") as f, open(earlier or args[0], "rb") as held:
+            claims = verify(f, texts[0], texts[1] if texts[1:] else None, held if earlier else None)
     except Refused as why:
         print(f"verify.py: REFUSED: {why}", file=sys.stderr)
         return 5

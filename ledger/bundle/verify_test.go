@@ -15,7 +15,7 @@ import (
 )
 
 func verify(w *world, zip []byte) (*Verdict, error) {
-	return Verify(bytes.NewReader(zip), int64(len(zip)), w.parsed(), nil)
+	return Verify(bytes.NewReader(zip), int64(len(zip)), Trust{Keys: w.parsed()})
 }
 
 // both lets both verifiers check files. They must agree to the letter in what they
@@ -232,7 +232,7 @@ func TestComplete(t *testing.T) {
 		}
 		return l
 	}
-	ours := completeness{1, uint64(s.directory), tokenBytes(ann), s.proofs[0]}
+	ours := completeness{Number: 1, Directory: uint64(s.directory), Token: tokenBytes(ann), Proof: s.proofs[0]}
 	edit := func(change func(*completeness)) []byte {
 		c := ours
 		c.Token = bytes.Clone(c.Token)
@@ -317,7 +317,7 @@ func TestTwice(t *testing.T) {
 // TestEveryByte: one changed byte anywhere in the zip, and one changed byte in any
 // file of it put together again, is refused.
 func TestEveryByte(t *testing.T) {
-	s := newStory(t)
+	s := richStory(t)
 	zip := honest(s)
 	if _, err := verify(s.world, zip); err != nil {
 		t.Fatal(err)
@@ -330,7 +330,7 @@ func TestEveryByte(t *testing.T) {
 			broken := bytes.Clone(zip)
 			for i := half; i < len(zip); i += 2 {
 				broken[i] ^= byte(1 + r.IntN(255))
-				if _, err := Verify(bytes.NewReader(broken), int64(len(broken)), keys, nil); err == nil {
+				if _, err := Verify(bytes.NewReader(broken), int64(len(broken)), Trust{Keys: keys}); err == nil {
 					t.Errorf("byte %d of %d changed from %#x to %#x, and the bundle verifies", i, len(zip), zip[i], broken[i])
 				}
 				broken[i] = zip[i]
@@ -349,7 +349,7 @@ func TestEveryByte(t *testing.T) {
 			for i, was := range data {
 				data[i] ^= byte(1 + r.IntN(255))
 				broken := f.pack()
-				if _, err := Verify(bytes.NewReader(broken), int64(len(broken)), keys, nil); err == nil {
+				if _, err := Verify(bytes.NewReader(broken), int64(len(broken)), Trust{Keys: keys}); err == nil {
 					t.Errorf("byte %d of %s changed, and the bundle verifies", i, name)
 				}
 				data[i] = was
@@ -361,7 +361,7 @@ func TestEveryByte(t *testing.T) {
 // TestEveryFileInPython: the same with verify.py, at some bytes of each file and of
 // what lies between them.
 func TestEveryFileInPython(t *testing.T) {
-	s := newStory(t)
+	s := richStory(t)
 	zip := honest(s)
 	r := rand.New(rand.NewPCG(9, 9))
 	var broken [][]byte

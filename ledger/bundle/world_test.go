@@ -131,6 +131,15 @@ func (w *world) checkpoint() proof.Checkpoint {
 	return c
 }
 
+// since leads from a checkpoint of a size to the newest.
+func (w *world) since(size int64) tlog.TreeProof {
+	p, err := tlog.ProveTree(int64(len(w.entries)), size, w)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
 // record shows the entry at a position, with its parts of some classes opened.
 func (w *world) record(at ledger.Position, number int, classes []consentv1.PersonalClass) Record {
 	path, err := tlog.ProveRecord(int64(len(w.entries)), int64(at-1), w)
@@ -165,6 +174,33 @@ type story struct {
 	// directory is where all histories were fixed, and proofs lead there by number.
 	directory ledger.Position
 	proofs    [][]byte
+	wordings  []Wording
+	denied    bool               // under a made-up token, which no path shows
+	placed    []directory.Placed // the directory
+	tokens    *directory.Tokens  // nil: nobody can tell whether tokens are the numbers' own
+	// earlier is a checkpoint that the recipient has; without a note: none.
+	earlier proof.Checkpoint
+}
+
+// boundStory is a story in whose directory each number has one place that anybody can
+// tell.
+func boundStory(t testing.TB) *story {
+	return tell(newWorld(t, "the ledger of a story"), directory.NewTokens(bucketToken))
+}
+
+const wordingText = "By ticking this box I agree that Acme <b>may</b> text me.\nReply STOP to end it."
+
+// richStory is a story whose bundle has every file there is: it goes on after a
+// checkpoint that the recipient has, and publishes a wording.
+func richStory(t testing.TB) *story {
+	s := boundStory(t)
+	s.earlier = s.checkpoint()
+	sum := sha256.Sum256([]byte(wordingText))
+	at := s.add("", &consentv1.Fact{Source: ledger.ProgramSource, EventId: ledger.WordingEventID("web-2026-01"), Kind: &consentv1.Fact_WordingPublished{
+		WordingPublished: &consentv1.WordingPublished{Id: "web-2026-01", Text: wordingText, Language: "en", Sha256: sum[:]}}})
+	s.cited = append(s.cited, at)
+	s.wordings = []Wording{{ID: "web-2026-01", Language: "en", Text: wordingText, Position: at, Recorded: "2026-03-01 09:44:00Z"}}
+	return s
 }
 
 const (
@@ -174,8 +210,11 @@ const (
 
 func newStory(t testing.TB) *story { return tellStory(newWorld(t, "the ledger of a story")) }
 
-func tellStory(w *world) *story {
-	s := &story{world: w, numbers: []string{ann, eve}, shown: map[ledger.Position]int{}}
+func tellStory(w *world) *story { return tell(w, nil) }
+
+// tell tells the story in a ledger whose directory has these tokens.
+func tell(w *world, tokens *directory.Tokens) *story {
+	s := &story{world: w, numbers: []string{ann, eve}, shown: map[ledger.Position]int{}, tokens: tokens}
 	sum := sha256.Sum256(w.pack)
 	s.cited = append(s.cited, w.add("", &consentv1.Fact{Source: "consent-ledger", EventId: "pack-us", Kind: &consentv1.Fact_RulePackPublished{
 		RulePackPublished: &consentv1.RulePackPublished{Id: "us", Version: "1", Layer: "country", Sha256: sum[:]}}}))
@@ -213,6 +252,19 @@ func token(number string) ledger.DirectoryToken {
 	return ledger.DirectoryToken(append([]byte{ledger.TokenVersion}, digest("directory", number)[:16]...))
 }
 
+// token is a number's directory token in a story.
+func (s *story) token(number string) ledger.DirectoryToken {
+	if s.denied {
+		return madeUp()
+	}
+	if s.tokens == nil {
+		return token(number)
+	}
+	return bucketToken(directory.BucketOf(number))
+}
+
+func bucketToken(bucket uint16) ledger.DirectoryToken { return token(fmt.Sprint("bucket ", bucket)) }
+
 // commitDirectory fixes the histories of the numbers, and of a third one.
 func (s *story) commitDirectory() {
 	records := map[string]directory.Record{"+16175550102": {}}
@@ -228,19 +280,28 @@ func (s *story) commitDirectory() {
 	}
 	var placed []directory.Placed
 	statement := directory.Statement{Covers: covers, CoversRecordedAt: began, TokenKey: ledger.Hash(digest("token key"))}
+	if s.tokens != nil {
+		statement.TokenKey = s.tokens.Key()
+	}
 	for number, r := range records {
-		placed = append(placed, directory.Placed{Key: directory.KeyOf(number, token(number)), Record: r})
+		placed = append(placed, directory.Placed{Key: directory.KeyOf(number, s.token(number)), Record: r})
 		statement.Numbers, statement.Entries = statement.Numbers+1, statement.Entries+r.Count
 	}
 	slices.SortFunc(placed, func(a, b directory.Placed) int { return a.Key.Compare(b.Key) })
 	statement.Root = directory.Build(placed, 0).Hash
 	s.directory = s.add("", &consentv1.Fact{Source: "consent-ledger", EventId: "directory", Kind: &consentv1.Fact_DirectoryCommitted{DirectoryCommitted: statement.Fact()}})
 	s.cited = append(s.cited, s.directory)
+	s.placed = placed
 	for _, n := range s.numbers {
-		var p directory.Proof
-		p.Path(directory.KeyOf(n, token(n)), placed, 0)
-		s.proofs = append(s.proofs, p.Encode())
+		s.proofs = append(s.proofs, s.prove(n, s.token(n)))
 	}
+}
+
+// prove leads from a number and a token to the directory.
+func (s *story) prove(number string, t ledger.DirectoryToken) []byte {
+	var p directory.Proof
+	p.Path(directory.KeyOf(number, t), s.placed, 0)
+	return p.Encode()
 }
 
 // records are what an honest bundle shows.
@@ -277,12 +338,26 @@ func (s *story) bundle(m Manifest, records []Record) []byte {
 		if number == "" {
 			continue
 		}
-		if err := b.Complete(i+1, s.directory, token(number), s.proofs[i]); err != nil {
+		var path []ledger.Hash
+		if s.tokens != nil && !s.denied {
+			path = s.tokens.Path(number)
+		}
+		if err := b.Complete(i+1, s.directory, s.token(number), path, s.proofs[i]); err != nil {
 			s.t.Fatal(err)
 		}
 	}
 	if err := b.Pack(s.pack); err != nil {
 		s.t.Fatal(err)
+	}
+	for _, w := range s.wordings {
+		if err := b.Wording(w); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if s.earlier.Note != nil {
+		if err := b.Consistent(s.earlier, s.since(s.earlier.Size)); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 	sum := sha256.Sum256(s.pack)
 	if err := b.Decide(Decision{Number: 1, Kind: "answer", Seller: "acme", Channel: "sms", Purpose: "marketing", Verdict: "BLOCK", At: m.Produced.Format(time.RFC3339), Position: uint64(m.Through),

@@ -67,7 +67,7 @@ type Writer struct {
 func NewWriter(w io.Writer, m Manifest, c proof.Checkpoint, e164 []string) *Writer {
 	m.Size, m.Root, m.Numbers = c.Size, c.Root, len(e164)
 	b := &Writer{m: m, checkpoint: c, out: &tee{w: w, h: sha256.New()}, sums: map[string]ledger.Hash{}, persons: map[string]*Person{},
-		citedAt: map[string]bool{}, packNames: map[string]bool{}}
+		citedAt: map[string]bool{}, packNames: map[string]bool{}, report: report{named: map[string]ledger.Position{}}}
 	b.zip.w = b.out
 	for i, n := range e164 {
 		b.numbers = append(b.numbers, Number{Number: i + 1, E164: n, Persons: []Person{}})
@@ -169,11 +169,17 @@ func (b *Writer) Cite(r Record) error {
 	return err
 }
 
-// Complete shows that nothing about a number is left out: its directory token, and
-// the proof that leads to the directory committed at a position, which is cited.
-func (b *Writer) Complete(number int, at ledger.Position, token ledger.DirectoryToken, proof []byte) error {
-	line, err := jsonLine(completeness{number, uint64(at), token[:], proof})
+// Complete shows that nothing about a number is left out: its directory token, the path
+// that shows it to be the only one, and the proof that leads to the directory committed
+// at a position, which is cited.
+func (b *Writer) Complete(number int, at ledger.Position, token ledger.DirectoryToken, path []ledger.Hash, proof []byte) error {
+	c := completeness{Number: number, Directory: uint64(at), Token: token[:], Proof: proof}
+	for i := range path {
+		c.TokenPath = append(c.TokenPath, path[i][:])
+	}
+	line, err := jsonLine(c)
 	b.completed.Write(line)
+	b.report.complete = true
 	return err
 }
 
@@ -223,7 +229,7 @@ func (b *Writer) Finish(by note.Signer) (tail []byte, sum ledger.Hash, err error
 		}
 		numbers.Write(line)
 	}
-	page, err := b.report.render(b.m, b.numbers)
+	page, err := b.report.render(b.m, b.numbers, func(name string) bool { _, ok := b.sums[name]; return ok })
 	if err != nil {
 		return nil, sum, err
 	}

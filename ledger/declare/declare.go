@@ -95,6 +95,9 @@ func Declare(in Declaration, h Hasher, c Catalog) (*Declared, error) {
 		return nil, &ledger.InvalidError{Field: "fact", Problem: "is missing", Fix: "send a fact with one kind set"}
 	}
 	f.Earliest, f.Latest, f.Unassigned, f.PartyKey = nil, nil, false, nil
+	if w := f.GetWordingPublished(); w != nil {
+		w.Sha256 = nil
+	}
 	d := &Declared{Fact: f, Kind: ledger.KindOf(f), Stop: ledger.IsStop(f), interactive: in.Interactive}
 	if d.Kind == "" {
 		return nil, &ledger.InvalidError{Field: "kind", Problem: "is missing or not known to this version", Fix: "set one of the kinds in consent/v1/fact.proto"}

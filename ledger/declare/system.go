@@ -1,6 +1,8 @@
 package declare
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"strings"
 	"time"
 
@@ -37,6 +39,8 @@ func checkSystem(f *consentv1.Fact, c Catalog) error {
 		return checkCampaign(k.CampaignRegistered, c)
 	case *consentv1.Fact_RegistryLoaded:
 		return checkRegistry(k.RegistryLoaded)
+	case *consentv1.Fact_WordingPublished:
+		return checkWording(f, k.WordingPublished)
 	case *consentv1.Fact_RulePackPublished:
 		return checkPack(k.RulePackPublished, c)
 	case *consentv1.Fact_EmergencyDeclared:
@@ -76,6 +80,25 @@ func checkCampaign(m *consentv1.CampaignRegistered, c Catalog) error {
 		return badID("sector")
 	}
 	return checkID("id", m.GetId())
+}
+
+// wordingBytesMax bounds a wording: it must fit in an entry.
+const wordingBytesMax = 32 << 10
+
+// checkWording sees to it that an id has one text for ever: the idempotency key
+// follows from it, so that another text is a conflict.
+func checkWording(f *consentv1.Fact, m *consentv1.WordingPublished) error {
+	switch {
+	case !ValidID(m.GetId()):
+		return badID("id")
+	case f.GetSource() != ledger.ProgramSource || f.GetEventId() != ledger.WordingEventID(m.GetId()):
+		return &ledger.InvalidError{Field: "event_id", Problem: "is not that of the wording's id, so the id could get a second text", Fix: "publish wordings with: consent wording add"}
+	case strings.TrimSpace(m.GetText()) == "" || len(m.GetText()) > wordingBytesMax:
+		return &ledger.InvalidError{Field: "text", Problem: fmt.Sprintf("is missing or longer than %d bytes", wordingBytesMax), Fix: "give the whole text as people see it"}
+	}
+	sum := sha256.Sum256([]byte(m.GetText()))
+	m.Sha256 = sum[:]
+	return nil
 }
 
 // checkPack looks at what is said of a pack; the pack itself is checked where it

@@ -5,7 +5,8 @@
 // This package is the maths and the formats: no database, no clock, no secret. What
 // it proves and what not, and every byte of it, is in
 // docs/reference/completeness.md. Package keeper beside it keeps the tree of a
-// running ledger. directory.go is a number's key and record, tree.go the root,
+// running ledger. directory.go is a number's key and record, tokens.go what makes the
+// key the number's only one, tree.go the root,
 // proof.go what shows a number's record under a root, statement.go the fact with
 // the root, and verify.go everything together.
 package directory
@@ -27,17 +28,13 @@ const Format = 1
 // Labels and first bytes of what is hashed. They are for ever. Leaves and nodes of
 // the tree over entries begin with 0x00 and 0x01.
 const (
-	keyLabel      = "consent.v1/directory"
-	tokenKeyLabel = "consent.v1/directory-token-key"
+	keyLabel = "consent.v1/directory"
 
 	tagLeaf    = 0x02
 	tagNode    = 0x03
 	tagHistory = 0x04
 	tagRecord  = 0x05
 )
-
-// TokenKeyBytes is the size of the secret that makes directory tokens.
-const TokenKeyBytes = 32
 
 var (
 	// ErrForm: the bytes are not in the one form they must have. Nothing was checked.
@@ -64,12 +61,6 @@ func KeyOf(number string, t ledger.DirectoryToken) Key {
 	var buf [len(keyLabel) + len(t) + 16]byte
 	b := append(append(append(buf[:0], keyLabel...), t[:]...), number...)
 	return sha256.Sum256(b)
-}
-
-// TokenKey is the commitment to the secret that makes directory tokens: by it, who
-// is given the secret can tell that it is the one in use since the first directory.
-func TokenKey(secret [TokenKeyBytes]byte) ledger.Hash {
-	return sha256.Sum256(append([]byte(tokenKeyLabel), secret[:]...))
 }
 
 // bit is the bit of a key by which a subtree at a depth is split.

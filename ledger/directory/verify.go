@@ -11,6 +11,9 @@ type Shown struct {
 	// Number is the number in E.164 with its plus, Token its directory token.
 	Number string
 	Token  ledger.DirectoryToken
+	// TokenPath leads from the token to the statement's token key, from below; nil: it is
+	// not shown that the token is the number's only one.
+	TokenPath []ledger.Hash
 	// Proof leads from the number to the directory's root.
 	Proof []byte
 	// Events are all entries about the number, in order. Those whose content is
@@ -25,16 +28,24 @@ type Answer struct {
 	Statement Statement
 	Complete  int // of the events shown, from the first
 	Later     int // beyond what the statement covers: not shown to be all
+	// Bound: the token is the only one the number can have.
+	Bound bool
 }
 
-// Verify checks it, without any secret. It cannot tell whether the token is the
-// number's only one: that takes the key to which Statement.TokenKey commits.
+// Verify checks it, without any secret. Unless the answer is Bound, an operator can
+// show a made-up token under which there is nothing.
 func Verify(s Shown) (a Answer, err error) {
 	if a.Statement, err = ReadStatement(s.Directory); err != nil {
 		return Answer{}, err
 	}
 	if err := checkNumber(s.Number, s.Token); err != nil {
 		return Answer{}, err
+	}
+	if s.TokenPath != nil {
+		if err := checkToken(a.Statement.TokenKey, s.Number, s.Token, s.TokenPath); err != nil {
+			return Answer{}, err
+		}
+		a.Bound = true
 	}
 	p, err := DecodeProof(s.Proof)
 	if err != nil {

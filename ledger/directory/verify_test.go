@@ -77,7 +77,7 @@ func (w world) records() (rs []directory.Placed, entries uint64) {
 func (w world) statement() directory.Statement {
 	rs, entries := w.records()
 	return directory.Statement{Covers: w.covers, CoversRecordedAt: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), Root: directory.Build(rs, 0).Hash,
-		Numbers: uint64(len(rs)), Entries: entries, TokenKey: directory.TokenKey([32]byte{7})}
+		Numbers: uint64(len(rs)), Entries: entries, TokenKey: sha256.Sum256(append([]byte("consent.v1/directory-token-key\x07"), make([]byte, 31)...))}
 }
 
 // entry is a stored DirectoryCommitted.
@@ -202,6 +202,8 @@ type vector struct {
 	Proof     string         `json:"proof"`
 	Events    []vectorEvent  `json:"events"`
 	Want      map[string]any `json:"want"`
+	// TokenPath is in none of the published cases.
+	TokenPath []string `json:"tokenPath,omitzero"`
 }
 
 type vectorEvent struct {

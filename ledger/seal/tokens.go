@@ -6,6 +6,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/binary"
 	"fmt"
 	"sync"
 
@@ -81,20 +82,17 @@ func (t *Tokens) Token(x ledger.ExchangeToken) ledger.Token {
 	return versioned(t.token.mac([block]byte(x[1:])))
 }
 
-// Directory gives the token that makes a number's key in the directory of all
-// numbers: CMAC(K_directory, number). An error as from Exchange.
-func (t *Tokens) Directory(e164 string) (ledger.DirectoryToken, error) {
-	if !isE164(e164) {
-		return ledger.DirectoryToken{}, fmt.Errorf("seal: not a plus and 1 to %d digits", DigitsMax)
-	}
-	var m [block]byte
-	copy(m[:], e164)
-	return versioned(t.directory.mac(m)), nil
+// Directory gives the token of a bucket of the directory of all numbers, which makes
+// the keys of its numbers: CMAC(K_directory, 02 ‖ zeros ‖ bucket).
+func (t *Tokens) Directory(bucket uint16) ledger.DirectoryToken {
+	m := [block]byte{0: 2}
+	binary.BigEndian.PutUint16(m[block-2:], bucket)
+	return versioned(t.directory.mac(m))
 }
 
-// DirectoryKey is K_directory. With it one can tell whether every number has its
-// own place in the directory, and try all numbers against it: it is for an expert
-// whom a court trusts, and for nobody else. HKDF-SHA-256 of the feed master key.
+// DirectoryKey is K_directory. With it one can try all numbers against the directory:
+// it is for an expert whom a court trusts, and for nobody else. HKDF-SHA-256 of the
+// feed master key.
 func (t *Tokens) DirectoryKey() [32]byte { return [32]byte(derive(t.master, directoryLabel, 32)) }
 
 // Feed gives what one seller's dialers see: CMAC(K_seller, x).

@@ -199,16 +199,14 @@ func TestDirectoryTokens(t *testing.T) {
 	key := tok.DirectoryKey()
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.StringMatching(`\+[0-9]{1,15}`).Draw(t, "number")
-		got, err := tok.Directory(n)
-		if err != nil {
-			t.Fatal(err)
-		}
+		bucket := rapid.Uint16().Draw(t, "bucket")
+		got := tok.Directory(bucket)
 		theirs, err := subtle.NewAESCMAC(key[:], block)
 		if err != nil {
 			t.Fatal(err)
 		}
 		m := make([]byte, block)
-		copy(m, n)
+		m[0], m[block-2], m[block-1] = 2, byte(bucket>>8), byte(bucket)
 		want, err := theirs.ComputeMAC(m)
 		if err != nil {
 			t.Fatal(err)
@@ -224,7 +222,4 @@ func TestDirectoryTokens(t *testing.T) {
 			t.Fatal("the directory token is another token too")
 		}
 	})
-	if _, err := tok.Directory("12025550143"); err == nil {
-		t.Error("a number without its plus has a token")
-	}
 }

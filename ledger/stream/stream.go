@@ -24,8 +24,10 @@ import (
 // writer sends it again.
 const answerWait = 2 * time.Second
 
-// followBytesMax bounds what a follower holds of messages not yet taken.
-const followBytesMax = 8 << 20
+// followMessagesMax bounds what a follower holds of messages not yet taken: 16 MiB of
+// the largest commits. A bound in bytes alone makes nats.go set aside a channel for a
+// million messages: 8 MB that are live in every follower, and four times that of heap.
+const followMessagesMax = 64
 
 // Codes by which JetStream refuses an expected last sequence. Both occur.
 const (
@@ -165,7 +167,7 @@ func follow(ctx context.Context, s jetstream.Stream, after uint64) iter.Seq2[led
 			yield(ledger.Message{}, fmt.Errorf("stream %s: follow: %w", s.CachedInfo().Config.Name, err))
 			return
 		}
-		msgs, err := c.Messages(jetstream.PullMaxBytes(followBytesMax))
+		msgs, err := c.Messages(jetstream.PullMaxMessages(followMessagesMax))
 		if err != nil {
 			yield(ledger.Message{}, fmt.Errorf("stream %s: follow: %w", s.CachedInfo().Config.Name, err))
 			return

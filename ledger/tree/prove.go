@@ -73,6 +73,22 @@ func (p *Prover) Path(at ledger.Position, leaf ledger.Hash) (tlog.RecordProof, e
 	return path, nil
 }
 
+// Since leads from an earlier checkpoint to the prover's. It was checked: if the
+// earlier one is no beginning of this, the error is ledger.ErrDamaged.
+func (p *Prover) Since(earlier proof.Checkpoint) (tlog.TreeProof, error) {
+	if earlier.Size < 1 || earlier.Size > p.c.Size {
+		return nil, fmt.Errorf("tree: a checkpoint of %d entries was signed, and the ledger has %d: %w", earlier.Size, p.c.Size, ledger.ErrDamaged)
+	}
+	path, err := tlog.ProveTree(p.c.Size, earlier.Size, p)
+	if err != nil {
+		return nil, fmt.Errorf("tree: prove since %d: %w", earlier.Size, err)
+	}
+	if err := tlog.CheckTree(path, p.c.Size, p.c.Root, earlier.Size, earlier.Root); err != nil {
+		return nil, fmt.Errorf("tree: the checkpoint of %d entries is no beginning of what was signed since: %w", earlier.Size, ledger.ErrDamaged)
+	}
+	return path, nil
+}
+
 // cosignedPoll is how often a wait looks for a cosigned checkpoint: witnesses answer
 // within seconds, and nobody waits for them often.
 const cosignedPoll = 50 * time.Millisecond

@@ -19,8 +19,9 @@ import (
 const (
 	// answerWait is how long one publish waits for its acknowledgement.
 	answerWait = 2 * time.Second
-	// followBytesMax bounds what a subscription holds of messages not yet taken.
-	followBytesMax = 4 << 20
+	// followMessagesMax bounds what a subscription holds of messages not yet taken. By
+	// bytes alone nats.go sets aside 8 MB for each.
+	followMessagesMax = 64
 )
 
 // JetStream is the feed on the stream CONSENT_FEED. It implements Stream.
@@ -113,7 +114,7 @@ func (j *JetStream) follow(ctx context.Context, seller string, after ledger.Posi
 	if err != nil {
 		return err
 	}
-	msgs, err := c.Messages(jetstream.PullMaxBytes(followBytesMax))
+	msgs, err := c.Messages(jetstream.PullMaxMessages(followMessagesMax))
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/bundle"
 	"github.com/consent-ledger/consent-ledger/ledger/declare"
 	"github.com/consent-ledger/consent-ledger/ledger/directory/keeper"
+	"github.com/consent-ledger/consent-ledger/ledger/index"
 	"github.com/consent-ledger/consent-ledger/ledger/phone"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
@@ -45,6 +46,10 @@ type Export struct {
 	// Directory fixes every history in the ledger as it is, before one is handed
 	// out, and gives what lists and proves it.
 	Directory func(context.Context) (*keeper.Committed, error)
+	// Index finds what is recorded under an idempotency hash.
+	Index interface {
+		Idempotency(ledger.Hash) (index.Recorded, bool, error)
+	}
 }
 
 // exporting is one export under way.

@@ -17,6 +17,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/directory"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
+	"github.com/consent-ledger/consent-ledger/projections/rules"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -30,6 +31,8 @@ const (
 	cosignWait = 25 * time.Second
 	// answersMax bounds the answers given for one number.
 	answersMax = 100
+	// wordingsMax bounds the wordings shown in one bundle.
+	wordingsMax = 1000
 )
 
 // zipSink makes a bundle.
@@ -41,6 +44,7 @@ type zipSink struct {
 	prover *tree.Prover
 	asked  []map[question]bool // by number: what its entries give reason to ask
 	about  [][]directory.Event // by number: its entries
+	shown  map[string]bool     // ids of wordings that entries name
 }
 
 // question is what is asked about a number.
@@ -85,12 +89,12 @@ func (s *Export) newZip(ctx context.Context, x *exporting, send func(*consentv1.
 		}
 	}
 	z := &zipSink{s: s, x: x, out: zipStream{send}, prover: s.Tree.Prover(c), asked: make([]map[question]bool, len(x.numbers)),
-		about: make([][]directory.Event, len(x.numbers))}
+		about: make([][]directory.Event, len(x.numbers)), shown: map[string]bool{}}
 	for i := range z.asked {
 		z.asked[i] = map[question]bool{}
 	}
 	z.w = bundle.NewWriter(z.out, m, c, e164)
-	return z, nil
+	return z, z.since(x.req.GetSinceCheckpoint())
 }
 
 func timeOf(t *timestamppb.Timestamp) time.Time {
@@ -113,18 +117,22 @@ func (z *zipSink) entry(_ context.Context, number int, e *ledger.Entry, parts []
 	for _, p := range parts {
 		r.Opened = append(r.Opened, bundle.Opened{Field: p.Field, Salt: p.Salt[:], Value: p.Value})
 	}
+	if id := e.Fact().GetWording(); id != "" && len(z.shown) < wordingsMax {
+		z.shown[id] = true
+	}
 	shown := bundle.Shown{Entry: e.Msg, Leaf: e.Leaf, Personal: personal(full), Erased: erased}
 	if number > 0 {
 		z.note(z.asked[number-1], e.Fact())
 		z.about[number-1] = append(z.about[number-1], directory.Event{Position: e.Position, Leaf: e.Leaf})
 	}
-	return z.w.Add(bundle.Item{Record: r, Row: shown.Row(), Event: event(e, shown, len(parts))})
+	return z.w.Add(bundle.Item{Record: r, Row: shown.Row(), Event: event(number, e, shown, len(parts))})
 }
 
-// event is an entry in plain words.
-func event(e *ledger.Entry, shown bundle.Shown, opened int) bundle.Event {
+// event is an entry in plain words, in the story of a number or, if that is 0, of a
+// seller.
+func event(number int, e *ledger.Entry, shown bundle.Shown, opened int) bundle.Event {
 	f := e.Fact()
-	ev := bundle.Event{Recorded: shownTime(e.RecordedAt), What: summary(f), Sellers: strings.Join(f.GetSellers(), ", "), Source: f.GetSource(), Wording: f.GetWording()}
+	ev := bundle.Event{Recorded: shownTime(e.RecordedAt), What: strings.Replace(summary(f), "dnc ", "Do-Not-Call ", 1), Sellers: strings.Join(f.GetSellers(), ", "), Source: f.GetSource(), Wording: f.GetWording()}
 	earliest, latest := timeOf(f.GetEarliest()), timeOf(f.GetLatest())
 	switch {
 	case latest.IsZero():
@@ -135,6 +143,9 @@ func event(e *ledger.Entry, shown bundle.Shown, opened int) bundle.Event {
 	}
 	for _, name := range slices.Sorted(maps.Keys(shown.Personal)) {
 		last := name[strings.LastIndexByte(name, '.')+1:]
+		if name == "number" && number > 0 { // in the heading, and proven to be this one
+			continue
+		}
 		ev.Said = append(ev.Said, bundle.Said{Name: strings.ReplaceAll(last, "_", " "), Value: shown.Personal[name]})
 	}
 	switch kept := len(e.Msg.GetPersonal()) - opened; {
@@ -226,7 +237,7 @@ func decided(number int, kind string, q question, d *consentv1.Decision) bundle.
 		out.NextAllowedAt = shownTime(t.AsTime())
 	}
 	for _, r := range d.GetReasons() {
-		out.Reasons = append(out.Reasons, bundle.Reason{Code: r.GetCode(), Text: r.GetText(), Citation: r.GetCitation(), Rule: r.GetRule()})
+		out.Reasons = append(out.Reasons, bundle.Reason{Code: r.GetCode(), Text: cmp.Or(r.GetText(), rules.TextOf(r.GetCode())), Citation: r.GetCitation(), Rule: r.GetRule()})
 	}
 	for _, p := range d.GetPacks() {
 		out.Packs = append(out.Packs, bundle.Pack{ID: p.GetId(), Version: p.GetVersion(), SHA256: p.GetSha256()})
@@ -295,10 +306,11 @@ func (z *zipSink) complete(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := directory.Verify(directory.Shown{Directory: e.Bytes, Number: n.e164, Token: token, Proof: proof, Events: z.about[i]}); err != nil {
+		path := d.TokenPath(n.e164)
+		if _, err := directory.Verify(directory.Shown{Directory: e.Bytes, Number: n.e164, Token: token, TokenPath: path, Proof: proof, Events: z.about[i]}); err != nil {
 			return fmt.Errorf("export: the entries and the directory differ about a number; see: consent doctor: %w: %w", err, ledger.ErrDamaged)
 		}
-		if err := cmp.Or(z.cite(ctx, d.Position), z.w.Complete(i+1, d.Position, token, proof)); err != nil {
+		if err := cmp.Or(z.cite(ctx, d.Position), z.w.Complete(i+1, d.Position, token, path, proof)); err != nil {
 			return err
 		}
 	}
@@ -314,7 +326,7 @@ func (z *zipSink) finish(ctx context.Context) (ledger.Hash, func() error, error)
 			return ledger.Hash{}, nil, err
 		}
 	}
-	if err := z.complete(ctx); err != nil {
+	if err := cmp.Or(z.wordings(ctx), z.complete(ctx)); err != nil {
 		return ledger.Hash{}, nil, err
 	}
 	tail, sum, err := z.w.Finish(z.s.Signing.Exports)

@@ -185,6 +185,10 @@ func codeTable(code string) codeInfo {
 	return codeInfo{rank: 0, text: "This contact is not allowed.", citation: citePromise4}
 }
 
+// TextOf says in a sentence what a reason's code means. Decisions that are kept hold
+// codes alone.
+func TextOf(code string) string { return codeTable(code).text }
+
 // guard makes the reason of a code that comes from no pack.
 func guard(code string) *consentv1.Reason {
 	c := codeTable(code)

@@ -59,7 +59,7 @@ func verified(t *testing.T, keys, zip []byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := bundle.Verify(bytes.NewReader(zip), int64(len(zip)), parsed, nil)
+	v, err := bundle.Verify(bytes.NewReader(zip), int64(len(zip)), bundle.Trust{Keys: parsed})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,9 +55,10 @@ import io, json, sys
 sys.path.insert(0, sys.argv[1])
 import verify
 keys, policy = open(sys.argv[2]).read(), open(sys.argv[3]).read()
+earlier = open(sys.argv[4], "rb").read()
 for path in sys.stdin.read().splitlines():
     try:
-        claims = verify.verify(io.BytesIO(open(path, "rb").read()), keys, policy)
+        claims = verify.verify(io.BytesIO(open(path, "rb").read()), keys, policy, io.BytesIO(earlier) if earlier else None)
         print(json.dumps({"Claims": [{"claim": n, "proven": p, "text": s} for n, p, s in claims]}))
     except verify.Refused as why:
         print(json.dumps({"Refused": str(why)}))
@@ -67,11 +68,11 @@ for path in sys.stdin.read().splitlines():
 // means than its own word fails the test.
 func Verify(t testing.TB, script, keys []byte, files ...[]byte) []Answer {
 	t.Helper()
-	return VerifyWitnessed(t, script, keys, nil, files...)
+	return VerifyTrusting(t, script, keys, nil, nil, files...)
 }
 
-// VerifyWitnessed is Verify with a policy.
-func VerifyWitnessed(t testing.TB, script, keys, policy []byte, files ...[]byte) []Answer {
+// VerifyTrusting is Verify with a policy and an earlier checkpoint or bundle; nil: none.
+func VerifyTrusting(t testing.TB, script, keys, policy, earlier []byte, files ...[]byte) []Answer {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name string, data []byte) string {
@@ -86,7 +87,7 @@ func VerifyWitnessed(t testing.TB, script, keys, policy []byte, files ...[]byte)
 	for i, f := range files {
 		fmt.Fprintln(&list, write(fmt.Sprintf("%06d", i), f))
 	}
-	cmd := exec.CommandContext(t.Context(), Python(t), "-c", batch, dir, write("keys", keys), write("policy", policy))
+	cmd := exec.CommandContext(t.Context(), Python(t), "-c", batch, dir, write("keys", keys), write("policy", policy), write("earlier", earlier))
 	cmd.Stdin = strings.NewReader(list.String())
 	var talk bytes.Buffer
 	cmd.Stderr = &talk

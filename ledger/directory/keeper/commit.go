@@ -99,9 +99,10 @@ type Committed struct {
 	Position  ledger.Position
 	Statement directory.Statement
 
-	keys  Keys
-	nodes *nodes
-	snap  *store.Snapshot
+	keys   Keys
+	tokens *directory.Tokens
+	nodes  *nodes
+	snap   *store.Snapshot
 }
 
 // Commit puts a directory into the ledger that covers everything acknowledged
@@ -121,7 +122,7 @@ func (k *Keeper) Commit(ctx context.Context) (*Committed, error) {
 }
 
 func (k *Keeper) commit(ctx context.Context, v *view) (*Committed, error) {
-	c := &Committed{Position: v.last.Position, Statement: v.last.Statement, keys: k.cfg.Keys, nodes: v.nodes, snap: v.snap}
+	c := &Committed{Position: v.last.Position, Statement: v.last.Statement, keys: k.cfg.Keys, tokens: k.tokens, nodes: v.nodes, snap: v.snap}
 	if v.unchanged() {
 		if v.last.Statement.Root != v.statement.Root {
 			return nil, k.mismatch(v.last.Statement.Covers)
@@ -162,12 +163,13 @@ func (k *Keeper) mismatch(at ledger.Position) error {
 	return err
 }
 
+// TokenPath shows that a number's directory token is its only one.
+func (c *Committed) TokenPath(number string) []ledger.Hash { return c.tokens.Path(number) }
+
 // Prove shows the history of a number, in E.164 with its plus: its directory token,
 // and the proof that leads from both to the directory's root. The proof was checked.
 func (c *Committed) Prove(number string) (t ledger.DirectoryToken, proof []byte, err error) {
-	if t, err = c.keys.Directory(number); err != nil {
-		return t, nil, err
-	}
+	t = c.keys.Directory(directory.BucketOf(number))
 	key := directory.KeyOf(number, t)
 	p, err := c.nodes.prove(c.snap, key)
 	if err != nil {
@@ -183,11 +185,7 @@ func (c *Committed) Prove(number string) (t ledger.DirectoryToken, proof []byte,
 // those of erased persons and the erasures themselves included: what has to be
 // shown. The timeline forgets what lies before an erasure; this does not.
 func (c *Committed) Positions(number string) ([]ledger.Position, error) {
-	t, err := c.keys.Directory(number)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := c.snap.Get(store.RecordKey(ledger.Hash(directory.KeyOf(number, t))))
+	raw, err := c.snap.Get(store.RecordKey(ledger.Hash(keyOf(c.keys, number))))
 	if raw == nil || err != nil {
 		return nil, err
 	}

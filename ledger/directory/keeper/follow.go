@@ -209,8 +209,12 @@ func (k *Keeper) keyOf(x ledger.ExchangeToken) (directory.Key, error) {
 	if err != nil {
 		return directory.Key{}, err
 	}
-	t, err := k.cfg.Keys.Directory(number)
-	return directory.KeyOf(number, t), err
+	return keyOf(k.cfg.Keys, number), nil
+}
+
+// keyOf is the number's place.
+func keyOf(keys Keys, number string) directory.Key {
+	return directory.KeyOf(number, keys.Directory(directory.BucketOf(number)))
 }
 
 // write commits the records that the events change, the marks of their buckets and

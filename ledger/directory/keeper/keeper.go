@@ -71,8 +71,8 @@ type Source interface {
 // Keys make a number's key of what its entries carry; seal.Keyring has them.
 type Keys interface {
 	Number(x ledger.ExchangeToken) (string, error)
-	Directory(e164 string) (ledger.DirectoryToken, error)
-	DirectoryKey() [32]byte
+	// Directory gives the token of a bucket of numbers.
+	Directory(bucket uint16) ledger.DirectoryToken
 }
 
 // Config is what a keeper needs.
@@ -97,6 +97,7 @@ type Config struct {
 type Keeper struct {
 	cfg      Config
 	db       *store.DB
+	tokens   *directory.Tokens
 	tokenKey ledger.Hash
 
 	// These belong to Run.
@@ -157,7 +158,8 @@ func Open(cfg Config) (*Keeper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("directory: %w", err)
 	}
-	k := &Keeper{cfg: cfg, db: db, tokenKey: directory.TokenKey(cfg.Keys.DirectoryKey()), batchWait: batchWait,
+	tokens := directory.NewTokens(cfg.Keys.Directory)
+	k := &Keeper{cfg: cfg, db: db, tokens: tokens, tokenKey: tokens.Key(), batchWait: batchWait,
 		asks: make(chan ask), ended: make(chan struct{})}
 	err = k.load()
 	if errors.Is(err, errFolder) {

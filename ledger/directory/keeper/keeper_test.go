@@ -256,8 +256,7 @@ func TestDamagedRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, _ := f.Directory(phone(1))
-	key := directory.KeyOf(phone(1), token)
+	key := keyOf(f, phone(1))
 	b := db.NewBatch()
 	err = errors.Join(b.Set(store.RecordKey(ledger.Hash(key)), directory.Record{Count: 7, Last: 9}.Append(nil)), b.Commit(true), db.Close())
 	if err != nil {
@@ -282,8 +281,7 @@ func TestDamagedRecord(t *testing.T) {
 // TestDamagedFolder: rows that are gone, cut off or of no known form are noticed when
 // a root is made of them, and the folder is built anew under whoever asks.
 func TestDamagedFolder(t *testing.T) {
-	token, _ := newFake().Directory(phone(1))
-	key := directory.KeyOf(phone(1), token)
+	key := keyOf(newFake(), phone(1))
 	for name, damage := range map[string]func(*store.Batch) error{
 		"a record gone":     func(b *store.Batch) error { return b.Delete(store.RecordKey(ledger.Hash(key))) },
 		"a record cut off":  func(b *store.Batch) error { return b.Set(store.RecordKey(ledger.Hash(key)), []byte{1}) },

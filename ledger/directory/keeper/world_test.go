@@ -53,12 +53,10 @@ func (f *fake) Number(x ledger.ExchangeToken) (string, error) {
 	return phone(int(binary.BigEndian.Uint64(x[1:]) - 1)), nil
 }
 
-func (f *fake) Directory(e164 string) (ledger.DirectoryToken, error) {
-	sum := sha256.Sum256([]byte(e164))
-	return ledger.DirectoryToken(append([]byte{ledger.TokenVersion}, sum[:16]...)), nil
+func (f *fake) Directory(bucket uint16) ledger.DirectoryToken {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint16([]byte("token"), bucket))
+	return ledger.DirectoryToken(append([]byte{ledger.TokenVersion}, sum[:16]...))
 }
-
-func (f *fake) DirectoryKey() [32]byte { return [32]byte{9} }
 
 // append adds a commit of one entry for each index; system is about no number.
 func (f *fake) append(about ...int) ledger.Position {
@@ -166,7 +164,7 @@ func (f *fake) naive(at ledger.Position) directory.Statement {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var rs []directory.Placed
-	s := directory.Statement{Covers: at, TokenKey: directory.TokenKey(f.DirectoryKey())}
+	s := directory.Statement{Covers: at, TokenKey: directory.NewTokens(f.Directory).Key()}
 	for number, events := range f.events {
 		r := directory.Record{}
 		for _, e := range events {
@@ -175,8 +173,7 @@ func (f *fake) naive(at ledger.Position) directory.Statement {
 			}
 		}
 		if r.Count > 0 {
-			t, _ := f.Directory(number)
-			rs = append(rs, directory.Placed{Key: directory.KeyOf(number, t), Record: r})
+			rs = append(rs, directory.Placed{Key: keyOf(f, number), Record: r})
 			s.Entries += r.Count
 		}
 	}

@@ -56,7 +56,7 @@ def fields(message):
 
 
 def statement(entry):
-    """Position covered, root, numbers and entries of a DirectoryCommitted."""
+    """Position covered, root and token key of a DirectoryCommitted."""
     entry = fields(entry)
     fact = fields(entry.get(9, b""))
     check(75 in fact, "an entry that is no DirectoryCommitted")
@@ -71,7 +71,7 @@ def statement(entry):
     covers, numbers, entries = m.get(2, 0), m.get(5, 0), m.get(6, 0)
     check(numbers <= entries <= covers < entry.get(1, 0), "impossible counts")
     check((numbers == 0) == (entries == 0), "impossible counts")
-    return covers, root, numbers, entries
+    return covers, root, token_key
 
 
 def key_of(number, token):
@@ -80,6 +80,16 @@ def key_of(number, token):
     check(all(c in "0123456789" for c in digits), "no number")
     check(len(token) == 17 and token[0] == 1, "no directory token of version 1")
     return sha(b"consent.v1/directory", token, number.encode())
+
+
+def only_token(token_key, number, token, path):
+    """Checks that the token is the number's only one."""
+    check(len(path) == 16 and all(len(h) == 32 for h in path), "a path of another length")
+    bucket = int.from_bytes(sha(b"consent.v1/directory-bucket", number.encode())[:2], "big")
+    node = sha(b"\x06", token)
+    for depth, beside in enumerate(path):
+        node = sha(b"\x07", beside, node) if bucket >> depth & 1 else sha(b"\x07", node, beside)
+    check(node == token_key, "the token is not the number's")
 
 
 def bit(key, depth):
@@ -114,10 +124,13 @@ def look_up(root, key, proof):
     return record
 
 
-def verify(directory, number, token, proof, events):
+def verify(directory, number, token, proof, events, path=None):
     """How many of the events are shown to be all up to the position covered, and
-    that position. events: pairs of position and leaf, in order."""
-    covers, root, _, _ = statement(directory)
+    that position. events: pairs of position and leaf, in order. path: hashes from the
+    token to the token key; None if it is not shown that the token is the only one."""
+    covers, root, token_key = statement(directory)
+    if path is not None:
+        only_token(token_key, number, token, path)
     want = look_up(root, key_of(number, token), proof)
     last, got = 0, (0, 0, bytes(32))
     for position, leaf in events:
@@ -137,7 +150,7 @@ def main(path):
         h = bytes.fromhex
         events = [(e["position"], h(e["leaf"])) for e in v["events"]]
         try:
-            complete, covers = verify(h(v["directory"]), v["number"], h(v["token"]), h(v["proof"]), events)
+            complete, covers = verify(h(v["directory"]), v["number"], h(v["token"]), h(v["proof"]), events, [h(x) for x in v["tokenPath"]] if "tokenPath" in v else None)
             got = {"complete": complete, "covers": covers}
         except Refused as why:
             got = {"refused": True}

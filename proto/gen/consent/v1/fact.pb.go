@@ -26,8 +26,7 @@ const (
 // dates, moves its personal fields to sealed parts and stores the rest in clear.
 // Field numbers are for ever: stored facts are read as long as the ledger lives.
 //
-// Numbers planned for kinds still to come: 51 wording_published,
-// 62 legal_hold_placed, 63 legal_hold_lifted,
+// Numbers planned for kinds still to come: 62 legal_hold_placed, 63 legal_hold_lifted,
 // 64 request_opened, 65 request_closed, 67 evidence_opened, 68 access_granted,
 // 69 access_revoked, 70 training_attested, 71 breach_opened, 72 breach_closed,
 // 74 ledger_restored, 76 epoch_rolled, 77 parts_erased,
@@ -95,6 +94,7 @@ type Fact struct {
 	//	*Fact_PartyNumber
 	//	*Fact_SubscriberClass
 	//	*Fact_RegistryLoaded
+	//	*Fact_WordingPublished
 	//	*Fact_RulePackPublished
 	//	*Fact_EmergencyDeclared
 	//	*Fact_SellerRegistered
@@ -456,6 +456,15 @@ func (x *Fact) GetRegistryLoaded() *RegistryLoaded {
 	return nil
 }
 
+func (x *Fact) GetWordingPublished() *WordingPublished {
+	if x != nil {
+		if x, ok := x.Kind.(*Fact_WordingPublished); ok {
+			return x.WordingPublished
+		}
+	}
+	return nil
+}
+
 func (x *Fact) GetRulePackPublished() *RulePackPublished {
 	if x != nil {
 		if x, ok := x.Kind.(*Fact_RulePackPublished); ok {
@@ -714,6 +723,11 @@ type Fact_RegistryLoaded struct {
 	RegistryLoaded *RegistryLoaded `protobuf:"bytes,50,opt,name=registry_loaded,json=registryLoaded,proto3,oneof"`
 }
 
+type Fact_WordingPublished struct {
+	// A text that people are shown has an id from now on.
+	WordingPublished *WordingPublished `protobuf:"bytes,51,opt,name=wording_published,json=wordingPublished,proto3,oneof"`
+}
+
 type Fact_RulePackPublished struct {
 	// A rule pack holds from now on.
 	RulePackPublished *RulePackPublished `protobuf:"bytes,52,opt,name=rule_pack_published,json=rulePackPublished,proto3,oneof"`
@@ -837,6 +851,8 @@ func (*Fact_PartyNumber) isFact_Kind() {}
 func (*Fact_SubscriberClass) isFact_Kind() {}
 
 func (*Fact_RegistryLoaded) isFact_Kind() {}
+
+func (*Fact_WordingPublished) isFact_Kind() {}
 
 func (*Fact_RulePackPublished) isFact_Kind() {}
 
@@ -2791,6 +2807,81 @@ func (x *TimeConsent) GetHolidays() bool {
 	return false
 }
 
+// WordingPublished: the text that people are shown when they are asked, or told how
+// to stop, under an id that facts then name as their wording. An id has one text for
+// ever: the source is `consent-ledger`, the event id `wording-` and the id.
+type WordingPublished struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id: `[a-z0-9_-]{1,64}`.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The whole text as people see it, with the third parties it names.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// Its language, as in HTML: en-US.
+	Language string `protobuf:"bytes,3,opt,name=language,proto3" json:"language,omitempty"`
+	// Set by the writer: SHA-256 of the text, under whose name it lies in bundles.
+	Sha256        []byte `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WordingPublished) Reset() {
+	*x = WordingPublished{}
+	mi := &file_consent_v1_fact_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WordingPublished) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WordingPublished) ProtoMessage() {}
+
+func (x *WordingPublished) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_fact_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WordingPublished.ProtoReflect.Descriptor instead.
+func (*WordingPublished) Descriptor() ([]byte, []int) {
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *WordingPublished) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *WordingPublished) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *WordingPublished) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
+}
+
+func (x *WordingPublished) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
 // RulePackPublished: a rule pack holds from here on; what was decided before
 // was decided by the packs known then.
 type RulePackPublished struct {
@@ -2816,7 +2907,7 @@ type RulePackPublished struct {
 
 func (x *RulePackPublished) Reset() {
 	*x = RulePackPublished{}
-	mi := &file_consent_v1_fact_proto_msgTypes[27]
+	mi := &file_consent_v1_fact_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2828,7 +2919,7 @@ func (x *RulePackPublished) String() string {
 func (*RulePackPublished) ProtoMessage() {}
 
 func (x *RulePackPublished) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[27]
+	mi := &file_consent_v1_fact_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2841,7 +2932,7 @@ func (x *RulePackPublished) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RulePackPublished.ProtoReflect.Descriptor instead.
 func (*RulePackPublished) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{27}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RulePackPublished) GetId() string {
@@ -2913,7 +3004,7 @@ type EmergencyDeclared struct {
 
 func (x *EmergencyDeclared) Reset() {
 	*x = EmergencyDeclared{}
-	mi := &file_consent_v1_fact_proto_msgTypes[28]
+	mi := &file_consent_v1_fact_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2925,7 +3016,7 @@ func (x *EmergencyDeclared) String() string {
 func (*EmergencyDeclared) ProtoMessage() {}
 
 func (x *EmergencyDeclared) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[28]
+	mi := &file_consent_v1_fact_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2938,7 +3029,7 @@ func (x *EmergencyDeclared) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmergencyDeclared.ProtoReflect.Descriptor instead.
 func (*EmergencyDeclared) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{28}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *EmergencyDeclared) GetArea() string {
@@ -3021,7 +3112,7 @@ type RegistryLoaded struct {
 
 func (x *RegistryLoaded) Reset() {
 	*x = RegistryLoaded{}
-	mi := &file_consent_v1_fact_proto_msgTypes[29]
+	mi := &file_consent_v1_fact_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3033,7 +3124,7 @@ func (x *RegistryLoaded) String() string {
 func (*RegistryLoaded) ProtoMessage() {}
 
 func (x *RegistryLoaded) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[29]
+	mi := &file_consent_v1_fact_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3046,7 +3137,7 @@ func (x *RegistryLoaded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegistryLoaded.ProtoReflect.Descriptor instead.
 func (*RegistryLoaded) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{29}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RegistryLoaded) GetRegistry() string {
@@ -3188,7 +3279,7 @@ type SellerRegistered struct {
 
 func (x *SellerRegistered) Reset() {
 	*x = SellerRegistered{}
-	mi := &file_consent_v1_fact_proto_msgTypes[30]
+	mi := &file_consent_v1_fact_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3200,7 +3291,7 @@ func (x *SellerRegistered) String() string {
 func (*SellerRegistered) ProtoMessage() {}
 
 func (x *SellerRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[30]
+	mi := &file_consent_v1_fact_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3213,7 +3304,7 @@ func (x *SellerRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SellerRegistered.ProtoReflect.Descriptor instead.
 func (*SellerRegistered) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{30}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SellerRegistered) GetId() string {
@@ -3245,7 +3336,7 @@ type ProgrammeRegistered struct {
 
 func (x *ProgrammeRegistered) Reset() {
 	*x = ProgrammeRegistered{}
-	mi := &file_consent_v1_fact_proto_msgTypes[31]
+	mi := &file_consent_v1_fact_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3257,7 +3348,7 @@ func (x *ProgrammeRegistered) String() string {
 func (*ProgrammeRegistered) ProtoMessage() {}
 
 func (x *ProgrammeRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[31]
+	mi := &file_consent_v1_fact_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3270,7 +3361,7 @@ func (x *ProgrammeRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgrammeRegistered.ProtoReflect.Descriptor instead.
 func (*ProgrammeRegistered) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{31}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ProgrammeRegistered) GetId() string {
@@ -3317,7 +3408,7 @@ type CampaignRegistered struct {
 
 func (x *CampaignRegistered) Reset() {
 	*x = CampaignRegistered{}
-	mi := &file_consent_v1_fact_proto_msgTypes[32]
+	mi := &file_consent_v1_fact_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3329,7 +3420,7 @@ func (x *CampaignRegistered) String() string {
 func (*CampaignRegistered) ProtoMessage() {}
 
 func (x *CampaignRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[32]
+	mi := &file_consent_v1_fact_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3342,7 +3433,7 @@ func (x *CampaignRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CampaignRegistered.ProtoReflect.Descriptor instead.
 func (*CampaignRegistered) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{32}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CampaignRegistered) GetId() string {
@@ -3407,7 +3498,7 @@ type SourceRegistered struct {
 
 func (x *SourceRegistered) Reset() {
 	*x = SourceRegistered{}
-	mi := &file_consent_v1_fact_proto_msgTypes[33]
+	mi := &file_consent_v1_fact_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3419,7 +3510,7 @@ func (x *SourceRegistered) String() string {
 func (*SourceRegistered) ProtoMessage() {}
 
 func (x *SourceRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[33]
+	mi := &file_consent_v1_fact_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3432,7 +3523,7 @@ func (x *SourceRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceRegistered.ProtoReflect.Descriptor instead.
 func (*SourceRegistered) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{33}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SourceRegistered) GetId() string {
@@ -3462,7 +3553,7 @@ type SourceDistrusted struct {
 
 func (x *SourceDistrusted) Reset() {
 	*x = SourceDistrusted{}
-	mi := &file_consent_v1_fact_proto_msgTypes[34]
+	mi := &file_consent_v1_fact_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3474,7 +3565,7 @@ func (x *SourceDistrusted) String() string {
 func (*SourceDistrusted) ProtoMessage() {}
 
 func (x *SourceDistrusted) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[34]
+	mi := &file_consent_v1_fact_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3487,7 +3578,7 @@ func (x *SourceDistrusted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SourceDistrusted.ProtoReflect.Descriptor instead.
 func (*SourceDistrusted) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{34}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SourceDistrusted) GetId() string {
@@ -3515,7 +3606,7 @@ type ContactPaused struct {
 
 func (x *ContactPaused) Reset() {
 	*x = ContactPaused{}
-	mi := &file_consent_v1_fact_proto_msgTypes[35]
+	mi := &file_consent_v1_fact_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3527,7 +3618,7 @@ func (x *ContactPaused) String() string {
 func (*ContactPaused) ProtoMessage() {}
 
 func (x *ContactPaused) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[35]
+	mi := &file_consent_v1_fact_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3540,7 +3631,7 @@ func (x *ContactPaused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContactPaused.ProtoReflect.Descriptor instead.
 func (*ContactPaused) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{35}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ContactPaused) GetReason() string {
@@ -3561,7 +3652,7 @@ type ContactResumed struct {
 
 func (x *ContactResumed) Reset() {
 	*x = ContactResumed{}
-	mi := &file_consent_v1_fact_proto_msgTypes[36]
+	mi := &file_consent_v1_fact_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3573,7 +3664,7 @@ func (x *ContactResumed) String() string {
 func (*ContactResumed) ProtoMessage() {}
 
 func (x *ContactResumed) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[36]
+	mi := &file_consent_v1_fact_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3586,7 +3677,7 @@ func (x *ContactResumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContactResumed.ProtoReflect.Descriptor instead.
 func (*ContactResumed) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{36}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ContactResumed) GetReason() string {
@@ -3615,7 +3706,7 @@ type AttemptsAnchored struct {
 
 func (x *AttemptsAnchored) Reset() {
 	*x = AttemptsAnchored{}
-	mi := &file_consent_v1_fact_proto_msgTypes[37]
+	mi := &file_consent_v1_fact_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3627,7 +3718,7 @@ func (x *AttemptsAnchored) String() string {
 func (*AttemptsAnchored) ProtoMessage() {}
 
 func (x *AttemptsAnchored) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[37]
+	mi := &file_consent_v1_fact_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3640,7 +3731,7 @@ func (x *AttemptsAnchored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptsAnchored.ProtoReflect.Descriptor instead.
 func (*AttemptsAnchored) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{37}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AttemptsAnchored) GetFirstSequence() uint64 {
@@ -3685,7 +3776,7 @@ type PersonErased struct {
 
 func (x *PersonErased) Reset() {
 	*x = PersonErased{}
-	mi := &file_consent_v1_fact_proto_msgTypes[38]
+	mi := &file_consent_v1_fact_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3697,7 +3788,7 @@ func (x *PersonErased) String() string {
 func (*PersonErased) ProtoMessage() {}
 
 func (x *PersonErased) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[38]
+	mi := &file_consent_v1_fact_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3710,7 +3801,7 @@ func (x *PersonErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonErased.ProtoReflect.Descriptor instead.
 func (*PersonErased) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{38}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PersonErased) GetPersons() [][]byte {
@@ -3756,7 +3847,7 @@ type ExportProduced struct {
 
 func (x *ExportProduced) Reset() {
 	*x = ExportProduced{}
-	mi := &file_consent_v1_fact_proto_msgTypes[39]
+	mi := &file_consent_v1_fact_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3768,7 +3859,7 @@ func (x *ExportProduced) String() string {
 func (*ExportProduced) ProtoMessage() {}
 
 func (x *ExportProduced) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[39]
+	mi := &file_consent_v1_fact_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3781,7 +3872,7 @@ func (x *ExportProduced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportProduced.ProtoReflect.Descriptor instead.
 func (*ExportProduced) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{39}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ExportProduced) GetSubject() string {
@@ -3867,7 +3958,7 @@ type WriterStarted struct {
 
 func (x *WriterStarted) Reset() {
 	*x = WriterStarted{}
-	mi := &file_consent_v1_fact_proto_msgTypes[40]
+	mi := &file_consent_v1_fact_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3879,7 +3970,7 @@ func (x *WriterStarted) String() string {
 func (*WriterStarted) ProtoMessage() {}
 
 func (x *WriterStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[40]
+	mi := &file_consent_v1_fact_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3892,7 +3983,7 @@ func (x *WriterStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriterStarted.ProtoReflect.Descriptor instead.
 func (*WriterStarted) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{40}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WriterStarted) GetVersion() string {
@@ -3926,8 +4017,8 @@ type DirectoryCommitted struct {
 	Numbers uint64 `protobuf:"varint,5,opt,name=numbers,proto3" json:"numbers,omitempty"`
 	// Entries about numbers up to that position: those that carry a token.
 	Entries uint64 `protobuf:"varint,6,opt,name=entries,proto3" json:"entries,omitempty"`
-	// Commitment to the key that gives each number its directory token: whoever is
-	// given the key can tell that every number has its one place.
+	// Root of the tree over all directory tokens: it fixes which token is a number's, so
+	// that a number has one place.
 	TokenKey      []byte `protobuf:"bytes,7,opt,name=token_key,json=tokenKey,proto3" json:"token_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3935,7 +4026,7 @@ type DirectoryCommitted struct {
 
 func (x *DirectoryCommitted) Reset() {
 	*x = DirectoryCommitted{}
-	mi := &file_consent_v1_fact_proto_msgTypes[41]
+	mi := &file_consent_v1_fact_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3947,7 +4038,7 @@ func (x *DirectoryCommitted) String() string {
 func (*DirectoryCommitted) ProtoMessage() {}
 
 func (x *DirectoryCommitted) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[41]
+	mi := &file_consent_v1_fact_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3960,7 +4051,7 @@ func (x *DirectoryCommitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryCommitted.ProtoReflect.Descriptor instead.
 func (*DirectoryCommitted) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{41}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DirectoryCommitted) GetFormat() uint32 {
@@ -4029,7 +4120,7 @@ type InboxItemClosed struct {
 
 func (x *InboxItemClosed) Reset() {
 	*x = InboxItemClosed{}
-	mi := &file_consent_v1_fact_proto_msgTypes[42]
+	mi := &file_consent_v1_fact_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4041,7 +4132,7 @@ func (x *InboxItemClosed) String() string {
 func (*InboxItemClosed) ProtoMessage() {}
 
 func (x *InboxItemClosed) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_fact_proto_msgTypes[42]
+	mi := &file_consent_v1_fact_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4054,7 +4145,7 @@ func (x *InboxItemClosed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InboxItemClosed.ProtoReflect.Descriptor instead.
 func (*InboxItemClosed) Descriptor() ([]byte, []int) {
-	return file_consent_v1_fact_proto_rawDescGZIP(), []int{42}
+	return file_consent_v1_fact_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *InboxItemClosed) GetItem() string {
@@ -4090,7 +4181,7 @@ var File_consent_v1_fact_proto protoreflect.FileDescriptor
 const file_consent_v1_fact_proto_rawDesc = "" +
 	"\n" +
 	"\x15consent/v1/fact.proto\x12\n" +
-	"consent.v1\x1a\x19consent/v1/personal.proto\x1a\x16consent/v1/words.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x1a\n" +
+	"consent.v1\x1a\x19consent/v1/personal.proto\x1a\x16consent/v1/words.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdf\x1a\n" +
 	"\x04Fact\x12\x1c\n" +
 	"\x06number\x18\x01 \x01(\tB\x04\xa8\xcf\x18\x01R\x06number\x12\x18\n" +
 	"\asellers\x18\x02 \x03(\tR\asellers\x12\x16\n" +
@@ -4136,7 +4227,8 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\x11location_recorded\x18& \x01(\v2\x1c.consent.v1.LocationRecordedH\x00R\x10locationRecorded\x12<\n" +
 	"\fparty_number\x18( \x01(\v2\x17.consent.v1.PartyNumberH\x00R\vpartyNumber\x12H\n" +
 	"\x10subscriber_class\x18) \x01(\v2\x1b.consent.v1.SubscriberClassH\x00R\x0fsubscriberClass\x12E\n" +
-	"\x0fregistry_loaded\x182 \x01(\v2\x1a.consent.v1.RegistryLoadedH\x00R\x0eregistryLoaded\x12O\n" +
+	"\x0fregistry_loaded\x182 \x01(\v2\x1a.consent.v1.RegistryLoadedH\x00R\x0eregistryLoaded\x12K\n" +
+	"\x11wording_published\x183 \x01(\v2\x1c.consent.v1.WordingPublishedH\x00R\x10wordingPublished\x12O\n" +
 	"\x13rule_pack_published\x184 \x01(\v2\x1d.consent.v1.RulePackPublishedH\x00R\x11rulePackPublished\x12N\n" +
 	"\x12emergency_declared\x185 \x01(\v2\x1d.consent.v1.EmergencyDeclaredH\x00R\x11emergencyDeclared\x12K\n" +
 	"\x11seller_registered\x186 \x01(\v2\x1c.consent.v1.SellerRegisteredH\x00R\x10sellerRegistered\x12Q\n" +
@@ -4309,7 +4401,12 @@ const file_consent_v1_fact_proto_rawDesc = "" +
 	"\vTimeConsent\x12\x1a\n" +
 	"\bweekdays\x18\x01 \x03(\rR\bweekdays\x120\n" +
 	"\awindows\x18\x02 \x03(\v2\x16.consent.v1.TimeWindowR\awindows\x12\x1a\n" +
-	"\bholidays\x18\x03 \x01(\bR\bholidays\"\xb9\x01\n" +
+	"\bholidays\x18\x03 \x01(\bR\bholidays\"p\n" +
+	"\x10WordingPublished\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\x04text\x18\x02 \x01(\tB\x04\xa8\xcf\x18\x04R\x04text\x12\x1a\n" +
+	"\blanguage\x18\x03 \x01(\tR\blanguage\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\fR\x06sha256\"\xb9\x01\n" +
 	"\x11RulePackPublished\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x14\n" +
@@ -4421,7 +4518,7 @@ func file_consent_v1_fact_proto_rawDescGZIP() []byte {
 	return file_consent_v1_fact_proto_rawDescData
 }
 
-var file_consent_v1_fact_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_consent_v1_fact_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_consent_v1_fact_proto_goTypes = []any{
 	(*Fact)(nil),                  // 0: consent.v1.Fact
 	(*Actor)(nil),                 // 1: consent.v1.Actor
@@ -4450,36 +4547,37 @@ var file_consent_v1_fact_proto_goTypes = []any{
 	(*PartyNumber)(nil),           // 24: consent.v1.PartyNumber
 	(*SubscriberClass)(nil),       // 25: consent.v1.SubscriberClass
 	(*TimeConsent)(nil),           // 26: consent.v1.TimeConsent
-	(*RulePackPublished)(nil),     // 27: consent.v1.RulePackPublished
-	(*EmergencyDeclared)(nil),     // 28: consent.v1.EmergencyDeclared
-	(*RegistryLoaded)(nil),        // 29: consent.v1.RegistryLoaded
-	(*SellerRegistered)(nil),      // 30: consent.v1.SellerRegistered
-	(*ProgrammeRegistered)(nil),   // 31: consent.v1.ProgrammeRegistered
-	(*CampaignRegistered)(nil),    // 32: consent.v1.CampaignRegistered
-	(*SourceRegistered)(nil),      // 33: consent.v1.SourceRegistered
-	(*SourceDistrusted)(nil),      // 34: consent.v1.SourceDistrusted
-	(*ContactPaused)(nil),         // 35: consent.v1.ContactPaused
-	(*ContactResumed)(nil),        // 36: consent.v1.ContactResumed
-	(*AttemptsAnchored)(nil),      // 37: consent.v1.AttemptsAnchored
-	(*PersonErased)(nil),          // 38: consent.v1.PersonErased
-	(*ExportProduced)(nil),        // 39: consent.v1.ExportProduced
-	(*WriterStarted)(nil),         // 40: consent.v1.WriterStarted
-	(*DirectoryCommitted)(nil),    // 41: consent.v1.DirectoryCommitted
-	(*InboxItemClosed)(nil),       // 42: consent.v1.InboxItemClosed
-	(*timestamppb.Timestamp)(nil), // 43: google.protobuf.Timestamp
-	(Channel)(0),                  // 44: consent.v1.Channel
-	(Purpose)(0),                  // 45: consent.v1.Purpose
-	(RelationshipKind)(0),         // 46: consent.v1.RelationshipKind
-	(RelationshipPhase)(0),        // 47: consent.v1.RelationshipPhase
-	(MessageClass)(0),             // 48: consent.v1.MessageClass
-	(QueryResult)(0),              // 49: consent.v1.QueryResult
-	(SubscriberKind)(0),           // 50: consent.v1.SubscriberKind
-	(PersonalClass)(0),            // 51: consent.v1.PersonalClass
+	(*WordingPublished)(nil),      // 27: consent.v1.WordingPublished
+	(*RulePackPublished)(nil),     // 28: consent.v1.RulePackPublished
+	(*EmergencyDeclared)(nil),     // 29: consent.v1.EmergencyDeclared
+	(*RegistryLoaded)(nil),        // 30: consent.v1.RegistryLoaded
+	(*SellerRegistered)(nil),      // 31: consent.v1.SellerRegistered
+	(*ProgrammeRegistered)(nil),   // 32: consent.v1.ProgrammeRegistered
+	(*CampaignRegistered)(nil),    // 33: consent.v1.CampaignRegistered
+	(*SourceRegistered)(nil),      // 34: consent.v1.SourceRegistered
+	(*SourceDistrusted)(nil),      // 35: consent.v1.SourceDistrusted
+	(*ContactPaused)(nil),         // 36: consent.v1.ContactPaused
+	(*ContactResumed)(nil),        // 37: consent.v1.ContactResumed
+	(*AttemptsAnchored)(nil),      // 38: consent.v1.AttemptsAnchored
+	(*PersonErased)(nil),          // 39: consent.v1.PersonErased
+	(*ExportProduced)(nil),        // 40: consent.v1.ExportProduced
+	(*WriterStarted)(nil),         // 41: consent.v1.WriterStarted
+	(*DirectoryCommitted)(nil),    // 42: consent.v1.DirectoryCommitted
+	(*InboxItemClosed)(nil),       // 43: consent.v1.InboxItemClosed
+	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
+	(Channel)(0),                  // 45: consent.v1.Channel
+	(Purpose)(0),                  // 46: consent.v1.Purpose
+	(RelationshipKind)(0),         // 47: consent.v1.RelationshipKind
+	(RelationshipPhase)(0),        // 48: consent.v1.RelationshipPhase
+	(MessageClass)(0),             // 49: consent.v1.MessageClass
+	(QueryResult)(0),              // 50: consent.v1.QueryResult
+	(SubscriberKind)(0),           // 51: consent.v1.SubscriberKind
+	(PersonalClass)(0),            // 52: consent.v1.PersonalClass
 }
 var file_consent_v1_fact_proto_depIdxs = []int32{
-	43, // 0: consent.v1.Fact.occurred_at:type_name -> google.protobuf.Timestamp
-	43, // 1: consent.v1.Fact.earliest:type_name -> google.protobuf.Timestamp
-	43, // 2: consent.v1.Fact.latest:type_name -> google.protobuf.Timestamp
+	44, // 0: consent.v1.Fact.occurred_at:type_name -> google.protobuf.Timestamp
+	44, // 1: consent.v1.Fact.earliest:type_name -> google.protobuf.Timestamp
+	44, // 2: consent.v1.Fact.latest:type_name -> google.protobuf.Timestamp
 	1,  // 3: consent.v1.Fact.actor:type_name -> consent.v1.Actor
 	4,  // 4: consent.v1.Fact.consent_requested:type_name -> consent.v1.ConsentRequested
 	5,  // 5: consent.v1.Fact.consent_granted:type_name -> consent.v1.ConsentGranted
@@ -4502,61 +4600,62 @@ var file_consent_v1_fact_proto_depIdxs = []int32{
 	23, // 22: consent.v1.Fact.location_recorded:type_name -> consent.v1.LocationRecorded
 	24, // 23: consent.v1.Fact.party_number:type_name -> consent.v1.PartyNumber
 	25, // 24: consent.v1.Fact.subscriber_class:type_name -> consent.v1.SubscriberClass
-	29, // 25: consent.v1.Fact.registry_loaded:type_name -> consent.v1.RegistryLoaded
-	27, // 26: consent.v1.Fact.rule_pack_published:type_name -> consent.v1.RulePackPublished
-	28, // 27: consent.v1.Fact.emergency_declared:type_name -> consent.v1.EmergencyDeclared
-	30, // 28: consent.v1.Fact.seller_registered:type_name -> consent.v1.SellerRegistered
-	32, // 29: consent.v1.Fact.campaign_registered:type_name -> consent.v1.CampaignRegistered
-	33, // 30: consent.v1.Fact.source_registered:type_name -> consent.v1.SourceRegistered
-	34, // 31: consent.v1.Fact.source_distrusted:type_name -> consent.v1.SourceDistrusted
-	35, // 32: consent.v1.Fact.contact_paused:type_name -> consent.v1.ContactPaused
-	36, // 33: consent.v1.Fact.contact_resumed:type_name -> consent.v1.ContactResumed
-	37, // 34: consent.v1.Fact.attempts_anchored:type_name -> consent.v1.AttemptsAnchored
-	38, // 35: consent.v1.Fact.person_erased:type_name -> consent.v1.PersonErased
-	39, // 36: consent.v1.Fact.export_produced:type_name -> consent.v1.ExportProduced
-	40, // 37: consent.v1.Fact.writer_started:type_name -> consent.v1.WriterStarted
-	41, // 38: consent.v1.Fact.directory_committed:type_name -> consent.v1.DirectoryCommitted
-	42, // 39: consent.v1.Fact.inbox_item_closed:type_name -> consent.v1.InboxItemClosed
-	26, // 40: consent.v1.Fact.time_consent:type_name -> consent.v1.TimeConsent
-	31, // 41: consent.v1.Fact.programme_registered:type_name -> consent.v1.ProgrammeRegistered
-	44, // 42: consent.v1.Scope.channels:type_name -> consent.v1.Channel
-	45, // 43: consent.v1.Scope.purposes:type_name -> consent.v1.Purpose
-	2,  // 44: consent.v1.ConsentRequested.scope:type_name -> consent.v1.Scope
-	2,  // 45: consent.v1.ConsentGranted.scope:type_name -> consent.v1.Scope
-	43, // 46: consent.v1.ConsentGranted.expires_at:type_name -> google.protobuf.Timestamp
-	3,  // 47: consent.v1.ConsentGranted.evidence:type_name -> consent.v1.Evidence
-	2,  // 48: consent.v1.ConsentConfirmed.scope:type_name -> consent.v1.Scope
-	43, // 49: consent.v1.ConsentConfirmed.expires_at:type_name -> google.protobuf.Timestamp
-	3,  // 50: consent.v1.ConsentConfirmed.evidence:type_name -> consent.v1.Evidence
-	2,  // 51: consent.v1.ConsentRefused.scope:type_name -> consent.v1.Scope
-	2,  // 52: consent.v1.ConsentRevoked.scope:type_name -> consent.v1.Scope
-	2,  // 53: consent.v1.ConsentInvalidated.scope:type_name -> consent.v1.Scope
-	2,  // 54: consent.v1.DncAdded.scope:type_name -> consent.v1.Scope
-	2,  // 55: consent.v1.DncRemoved.scope:type_name -> consent.v1.Scope
-	13, // 56: consent.v1.PreferenceSet.windows:type_name -> consent.v1.TimeWindow
-	44, // 57: consent.v1.PreferenceSet.channels:type_name -> consent.v1.Channel
-	45, // 58: consent.v1.PreferenceSet.purposes:type_name -> consent.v1.Purpose
-	46, // 59: consent.v1.RelationshipRecorded.relationship:type_name -> consent.v1.RelationshipKind
-	47, // 60: consent.v1.RelationshipRecorded.phase:type_name -> consent.v1.RelationshipPhase
-	48, // 61: consent.v1.InboundMessage.classification:type_name -> consent.v1.MessageClass
-	44, // 62: consent.v1.InboundMessage.channel:type_name -> consent.v1.Channel
-	43, // 63: consent.v1.ClarificationAnswered.answered_latest:type_name -> google.protobuf.Timestamp
-	49, // 64: consent.v1.NumberReassigned.result:type_name -> consent.v1.QueryResult
-	43, // 65: consent.v1.NumberReassigned.as_of:type_name -> google.protobuf.Timestamp
-	50, // 66: consent.v1.SubscriberClass.subscriber:type_name -> consent.v1.SubscriberKind
-	13, // 67: consent.v1.TimeConsent.windows:type_name -> consent.v1.TimeWindow
-	43, // 68: consent.v1.EmergencyDeclared.from:type_name -> google.protobuf.Timestamp
-	43, // 69: consent.v1.EmergencyDeclared.until:type_name -> google.protobuf.Timestamp
-	43, // 70: consent.v1.RegistryLoaded.fetched_at:type_name -> google.protobuf.Timestamp
-	44, // 71: consent.v1.CampaignRegistered.channel:type_name -> consent.v1.Channel
-	45, // 72: consent.v1.CampaignRegistered.purpose:type_name -> consent.v1.Purpose
-	51, // 73: consent.v1.ExportProduced.disclosed:type_name -> consent.v1.PersonalClass
-	43, // 74: consent.v1.DirectoryCommitted.covers_recorded_at:type_name -> google.protobuf.Timestamp
-	75, // [75:75] is the sub-list for method output_type
-	75, // [75:75] is the sub-list for method input_type
-	75, // [75:75] is the sub-list for extension type_name
-	75, // [75:75] is the sub-list for extension extendee
-	0,  // [0:75] is the sub-list for field type_name
+	30, // 25: consent.v1.Fact.registry_loaded:type_name -> consent.v1.RegistryLoaded
+	27, // 26: consent.v1.Fact.wording_published:type_name -> consent.v1.WordingPublished
+	28, // 27: consent.v1.Fact.rule_pack_published:type_name -> consent.v1.RulePackPublished
+	29, // 28: consent.v1.Fact.emergency_declared:type_name -> consent.v1.EmergencyDeclared
+	31, // 29: consent.v1.Fact.seller_registered:type_name -> consent.v1.SellerRegistered
+	33, // 30: consent.v1.Fact.campaign_registered:type_name -> consent.v1.CampaignRegistered
+	34, // 31: consent.v1.Fact.source_registered:type_name -> consent.v1.SourceRegistered
+	35, // 32: consent.v1.Fact.source_distrusted:type_name -> consent.v1.SourceDistrusted
+	36, // 33: consent.v1.Fact.contact_paused:type_name -> consent.v1.ContactPaused
+	37, // 34: consent.v1.Fact.contact_resumed:type_name -> consent.v1.ContactResumed
+	38, // 35: consent.v1.Fact.attempts_anchored:type_name -> consent.v1.AttemptsAnchored
+	39, // 36: consent.v1.Fact.person_erased:type_name -> consent.v1.PersonErased
+	40, // 37: consent.v1.Fact.export_produced:type_name -> consent.v1.ExportProduced
+	41, // 38: consent.v1.Fact.writer_started:type_name -> consent.v1.WriterStarted
+	42, // 39: consent.v1.Fact.directory_committed:type_name -> consent.v1.DirectoryCommitted
+	43, // 40: consent.v1.Fact.inbox_item_closed:type_name -> consent.v1.InboxItemClosed
+	26, // 41: consent.v1.Fact.time_consent:type_name -> consent.v1.TimeConsent
+	32, // 42: consent.v1.Fact.programme_registered:type_name -> consent.v1.ProgrammeRegistered
+	45, // 43: consent.v1.Scope.channels:type_name -> consent.v1.Channel
+	46, // 44: consent.v1.Scope.purposes:type_name -> consent.v1.Purpose
+	2,  // 45: consent.v1.ConsentRequested.scope:type_name -> consent.v1.Scope
+	2,  // 46: consent.v1.ConsentGranted.scope:type_name -> consent.v1.Scope
+	44, // 47: consent.v1.ConsentGranted.expires_at:type_name -> google.protobuf.Timestamp
+	3,  // 48: consent.v1.ConsentGranted.evidence:type_name -> consent.v1.Evidence
+	2,  // 49: consent.v1.ConsentConfirmed.scope:type_name -> consent.v1.Scope
+	44, // 50: consent.v1.ConsentConfirmed.expires_at:type_name -> google.protobuf.Timestamp
+	3,  // 51: consent.v1.ConsentConfirmed.evidence:type_name -> consent.v1.Evidence
+	2,  // 52: consent.v1.ConsentRefused.scope:type_name -> consent.v1.Scope
+	2,  // 53: consent.v1.ConsentRevoked.scope:type_name -> consent.v1.Scope
+	2,  // 54: consent.v1.ConsentInvalidated.scope:type_name -> consent.v1.Scope
+	2,  // 55: consent.v1.DncAdded.scope:type_name -> consent.v1.Scope
+	2,  // 56: consent.v1.DncRemoved.scope:type_name -> consent.v1.Scope
+	13, // 57: consent.v1.PreferenceSet.windows:type_name -> consent.v1.TimeWindow
+	45, // 58: consent.v1.PreferenceSet.channels:type_name -> consent.v1.Channel
+	46, // 59: consent.v1.PreferenceSet.purposes:type_name -> consent.v1.Purpose
+	47, // 60: consent.v1.RelationshipRecorded.relationship:type_name -> consent.v1.RelationshipKind
+	48, // 61: consent.v1.RelationshipRecorded.phase:type_name -> consent.v1.RelationshipPhase
+	49, // 62: consent.v1.InboundMessage.classification:type_name -> consent.v1.MessageClass
+	45, // 63: consent.v1.InboundMessage.channel:type_name -> consent.v1.Channel
+	44, // 64: consent.v1.ClarificationAnswered.answered_latest:type_name -> google.protobuf.Timestamp
+	50, // 65: consent.v1.NumberReassigned.result:type_name -> consent.v1.QueryResult
+	44, // 66: consent.v1.NumberReassigned.as_of:type_name -> google.protobuf.Timestamp
+	51, // 67: consent.v1.SubscriberClass.subscriber:type_name -> consent.v1.SubscriberKind
+	13, // 68: consent.v1.TimeConsent.windows:type_name -> consent.v1.TimeWindow
+	44, // 69: consent.v1.EmergencyDeclared.from:type_name -> google.protobuf.Timestamp
+	44, // 70: consent.v1.EmergencyDeclared.until:type_name -> google.protobuf.Timestamp
+	44, // 71: consent.v1.RegistryLoaded.fetched_at:type_name -> google.protobuf.Timestamp
+	45, // 72: consent.v1.CampaignRegistered.channel:type_name -> consent.v1.Channel
+	46, // 73: consent.v1.CampaignRegistered.purpose:type_name -> consent.v1.Purpose
+	52, // 74: consent.v1.ExportProduced.disclosed:type_name -> consent.v1.PersonalClass
+	44, // 75: consent.v1.DirectoryCommitted.covers_recorded_at:type_name -> google.protobuf.Timestamp
+	76, // [76:76] is the sub-list for method output_type
+	76, // [76:76] is the sub-list for method input_type
+	76, // [76:76] is the sub-list for extension type_name
+	76, // [76:76] is the sub-list for extension extendee
+	0,  // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_fact_proto_init() }
@@ -4589,6 +4688,7 @@ func file_consent_v1_fact_proto_init() {
 		(*Fact_PartyNumber)(nil),
 		(*Fact_SubscriberClass)(nil),
 		(*Fact_RegistryLoaded)(nil),
+		(*Fact_WordingPublished)(nil),
 		(*Fact_RulePackPublished)(nil),
 		(*Fact_EmergencyDeclared)(nil),
 		(*Fact_SellerRegistered)(nil),
@@ -4614,7 +4714,7 @@ func file_consent_v1_fact_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_fact_proto_rawDesc), len(file_consent_v1_fact_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   43,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

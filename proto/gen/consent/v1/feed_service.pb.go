@@ -524,9 +524,12 @@ type ExportRequest struct {
 	CaseId string `protobuf:"bytes,11,opt,name=case_id,json=caseId,proto3" json:"case_id,omitempty"`
 	// Only for zip: also look through every contact attempt for decisions about the
 	// numbers, which takes as long as reading them all.
-	Decisions     bool `protobuf:"varint,12,opt,name=decisions,proto3" json:"decisions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Decisions bool `protobuf:"varint,12,opt,name=decisions,proto3" json:"decisions,omitempty"`
+	// Only for zip: a checkpoint of this ledger (the signed note) that the recipient
+	// has; the bundle then shows that nothing before it was changed since.
+	SinceCheckpoint []byte `protobuf:"bytes,13,opt,name=since_checkpoint,json=sinceCheckpoint,proto3" json:"since_checkpoint,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ExportRequest) Reset() {
@@ -641,6 +644,13 @@ func (x *ExportRequest) GetDecisions() bool {
 		return x.Decisions
 	}
 	return false
+}
+
+func (x *ExportRequest) GetSinceCheckpoint() []byte {
+	if x != nil {
+		return x.SinceCheckpoint
+	}
+	return nil
 }
 
 // Disclosure names classes of personal parts.
@@ -985,7 +995,7 @@ const file_consent_v1_feed_service_proto_rawDesc = "" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"A\n" +
 	"\vSnapshotEnd\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x16\n" +
-	"\x06states\x18\x02 \x01(\x04R\x06states\"\x9b\x03\n" +
+	"\x06states\x18\x02 \x01(\x04R\x06states\"\xc6\x03\n" +
 	"\rExportRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06seller\x18\x02 \x01(\tR\x06seller\x12%\n" +
@@ -1001,7 +1011,8 @@ const file_consent_v1_feed_service_proto_rawDesc = "" +
 	"\trecipient\x18\n" +
 	" \x01(\tR\trecipient\x12\x17\n" +
 	"\acase_id\x18\v \x01(\tR\x06caseId\x12\x1c\n" +
-	"\tdecisions\x18\f \x01(\bR\tdecisions\"A\n" +
+	"\tdecisions\x18\f \x01(\bR\tdecisions\x12)\n" +
+	"\x10since_checkpoint\x18\r \x01(\fR\x0fsinceCheckpoint\"A\n" +
 	"\n" +
 	"Disclosure\x123\n" +
 	"\aclasses\x18\x01 \x03(\x0e2\x19.consent.v1.PersonalClassR\aclasses\"\x8a\x01\n" +
