@@ -94,7 +94,7 @@ func New(server, key string, o Options) (*Client, error) {
 	c := &Client{opts: o, idle: func() {}}
 	carrier := o.HTTP
 	if carrier == nil {
-		t := transport(u.Scheme)
+		t := newRoutes(u.Scheme)
 		c.idle = t.CloseIdleConnections
 		carrier = &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
@@ -117,25 +117,6 @@ func (c *Client) Close() { c.idle() }
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// transport speaks HTTP/2: with prior knowledge on http://, which a Transport
-// does only if HTTP/1 is off, and by ALPN on https://.
-func transport(scheme string) *http.Transport {
-	p := new(http.Protocols)
-	t := &http.Transport{
-		Protocols:           p,
-		DialContext:         (&net.Dialer{Timeout: dialWait}).DialContext,
-		TLSHandshakeTimeout: dialWait,
-		HTTP2:               &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingWait},
-	}
-	if scheme == "http" {
-		p.SetUnencryptedHTTP2(true)
-		return t
-	}
-	p.SetHTTP2(true)
-	t.Proxy = http.ProxyFromEnvironment
-	return t
 }
 
 // Record makes one fact durable. A fact without an event id gets one, a UUIDv7,

@@ -121,3 +121,52 @@ func text(t *testing.T, d *consentv1.Decision) string {
 	}
 	return string(raw)
 }
+
+// TestNothingRememberedChangesAnAnswer: packs that have answered much answer as packs
+// do that have just been read. What they remember are places, openings and closings.
+func TestNothingRememberedChangesAnAnswer(t *testing.T) {
+	packs := baseline(t)
+	rapid.Check(t, func(t *rapid.T) {
+		in, _ := scene(t)
+		if rapid.IntRange(0, 4).Draw(t, "toll-free") == 0 {
+			in.Places = places.OfNumber("+18005550123").Places
+		}
+		if rapid.IntRange(0, 2).Draw(t, "only asked") > 0 { // reading all packs takes long
+			rules.DecideOn(&in, packs)
+			return
+		}
+		fresh, err := rules.Embedded()
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := in
+		want, got := rules.Decide(in, fresh), rules.DecideOn(&in, packs)
+		if !proto.Equal(want, got) {
+			t.Fatalf("packs that have answered before say\n%v\nand fresh ones\n%v", got, want)
+		}
+		if !in.At.Equal(before.At) {
+			t.Fatalf("the question was about %v and is about %v now", before.At, in.At)
+		}
+		if again := rules.DecideOn(&in, packs); !proto.Equal(got, again) {
+			t.Fatalf("asked again\n%v\nthen\n%v", got, again)
+		}
+	})
+}
+
+// TestAChangedListOfPlaces: whoever owns a list of places may change it between two
+// questions.
+func TestAChangedListOfPlaces(t *testing.T) {
+	packs := baseline(t)
+	in := ask(live, marketing)
+	mine := at("US-CA", "America/Los_Angeles")
+	in.Places = mine
+	first := rules.Decide(in, packs)
+	mine[0] = places.Place{Region: "FR", Zone: zone("Europe/Paris")}
+	second := rules.Decide(in, packs)
+	if a, b := first.GetPacks()[0].GetId(), second.GetPacks()[0].GetId(); a != "us" || b != "fr" {
+		t.Errorf("judged by %s and, after the place changed, by %s", a, b)
+	}
+	if !slices.Equal(second.GetZones(), []string{"Europe/Paris"}) {
+		t.Errorf("zones are %v", second.GetZones())
+	}
+}
