@@ -108,7 +108,8 @@ func program(t *testing.T, s *scripted, args ...string) (code int, stdout, stder
 	mux.Handle(consentv1connect.NewExportServiceHandler(s))
 	mux.Handle(consentv1connect.NewAttemptServiceHandler(&s.reserving))
 	h := httptest.NewUnstartedServer(mux)
-	h.Config.Protocols = new(http.Protocols)
+	h.Config.Protocols = new(http.Protocols) // those of a ledger
+	h.Config.Protocols.SetHTTP1(true)
 	h.Config.Protocols.SetUnencryptedHTTP2(true)
 	h.Start()
 	defer h.Close()

@@ -109,8 +109,8 @@ func (p panel) draw(b *bytes.Buffer, points []growthPoint, x func(int64) float64
 	for _, v := range []float64{0, most / 2.4, most / 1.2} {
 		fmt.Fprintf(b, `<text x="%d" y="%.1f" text-anchor="end" fill="#333">%s</text>`+"\n", plotLeft-8, y(v)+5, figure(v))
 	}
-	fmt.Fprintf(b, `<path d="M%d %.1fH%d" stroke="#a33" stroke-dasharray="6 4"/><text x="%d" y="%.1f" text-anchor="end" fill="#a33">%s</text>`+"\n",
-		plotLeft, y(p.bar), plotRight, plotRight, y(p.bar)-6, p.says)
+	fmt.Fprintf(b, `<path d="M%d %.1fH%d" stroke="#a33" stroke-dasharray="6 4"/><text x="%d" y="%.1f" fill="#a33">%s</text>`+"\n",
+		plotLeft, y(p.bar), plotRight, plotLeft+10, y(p.bar)+18, p.says)
 	var line strings.Builder
 	for i, at := range points {
 		step := "L"
@@ -122,7 +122,7 @@ func (p panel) draw(b *bytes.Buffer, points []growthPoint, x func(int64) float64
 	fmt.Fprintf(b, `<path d="%s" fill="none" stroke="#1a5fb4" stroke-width="2"/>`+"\n", line.String())
 	for _, at := range points {
 		fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="4" fill="#1a5fb4"/><text x="%.1f" y="%.1f" text-anchor="middle" fill="#1a5fb4">%s</text>`+"\n",
-			x(at.Numbers), y(p.value(at)), x(at.Numbers), y(p.value(at))+20, strings.TrimSpace(figure(p.value(at))+" "+p.unit))
+			x(at.Numbers), y(p.value(at)), x(at.Numbers), y(p.value(at))-12, strings.TrimSpace(figure(p.value(at))+" "+p.unit))
 	}
 }
 
