@@ -90,6 +90,10 @@ type asking struct {
 	kept      *[]attempts.Call
 }
 
+// keeps tells whether somebody keeps what a question was about, its Input included,
+// when it has been answered: then it lies on a desk of its own that nobody uses again.
+func (a *asking) keeps() bool { return a.reserving != nil }
+
 // resolved is a question made definite.
 type resolved struct {
 	number     phone.Number
@@ -171,8 +175,13 @@ func (d *Decider) each(ctx context.Context, v runner.View, qs []*consentv1.Quest
 		return errApart
 	}
 	k := takeDesk(v)
-	defer k.clear(a.reserving != nil)
+	if !a.keeps() {
+		defer k.clear()
+	}
 	for i, q := range qs {
+		if i > 0 && a.keeps() {
+			k = takeDesk(v)
+		}
 		if err := d.resolve(&k.resolved, q, a, known.listed); err != nil {
 			return fmt.Errorf("questions[%d]: %w", i, err)
 		}
@@ -344,11 +353,8 @@ func takeDesk(v runner.View) *desk {
 	return k
 }
 
-// clear gives the desk back, unless somebody keeps what lies on it.
-func (k *desk) clear(kept bool) {
-	if kept {
-		return
-	}
+// clear gives the desk back. Nobody may keep what lies on it.
+func (k *desk) clear() {
 	k.view, k.resolved = runner.View{}, resolved{}
 	desks.Put(k)
 }
