@@ -22,12 +22,12 @@ import (
 // decider is how this node answers questions.
 func (n *Node) decider() *rpc.Decider {
 	return &rpc.Decider{Runner: n.runner, Reader: n.reader, Listing: n.listing, Registry: n.registry, Packs: n.packs, Keys: n.keys,
-		Attempts: n.attempts, KeepDecisions: n.cfg.RecordDecisions, Acked: n.writer.Acked, Fresh: n.fresh.wait, Now: n.cfg.Clock.Wall, Observe: n.metrics.decided}
+		Attempts: n.attempts, KeepDecisions: n.cfg.RecordDecisions, Receipts: n.signing.Receipts, Durability: n.durability(), Acked: n.writer.Acked, Fresh: n.fresh.wait, Now: n.cfg.Clock.Wall, Observe: n.metrics.decided}
 }
 
 // attemptService is how this node keeps attempts.
 func (n *Node) attemptService() *rpc.Attempts {
-	return &rpc.Attempts{Decider: n.decider(), Catalog: n.index, Durability: n.durability()}
+	return &rpc.Attempts{Decider: n.decider(), Catalog: n.index}
 }
 
 // ledgerService is how this node records.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/consent-ledger/consent-ledger/consumers/client"
 	"github.com/consent-ledger/consent-ledger/ledger"
@@ -93,7 +95,7 @@ func (g *globals) writeFound(w io.Writer, res *consentv1.GetReceiptResponse) err
 }
 
 func receiptVerifyCommand(g *globals) *cobra.Command {
-	var keyFile, included, policy string
+	var keyFile, included, policy, asked string
 	c := &cobra.Command{
 		Use:   "verify FILE --key K",
 		Short: "Check a signed receipt, without any server",
@@ -101,16 +103,33 @@ func receiptVerifyCommand(g *globals) *cobra.Command {
 must come from somebody you trust, or from before: not from where the receipt came
 from just now. A file of keys holds verifier lines as consent keys show prints them.
 
+It checks the receipts of decisions too (consent check --receipt); --number then also
+tells whether the decision is about that number.
+
 With --tlog-proof it also checks that the entry is in the ledger that a checkpoint
 speaks of, and with --policy that enough witnesses cosigned it. Exit code 5 means that something is not what it should be.`,
 		Example: `  consent receipt verify 4711.receipt --key ledger.keys
-  consent receipt verify 4711.receipt --tlog-proof 4711.tlog-proof --key ledger.keys`,
+  consent receipt verify 4711.receipt --tlog-proof 4711.tlog-proof --key ledger.keys
+  consent receipt verify call-17.receipt --key ledger.keys --number +12025550143`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := g.checkOutput(); err != nil {
 				return err
 			}
-			v, err := verifyReceipt(args[0], included, keyFile, policy)
+			key, keys, file, err := openReceipt(args[0], keyFile)
+			if err != nil {
+				return err
+			}
+			if bytes.HasPrefix(file, []byte(proof.DecisionHeader)) {
+				if included != "" || policy != "" {
+					return usagef("--tlog-proof and --policy are for receipts of entries; a decision is kept beside the ledger")
+				}
+				return g.verifyDecision(c.OutOrStdout(), file, key, asked)
+			}
+			if asked != "" {
+				return usagef("--number is for receipts of decisions")
+			}
+			v, err := verifyReceipt(file, included, key, keys, policy)
 			if err != nil {
 				return err
 			}
@@ -120,6 +139,7 @@ speaks of, and with --policy that enough witnesses cosigned it. Exit code 5 mean
 	c.Flags().StringVar(&keyFile, "key", "", "file of the ledger's public keys, as verifier lines")
 	c.Flags().StringVar(&included, "tlog-proof", "", "also check this proof of inclusion")
 	c.Flags().StringVar(&policy, "policy", "", "C2SP tlog-policy file: the checkpoint must be cosigned as it says")
+	c.Flags().StringVar(&asked, "number", "", "of a decision: it must be about this number")
 	return needs(c, "key")
 }
 
@@ -154,23 +174,24 @@ func readBounded(path string, bytesMax int64) ([]byte, error) {
 // proofBytesMax bounds receipts and proofs: an entry in base64, paths, a note.
 const proofBytesMax = 256 << 10
 
-func verifyReceipt(path, included, keyFile, policy string) (verified, error) {
+// openReceipt reads a receipt and the keys it is to be checked with.
+func openReceipt(path, keyFile string) (key note.Verifier, keys proof.Keys, file []byte, err error) {
 	raw, err := readBounded(keyFile, proof.KeysBytesMax)
 	if err != nil {
-		return verified{}, fmt.Errorf("--key: %w", err)
+		return nil, nil, nil, fmt.Errorf("--key: %w", err)
 	}
-	keys, err := proof.ParseKeys(raw)
-	if err != nil {
-		return verified{}, usageError(err)
+	if keys, err = proof.ParseKeys(raw); err != nil {
+		return nil, nil, nil, usageError(err)
 	}
-	key, err := keys.Receipts()
-	if err != nil {
-		return verified{}, usageError(err)
+	if key, err = keys.Receipts(); err != nil {
+		return nil, nil, nil, usageError(err)
 	}
-	if raw, err = readBounded(path, proofBytesMax); err != nil {
-		return verified{}, err
-	}
-	r, err := proof.DecodeReceipt(raw)
+	file, err = readBounded(path, proofBytesMax)
+	return key, keys, file, err
+}
+
+func verifyReceipt(file []byte, included string, key note.Verifier, keys proof.Keys, policy string) (verified, error) {
+	r, err := proof.DecodeReceipt(file)
 	if err != nil {
 		return verified{}, verificationError(err)
 	}

@@ -2485,7 +2485,9 @@ type DoctorResponse struct {
 	// Durability of acknowledged entries.
 	Durability Durability `protobuf:"varint,8,opt,name=durability,proto3,enum=consent.v1.Durability" json:"durability,omitempty"`
 	// What is committed of every number's history.
-	Directory     *DirectoryStatus `protobuf:"bytes,12,opt,name=directory,proto3" json:"directory,omitempty"`
+	Directory *DirectoryStatus `protobuf:"bytes,12,opt,name=directory,proto3" json:"directory,omitempty"`
+	// The newest checkpoint that a timestamping authority stamped; absent: none is asked.
+	Timestamp     *TimestampStatus `protobuf:"bytes,13,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2583,6 +2585,68 @@ func (x *DoctorResponse) GetDirectory() *DirectoryStatus {
 	return nil
 }
 
+func (x *DoctorResponse) GetTimestamp() *TimestampStatus {
+	if x != nil {
+		return x.Timestamp
+	}
+	return nil
+}
+
+// TimestampStatus is the newest checkpoint with an RFC 3161 timestamp.
+type TimestampStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Entries that it speaks of; 0: none is stamped yet.
+	Size uint64 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	// The authority's time.
+	At            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimestampStatus) Reset() {
+	*x = TimestampStatus{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimestampStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimestampStatus) ProtoMessage() {}
+
+func (x *TimestampStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimestampStatus.ProtoReflect.Descriptor instead.
+func (*TimestampStatus) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *TimestampStatus) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *TimestampStatus) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 // DirectoryStatus is how far nobody can leave out an event any more
 // (docs/reference/completeness.md).
 type DirectoryStatus struct {
@@ -2603,7 +2667,7 @@ type DirectoryStatus struct {
 
 func (x *DirectoryStatus) Reset() {
 	*x = DirectoryStatus{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2615,7 +2679,7 @@ func (x *DirectoryStatus) String() string {
 func (*DirectoryStatus) ProtoMessage() {}
 
 func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2628,7 +2692,7 @@ func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryStatus.ProtoReflect.Descriptor instead.
 func (*DirectoryStatus) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{33}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DirectoryStatus) GetPosition() uint64 {
@@ -2675,7 +2739,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +2751,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2700,7 +2764,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{34}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{35}
 }
 
 // RebuildResponse is progress, and at the end the result.
@@ -2718,7 +2782,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2730,7 +2794,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,7 +2807,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{35}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RebuildResponse) GetPosition() uint64 {
@@ -2779,7 +2843,7 @@ type IntakeBatch struct {
 
 func (x *IntakeBatch) Reset() {
 	*x = IntakeBatch{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2791,7 +2855,7 @@ func (x *IntakeBatch) String() string {
 func (*IntakeBatch) ProtoMessage() {}
 
 func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2804,7 +2868,7 @@ func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntakeBatch.ProtoReflect.Descriptor instead.
 func (*IntakeBatch) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{36}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *IntakeBatch) GetRecords() []*RecordRequest {
@@ -3007,7 +3071,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\rDoctorRequest\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\x01 \x01(\bR\tstateHash\x12#\n" +
-	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xa9\x04\n" +
+	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xe4\x04\n" +
 	"\x0eDoctorResponse\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x1c\n" +
 	"\tintegrity\x18\x02 \x01(\tR\tintegrity\x12H\n" +
@@ -3020,13 +3084,17 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\n" +
 	"durability\x18\b \x01(\x0e2\x16.consent.v1.DurabilityR\n" +
 	"durability\x129\n" +
-	"\tdirectory\x18\f \x01(\v2\x1b.consent.v1.DirectoryStatusR\tdirectory\x1a<\n" +
+	"\tdirectory\x18\f \x01(\v2\x1b.consent.v1.DirectoryStatusR\tdirectory\x129\n" +
+	"\ttimestamp\x18\r \x01(\v2\x1b.consent.v1.TimestampStatusR\ttimestamp\x1a<\n" +
 	"\x0eStateHashEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
 	"\fAppliedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xcf\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"Q\n" +
+	"\x0fTimestampStatus\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xcf\x01\n" +
 	"\x0fDirectoryStatus\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12'\n" +
 	"\x0fcovers_position\x18\x02 \x01(\x04R\x0ecoversPosition\x12;\n" +
@@ -3074,7 +3142,7 @@ func file_consent_v1_ledger_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_ledger_service_proto_rawDescData
 }
 
-var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*RecordRequest)(nil),           // 0: consent.v1.RecordRequest
 	(*RecordResponse)(nil),          // 1: consent.v1.RecordResponse
@@ -3109,80 +3177,83 @@ var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*CloseInboxResponse)(nil),      // 30: consent.v1.CloseInboxResponse
 	(*DoctorRequest)(nil),           // 31: consent.v1.DoctorRequest
 	(*DoctorResponse)(nil),          // 32: consent.v1.DoctorResponse
-	(*DirectoryStatus)(nil),         // 33: consent.v1.DirectoryStatus
-	(*RebuildRequest)(nil),          // 34: consent.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 35: consent.v1.RebuildResponse
-	(*IntakeBatch)(nil),             // 36: consent.v1.IntakeBatch
-	nil,                             // 37: consent.v1.DoctorResponse.StateHashEntry
-	nil,                             // 38: consent.v1.DoctorResponse.AppliedEntry
-	nil,                             // 39: consent.v1.RebuildResponse.StateHashEntry
-	(*Fact)(nil),                    // 40: consent.v1.Fact
-	(*timestamppb.Timestamp)(nil),   // 41: google.protobuf.Timestamp
-	(Durability)(0),                 // 42: consent.v1.Durability
-	(*Actor)(nil),                   // 43: consent.v1.Actor
+	(*TimestampStatus)(nil),         // 33: consent.v1.TimestampStatus
+	(*DirectoryStatus)(nil),         // 34: consent.v1.DirectoryStatus
+	(*RebuildRequest)(nil),          // 35: consent.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 36: consent.v1.RebuildResponse
+	(*IntakeBatch)(nil),             // 37: consent.v1.IntakeBatch
+	nil,                             // 38: consent.v1.DoctorResponse.StateHashEntry
+	nil,                             // 39: consent.v1.DoctorResponse.AppliedEntry
+	nil,                             // 40: consent.v1.RebuildResponse.StateHashEntry
+	(*Fact)(nil),                    // 41: consent.v1.Fact
+	(*timestamppb.Timestamp)(nil),   // 42: google.protobuf.Timestamp
+	(Durability)(0),                 // 43: consent.v1.Durability
+	(*Actor)(nil),                   // 44: consent.v1.Actor
 }
 var file_consent_v1_ledger_service_proto_depIdxs = []int32{
-	40, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
+	41, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
 	2,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
-	41, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
-	42, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
+	42, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
+	43, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
 	2,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
 	4,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
-	40, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
+	41, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
 	3,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
 	2,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
 	11, // 9: consent.v1.ListPublicKeysResponse.keys:type_name -> consent.v1.PublicKey
 	2,  // 10: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
 	15, // 11: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
 	16, // 12: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
-	41, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
+	42, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
 	2,  // 14: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
 	22, // 15: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
-	41, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
-	43, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
+	42, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
+	44, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
 	2,  // 18: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
 	27, // 19: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
-	41, // 20: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
-	41, // 21: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
+	42, // 20: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
+	42, // 21: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
 	2,  // 22: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
-	37, // 23: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
-	38, // 24: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
-	42, // 25: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
-	33, // 26: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
-	41, // 27: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
-	39, // 28: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
-	0,  // 29: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
-	0,  // 30: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
-	5,  // 31: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
-	7,  // 32: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
-	9,  // 33: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
-	12, // 34: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
-	14, // 35: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
-	18, // 36: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
-	20, // 37: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
-	23, // 38: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
-	25, // 39: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
-	29, // 40: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
-	31, // 41: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
-	34, // 42: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
-	1,  // 43: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
-	6,  // 44: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
-	8,  // 45: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
-	10, // 46: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
-	13, // 47: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
-	17, // 48: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
-	19, // 49: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
-	21, // 50: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
-	24, // 51: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
-	26, // 52: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
-	30, // 53: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
-	32, // 54: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
-	35, // 55: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
-	43, // [43:56] is the sub-list for method output_type
-	30, // [30:43] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	38, // 23: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
+	39, // 24: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
+	43, // 25: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
+	34, // 26: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
+	33, // 27: consent.v1.DoctorResponse.timestamp:type_name -> consent.v1.TimestampStatus
+	42, // 28: consent.v1.TimestampStatus.at:type_name -> google.protobuf.Timestamp
+	42, // 29: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
+	40, // 30: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
+	0,  // 31: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
+	0,  // 32: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
+	5,  // 33: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
+	7,  // 34: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
+	9,  // 35: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
+	12, // 36: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
+	14, // 37: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
+	18, // 38: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
+	20, // 39: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
+	23, // 40: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
+	25, // 41: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
+	29, // 42: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
+	31, // 43: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
+	35, // 44: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
+	1,  // 45: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
+	6,  // 46: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
+	8,  // 47: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
+	10, // 48: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
+	13, // 49: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
+	17, // 50: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
+	19, // 51: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
+	21, // 52: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
+	24, // 53: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
+	26, // 54: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
+	30, // 55: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
+	32, // 56: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
+	36, // 57: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
+	45, // [45:58] is the sub-list for method output_type
+	32, // [32:45] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_ledger_service_proto_init() }
@@ -3203,7 +3274,7 @@ func file_consent_v1_ledger_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_ledger_service_proto_rawDesc), len(file_consent_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
