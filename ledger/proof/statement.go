@@ -112,7 +112,8 @@ func ParseStatement(text string) (Statement, error) {
 			return s, err
 		}
 	}
-	if s.lines() != text || s.ID == (ledger.EntryID{}) || s.Decision.GetVerdict() == 0 || strings.ContainsFunc(text, unprintable) {
+	blanks := strings.Contains(text, "  ") || strings.Contains(text, " \n") || strings.ContainsFunc(text, unprintable)
+	if s.lines() != text || blanks || s.ID == (ledger.EntryID{}) || s.Decision.GetVerdict() == 0 {
 		return s, form("a statement that is not in its one encoding")
 	}
 	return s, nil
