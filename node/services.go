@@ -33,7 +33,7 @@ func (n *Node) attemptService() *rpc.Attempts {
 // ledgerService is how this node records.
 func (n *Node) ledgerService() *ledgerrpc.Ledger {
 	return &ledgerrpc.Ledger{Recorder: n.recorder, Writer: n.writer, Reader: n.reader, Index: n.index, Keys: n.keys, Inbox: n.inbox,
-		Tree: n.tree, Signing: n.signing, Durability: n.durability(), Operations: &operations{n}}
+		Tree: n.tree, Signing: n.signing, Timestamps: n.stamps, Durability: n.durability(), Operations: &operations{n}}
 }
 
 // services mounts everything behind the key.

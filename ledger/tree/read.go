@@ -125,7 +125,7 @@ func (t *Tree) Leaf(at ledger.Position) (ledger.Hash, error) {
 // published one if that reaches further; ledger.ErrNotFound if it does not reach so far yet. What is given out was
 // checked: a damaged tile gives an error and no false proof.
 func (t *Tree) Include(at ledger.Position) (proof.Inclusion, error) {
-	c, ok := t.shown()
+	c, ok := t.Shown()
 	if !ok || int64(at) > c.Size { // not cosigned yet: the ledger's word alone is still a proof
 		c, ok = t.Published()
 	}

@@ -546,7 +546,10 @@ type GetReceiptRequest struct {
 	Signed bool `protobuf:"varint,4,opt,name=signed,proto3" json:"signed,omitempty"`
 	// Also give the entry's path to the newest checkpoint. A position that none covers
 	// yet is waited for.
-	TlogProof     bool `protobuf:"varint,5,opt,name=tlog_proof,json=tlogProof,proto3" json:"tlog_proof,omitempty"`
+	TlogProof bool `protobuf:"varint,5,opt,name=tlog_proof,json=tlogProof,proto3" json:"tlog_proof,omitempty"`
+	// With tlog_proof: under the first checkpoint over the position that a
+	// timestamping authority stamped; if none is, the newest is stamped now.
+	Timestamp     bool `protobuf:"varint,6,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -616,6 +619,13 @@ func (x *GetReceiptRequest) GetTlogProof() bool {
 	return false
 }
 
+func (x *GetReceiptRequest) GetTimestamp() bool {
+	if x != nil {
+		return x.Timestamp
+	}
+	return false
+}
+
 // GetReceiptResponse is the receipt and the entry's exact bytes.
 type GetReceiptResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -624,7 +634,10 @@ type GetReceiptResponse struct {
 	// The stored bytes.
 	Entry []byte `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
 	// The file that C2SP tlog-proof describes. Only if asked for.
-	TlogProof     []byte `protobuf:"bytes,3,opt,name=tlog_proof,json=tlogProof,proto3" json:"tlog_proof,omitempty"`
+	TlogProof []byte `protobuf:"bytes,3,opt,name=tlog_proof,json=tlogProof,proto3" json:"tlog_proof,omitempty"`
+	// The RFC 3161 token over that file's checkpoint, its signatures included. Only if
+	// asked for.
+	Timestamp     []byte `protobuf:"bytes,4,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -676,6 +689,13 @@ func (x *GetReceiptResponse) GetEntry() []byte {
 func (x *GetReceiptResponse) GetTlogProof() []byte {
 	if x != nil {
 		return x.TlogProof
+	}
+	return nil
+}
+
+func (x *GetReceiptResponse) GetTimestamp() []byte {
+	if x != nil {
+		return x.Timestamp
 	}
 	return nil
 }
@@ -2918,19 +2938,21 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12\x16\n" +
 	"\x06signed\x18\x04 \x01(\bR\x06signed\"G\n" +
 	"\x14RecordStreamResponse\x12/\n" +
-	"\boutcomes\x18\x01 \x03(\v2\x13.consent.v1.OutcomeR\boutcomes\"\x99\x01\n" +
+	"\boutcomes\x18\x01 \x03(\v2\x13.consent.v1.OutcomeR\boutcomes\"\xb7\x01\n" +
 	"\x11GetReceiptRequest\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x19\n" +
 	"\bevent_id\x18\x03 \x01(\tR\aeventId\x12\x16\n" +
 	"\x06signed\x18\x04 \x01(\bR\x06signed\x12\x1d\n" +
 	"\n" +
-	"tlog_proof\x18\x05 \x01(\bR\ttlogProof\"x\n" +
+	"tlog_proof\x18\x05 \x01(\bR\ttlogProof\x12\x1c\n" +
+	"\ttimestamp\x18\x06 \x01(\bR\ttimestamp\"\x96\x01\n" +
 	"\x12GetReceiptResponse\x12-\n" +
 	"\areceipt\x18\x01 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\x12\x14\n" +
 	"\x05entry\x18\x02 \x01(\fR\x05entry\x12\x1d\n" +
 	"\n" +
-	"tlog_proof\x18\x03 \x01(\fR\ttlogProof\"\x17\n" +
+	"tlog_proof\x18\x03 \x01(\fR\ttlogProof\x12\x1c\n" +
+	"\ttimestamp\x18\x04 \x01(\fR\ttimestamp\"\x17\n" +
 	"\x15ListPublicKeysRequest\"[\n" +
 	"\x16ListPublicKeysResponse\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12)\n" +
