@@ -22,6 +22,7 @@ const (
 	cacheBytesDefault    = 512 << 20
 	blockBytesDefault    = 8 << 10
 	memTableBytesDefault = 64 << 20
+	layersDefault        = 2
 	bloomBitsPerKey      = 10
 )
 
@@ -37,13 +38,16 @@ func pebbleOptions(o Options) *pebble.Options {
 	if o.BlockBytes == 0 {
 		o.BlockBytes = blockBytesDefault
 	}
+	if o.Layers == 0 {
+		o.Layers = layersDefault
+	}
 	p := &pebble.Options{
 		FormatMajorVersion:          formatVersion,
 		Comparer:                    quietComparer(),
 		CacheSize:                   o.CacheBytes,
 		MemTableSize:                o.MemTableBytes,
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       2,
+		L0CompactionThreshold:       o.Layers,
 		// High, so that a burst is not stalled in the middle of a commit; bulk
 		// writers watch CompactionDebtBytes instead.
 		L0StopWritesThreshold:      1000,
@@ -64,7 +68,12 @@ func pebbleOptions(o Options) *pebble.Options {
 	}
 	// Zstd in the last levels made files smaller and each block that is not in the
 	// cache dearer: a check of ten million persons took 12.5 us with it, 11.2 without.
-	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
+	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings {
+		if o.Uncompressed {
+			return pebble.DBCompressionNone
+		}
+		return pebble.DBCompressionFastest
+	})
 	return p
 }
 

@@ -49,6 +49,11 @@ type Options struct {
 	// in large pieces: half the writes, and what is not flushed is lost with the
 	// process. What is left is still a prefix of the commits.
 	NoLog bool
+	// Layers is how many tables may lie over each other before they are merged: more of
+	// them cost a look-up more and a writer less. 0: 2.
+	Layers int
+	// Uncompressed is for keys and values that are as good as random.
+	Uncompressed bool
 }
 
 // DB is one open database. All methods are safe for concurrent use; Close must
