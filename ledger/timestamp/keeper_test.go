@@ -218,7 +218,7 @@ func TestDamagedShelves(t *testing.T) {
 		}
 		return s
 	}
-	s := keep()
+	keep()
 	if size, _, err := openShelf(t, dir).Newest(); err != nil || size != 9 {
 		t.Fatalf("of %d, %v", size, err)
 	}
@@ -237,7 +237,7 @@ func TestDamagedShelves(t *testing.T) {
 			return os.WriteFile(strings.TrimSuffix(tokens[1], tokenEnding)+checkpointEnding, checkpoint(t, 10).Note, 0o600)
 		},
 	} {
-		s = keep()
+		s := keep()
 		if err := harm(); err != nil {
 			t.Fatal(err)
 		}
@@ -254,7 +254,7 @@ func TestDamagedShelves(t *testing.T) {
 		t.Errorf("half a pair: %v", err)
 	}
 	// A damaged stamp is asked for again.
-	s = keep()
+	s := keep()
 	if err := os.WriteFile(tokens[1], nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
