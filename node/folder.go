@@ -22,6 +22,7 @@ const (
 	jetstreamDir   = "jetstream"   // the truth
 	indexDir       = "index"       // rebuilt from the streams
 	treeDir        = "tree"        // the same
+	timestampsDir  = "timestamps"  // back up: evidence that nobody can make again
 	projectionsDir = "projections" // may be deleted at any time
 	directoryDir   = "directory"   // the same, while the server is stopped
 	listsDir       = "lists"       // the same: copies of lists, sealed

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
+	"github.com/consent-ledger/consent-ledger/ledger/timestamp"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
 	"github.com/consent-ledger/consent-ledger/proto/gen/consent/v1/consentv1connect"
 )
@@ -77,7 +78,10 @@ func (n *Node) handler() http.Handler {
 		metrics = n.authenticate(metrics) // how much is recorded is nobody's business outside
 	}
 	mux.Handle("GET /metrics", metrics)
-	mux.Handle(tree.HTTPPrefix, n.serveTree())
+	mux.Handle(tree.HTTPPrefix, n.public(n.tree))
+	if n.stamps != nil {
+		mux.Handle(timestamp.HTTPPrefix, n.public(n.stamps.Shelf))
+	}
 	mux.Handle("/", n.authenticate(api))
 	return mux
 }

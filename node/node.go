@@ -30,6 +30,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
+	"github.com/consent-ledger/consent-ledger/ledger/timestamp"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
 	"github.com/consent-ledger/consent-ledger/ledger/writer"
 	"github.com/consent-ledger/consent-ledger/projections"
@@ -71,6 +72,11 @@ type Config struct {
 	// Policy is a C2SP tlog-policy file: witnesses that are asked to cosign, and how
 	// many must. Empty: nobody is asked.
 	Policy string
+	// TimestampURL is an RFC 3161 authority that stamps checkpoints, every
+	// TimestampEvery (0: hourly) and when somebody needs it; TimestampCA is a PEM file
+	// with the certificate of those who vouch for it. Empty: none is asked.
+	TimestampURL, TimestampCA string
+	TimestampEvery            time.Duration
 	// PublicTree shows checkpoint and tiles without a key on an address that is not
 	// loopback.
 	PublicTree bool
@@ -118,6 +124,7 @@ type Node struct {
 	keys      *seal.Keyring
 	signing   *seal.Signing
 	tree      *tree.Tree
+	stamps    *timestamp.Keeper // nil: no authority is asked
 	stateDB   *store.DB
 	index     *index.Index
 	writer    *writer.Writer
@@ -169,7 +176,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		n.openFolder, n.openListener, n.openBus, n.openTree, n.openLedger, n.openDirectory, n.openProjections,
+		n.openFolder, n.openListener, n.openBus, n.openTree, n.openTimestamps, n.openLedger, n.openDirectory, n.openProjections,
 	} {
 		if err := step(ctx); err != nil {
 			return n, err
@@ -359,7 +366,8 @@ func (n *Node) Run(ctx context.Context) error {
 	edge.Go(func() error { return n.serveMicro(ectx) })
 	edge.Go(func() error { return n.anchorer().Run(ectx) })    // ends before the writer: a clean stop anchors
 	edge.Go(func() error { return n.directory.Commits(ectx) }) // likewise
-	edge.Go(func() error {                                     // the end of the inner circle ends the outer one
+	edge.Go(func() error { n.runTimestamps(ectx); return nil })
+	edge.Go(func() error { // the end of the inner circle ends the outer one
 		select {
 		case <-gctx.Done():
 			return context.Cause(gctx)

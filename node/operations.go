@@ -44,6 +44,7 @@ func (o *operations) Doctor(ctx context.Context, req *consentv1.DoctorRequest) (
 	res := &consentv1.DoctorResponse{Position: uint64(n.writer.Acked()), Integrity: n.tree.State(n.writer.Acked()), Problems: n.problems(ctx), Durability: n.durability(),
 		Directory: n.directoryStatus(), StateHash: map[string]string{}, Applied: map[string]uint64{"projections": uint64(n.runner.Applied()), "feed": uint64(n.feed.Published()), attempts.Name: n.attempts.Applied(), "tree": uint64(n.signedThrough())}}
 	res.Problems = append(res.Problems, n.tree.Problems()...)
+	res.Problems, res.Timestamp = append(res.Problems, n.timestampProblems()...), n.timestampStatus()
 	res.Problems = append(res.Problems, n.directory.Problems(n.cfg.Clock.Wall())...) // no reason to block: it proves, it does not decide
 	for _, s := range n.listing.Snapshot().Sources() {
 		if !s.Registered && s.ID != "consent-ledger" {

@@ -22,18 +22,18 @@ import (
 // decider is how this node answers questions.
 func (n *Node) decider() *rpc.Decider {
 	return &rpc.Decider{Runner: n.runner, Reader: n.reader, Listing: n.listing, Registry: n.registry, Packs: n.packs, Keys: n.keys,
-		Attempts: n.attempts, KeepDecisions: n.cfg.RecordDecisions, Acked: n.writer.Acked, Fresh: n.fresh.wait, Now: n.cfg.Clock.Wall, Observe: n.metrics.decided}
+		Attempts: n.attempts, KeepDecisions: n.cfg.RecordDecisions, Receipts: n.signing.Receipts, Durability: n.durability(), Acked: n.writer.Acked, Fresh: n.fresh.wait, Now: n.cfg.Clock.Wall, Observe: n.metrics.decided}
 }
 
 // attemptService is how this node keeps attempts.
 func (n *Node) attemptService() *rpc.Attempts {
-	return &rpc.Attempts{Decider: n.decider(), Catalog: n.index, Durability: n.durability()}
+	return &rpc.Attempts{Decider: n.decider(), Catalog: n.index}
 }
 
 // ledgerService is how this node records.
 func (n *Node) ledgerService() *ledgerrpc.Ledger {
 	return &ledgerrpc.Ledger{Recorder: n.recorder, Writer: n.writer, Reader: n.reader, Index: n.index, Keys: n.keys, Inbox: n.inbox,
-		Tree: n.tree, Signing: n.signing, Durability: n.durability(), Operations: &operations{n}}
+		Tree: n.tree, Signing: n.signing, Timestamps: n.stamps, Durability: n.durability(), Operations: &operations{n}}
 }
 
 // services mounts everything behind the key.

@@ -49,13 +49,14 @@ func (n *Node) openTree(ctx context.Context) (err error) {
 	return n.tree.CatchUp(ctx)
 }
 
-// serveTree shows the tree. On loopback it needs no key. Elsewhere it does, unless
-// the operator shows it to everybody: how much is recorded is for them to tell.
-func (n *Node) serveTree() http.Handler {
+// public shows the tree and what is said about it. On loopback it needs no key.
+// Elsewhere it does, unless the operator shows it to everybody: how much is recorded is
+// for them to tell.
+func (n *Node) public(h http.Handler) http.Handler {
 	if local, _ := loopback(n.listener.Addr().String()); local || n.cfg.PublicTree {
-		return n.tree
+		return h
 	}
-	return n.authenticate(n.tree)
+	return n.authenticate(h)
 }
 
 // signedThrough is the last position under the newest checkpoint.

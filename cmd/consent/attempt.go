@@ -65,12 +65,16 @@ func (g *globals) recordAttempt(c *cobra.Command, pairs []string) error {
 
 // reserve asks for a contact and reserves it. Its document is the decision with
 // what became of the reservation beside it.
-func (g *globals) reserve(c *cobra.Command, req *consentv1.ReserveRequest) error {
+func (g *globals) reserve(c *cobra.Command, req *consentv1.ReserveRequest, receipt string) error {
 	return g.with(c, func(ctx context.Context, cl *client.Client) error {
 		res, err := cl.Attempts.Reserve(ctx, connect.NewRequest(req))
 		if err != nil {
 			return err
 		}
+		if err := writeDecisionReceipt(c, receipt, res.Msg.GetReceipt()); err != nil {
+			return err
+		}
+		res.Msg.Receipt = nil // it is in the file
 		if err := g.writeReservation(c, res.Msg); err != nil {
 			return err
 		}

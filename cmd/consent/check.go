@@ -91,7 +91,7 @@ func checkCommand(g *globals) *cobra.Command {
 	var f questionFlags
 	var atLeast uint64
 	var reveal bool
-	var reserve, callerID string
+	var reserve, callerID, receipt string
 	c := &cobra.Command{
 		Use:   "check NUMBER (--campaign C | --seller S --channel c --purpose p)",
 		Short: "Ask whether one contact may be made",
@@ -102,12 +102,17 @@ acknowledged before it was asked.
 --reserve also reserves the contact where a cap limits it, in the same step: two
 dialers cannot both get the last one. REF is the call's id in the dialer, a new one
 for each call. Make the contact at once, then say what came of it (consent record
-attempt), or give it up (outcome=cancelled). The same REF again has the same answer.`,
+attempt), or give it up (outcome=cancelled). The same REF again has the same answer.
+
+--receipt writes the answer as a file that the ledger signed, once it is on the
+ledger's disk: consent receipt verify checks it without any server. Whoever has the
+file can find the number by trying; without its line salt nobody can.`,
 		Example: `  consent check +12025550143 --campaign spring
   consent check +12025550143 --seller acme --channel sms --purpose marketing -o json
   consent check +12025550143 --campaign spring --at 2026-07-01T21:30:00-04:00
   consent check +12025550143 --campaign spring --at-least 4711 && dial
-  consent check +12025550143 --campaign spring --reserve call-17 && dial`,
+  consent check +12025550143 --campaign spring --reserve call-17 && dial
+  consent check +12025550143 --campaign spring --receipt call-17.receipt && dial`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			q, err := f.question()
@@ -116,14 +121,17 @@ attempt), or give it up (outcome=cancelled). The same REF again has the same ans
 			}
 			q.Number = strings.ToValidUTF8(args[0], "\ufffd") // what cannot be read is BLOCK, not an error
 			if c.Flags().Changed("reserve") {
-				return g.reserve(c, &consentv1.ReserveRequest{Question: q, Reference: reserve, AtLeast: atLeast, DefaultRegion: g.region, Reveal: reveal, CallerId: callerID})
+				return g.reserve(c, &consentv1.ReserveRequest{Question: q, Reference: reserve, AtLeast: atLeast, DefaultRegion: g.region, Reveal: reveal, CallerId: callerID, Receipt: receipt != ""}, receipt)
 			}
 			if callerID != "" {
 				return usagef("--caller-id is for reservations; add --reserve REF")
 			}
 			return g.with(c, func(ctx context.Context, cl *client.Client) error {
-				res, err := cl.Decisions.Check(ctx, connect.NewRequest(&consentv1.CheckRequest{Question: q, AtLeast: atLeast, DefaultRegion: g.region, Reveal: reveal}))
+				res, err := cl.Decisions.Check(ctx, connect.NewRequest(&consentv1.CheckRequest{Question: q, AtLeast: atLeast, DefaultRegion: g.region, Reveal: reveal, Receipt: receipt != ""}))
 				if err != nil {
+					return err
+				}
+				if err := writeDecisionReceipt(c, receipt, res.Msg.GetReceipt()); err != nil {
 					return err
 				}
 				if err := g.writeDecision(c.OutOrStdout(), res.Msg.GetDecision()); err != nil {
@@ -141,6 +149,7 @@ attempt), or give it up (outcome=cancelled). The same REF again has the same ans
 	c.Flags().BoolVar(&reveal, "reveal", false, "show the number in clear")
 	c.Flags().StringVar(&reserve, "reserve", "", "reserve the contact under the call's reference, where a cap limits it")
 	c.Flags().StringVar(&callerID, "caller-id", "", "with --reserve: what the person will be shown; kept sealed")
+	c.Flags().StringVar(&receipt, "receipt", "", "write the signed answer to this file")
 	return c
 }
 

@@ -78,6 +78,9 @@ func (g *globals) writeDoctor(w io.Writer, d *consentv1.DoctorResponse) error {
 		fmt.Fprintf(w, "directory of %d numbers at position %d, covers %d, recorded %s; %d entries since\n", dir.GetNumbers(), dir.GetPosition(),
 			dir.GetCoversPosition(), dir.GetRecordedAt().AsTime().Format(time.RFC3339), dir.GetUncommitted())
 	}
+	if st := d.GetTimestamp(); st.GetSize() > 0 {
+		fmt.Fprintf(w, "timestamp over %d entries, from %s\n", st.GetSize(), st.GetAt().AsTime().Format(time.RFC3339))
+	}
 	if s := d.GetUnregisteredSources(); len(s) > 0 {
 		fmt.Fprintf(w, "sources that report without being registered: %s (consent source add ID)\n", printable(strings.Join(s, ", ")))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,17 +11,19 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/consent-ledger/consent-ledger/consumers/client"
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
+	"github.com/consent-ledger/consent-ledger/ledger/timestamp"
 	"github.com/consent-ledger/consent-ledger/ledger/witness"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
 func receiptCommand(g *globals) *cobra.Command {
 	var req consentv1.GetReceiptRequest
-	var out, included string
+	var out, included, stamp string
 	c := &cobra.Command{
 		Use:   "receipt (POSITION | --source S --event-id E)",
 		Short: "Find a receipt again, or verify one",
@@ -29,7 +32,9 @@ entry's exact bytes stand beside it: its leaf hash is SHA-256 over a zero byte a
 
 --out writes it as a signed file, --tlog-proof the path from the entry to the newest
 checkpoint (C2SP tlog-proof). Whoever is given them needs nothing else of ours than
-the public keys: consent receipt verify.`,
+the public keys: consent receipt verify. With --timestamp the path leads to the first
+checkpoint after the entry that a timestamping authority stamped (serve
+--timestamp-url), and its token is written too: then the authority vouches for when.`,
 		Example: `  consent receipt 4711
   consent receipt --source hubspot --event-id c-99120
   consent receipt 4711 --out 4711.receipt --tlog-proof 4711.tlog-proof`,
@@ -45,7 +50,10 @@ the public keys: consent receipt verify.`,
 			if (req.GetPosition() == 0) == (req.GetSource() == "" || req.GetEventId() == "") {
 				return usagef("name a position, or --source and --event-id")
 			}
-			req.Signed, req.TlogProof = out != "", included != ""
+			if stamp != "" && included == "" {
+				return usagef("--timestamp needs --tlog-proof: the token is over the checkpoint in that file")
+			}
+			req.Signed, req.TlogProof, req.Timestamp = out != "", included != "", stamp != ""
 			return g.with(c, func(ctx context.Context, cl *client.Client) error {
 				res, err := cl.Ledger.GetReceipt(ctx, connect.NewRequest(&req))
 				if errors.Is(err, client.ErrNotFound) {
@@ -54,7 +62,7 @@ the public keys: consent receipt verify.`,
 				if err != nil {
 					return err
 				}
-				if err := writeProofs(res.Msg, out, included); err != nil {
+				if err := writeProofs(res.Msg, out, included, stamp); err != nil {
 					return err
 				}
 				return g.writeFound(c.OutOrStdout(), res.Msg)
@@ -65,19 +73,21 @@ the public keys: consent receipt verify.`,
 	c.Flags().StringVar(&req.EventId, "event-id", "", "its id for the fact")
 	c.Flags().StringVar(&out, "out", "", "write the signed receipt to this file")
 	c.Flags().StringVar(&included, "tlog-proof", "", "write the proof of inclusion to this file")
+	c.Flags().StringVar(&stamp, "timestamp", "", "write the timestamp of its checkpoint to this file (RFC 3161 token, DER)")
 	c.AddCommand(receiptVerifyCommand(g))
 	return c
 }
 
-func writeProofs(res *consentv1.GetReceiptResponse, out, included string) error {
-	if out != "" {
-		if err := os.WriteFile(out, res.GetReceipt().GetSigned(), 0o644); err != nil {
-			return fmt.Errorf("--out: %w", err)
+func writeProofs(res *consentv1.GetReceiptResponse, out, included, stamp string) error {
+	for _, f := range []struct {
+		flag, path string
+		data       []byte
+	}{{"--out", out, res.GetReceipt().GetSigned()}, {"--tlog-proof", included, res.GetTlogProof()}, {"--timestamp", stamp, res.GetTimestamp()}} {
+		if f.path == "" {
+			continue
 		}
-	}
-	if included != "" {
-		if err := os.WriteFile(included, res.GetTlogProof(), 0o644); err != nil {
-			return fmt.Errorf("--tlog-proof: %w", err)
+		if err := os.WriteFile(f.path, f.data, 0o644); err != nil {
+			return fmt.Errorf("%s: %w", f.flag, err)
 		}
 	}
 	return nil
@@ -93,7 +103,8 @@ func (g *globals) writeFound(w io.Writer, res *consentv1.GetReceiptResponse) err
 }
 
 func receiptVerifyCommand(g *globals) *cobra.Command {
-	var keyFile, included, policy string
+	var keyFile, asked string
+	var in inclusionFiles
 	c := &cobra.Command{
 		Use:   "verify FILE --key K",
 		Short: "Check a signed receipt, without any server",
@@ -101,16 +112,35 @@ func receiptVerifyCommand(g *globals) *cobra.Command {
 must come from somebody you trust, or from before: not from where the receipt came
 from just now. A file of keys holds verifier lines as consent keys show prints them.
 
+It checks the receipts of decisions too (consent check --receipt); --number then also
+tells whether the decision is about that number.
+
 With --tlog-proof it also checks that the entry is in the ledger that a checkpoint
-speaks of, and with --policy that enough witnesses cosigned it. Exit code 5 means that something is not what it should be.`,
+speaks of, with --policy that enough witnesses cosigned it, and with --timestamp that
+an authority you trust (--timestamp-ca) vouches for when it was there. Exit code 5
+means that something is not what it should be.`,
 		Example: `  consent receipt verify 4711.receipt --key ledger.keys
-  consent receipt verify 4711.receipt --tlog-proof 4711.tlog-proof --key ledger.keys`,
+  consent receipt verify 4711.receipt --tlog-proof 4711.tlog-proof --key ledger.keys
+  consent receipt verify call-17.receipt --key ledger.keys --number +12025550143`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := g.checkOutput(); err != nil {
 				return err
 			}
-			v, err := verifyReceipt(args[0], included, keyFile, policy)
+			key, keys, file, err := openReceipt(args[0], keyFile)
+			if err != nil {
+				return err
+			}
+			if bytes.HasPrefix(file, []byte(proof.DecisionHeader)) {
+				if in != (inclusionFiles{}) {
+					return usagef("--tlog-proof, --policy and --timestamp are for receipts of entries; a decision is kept beside the ledger")
+				}
+				return g.verifyDecision(c.OutOrStdout(), file, key, asked)
+			}
+			if asked != "" {
+				return usagef("--number is for receipts of decisions")
+			}
+			v, err := verifyReceipt(file, key, keys, in)
 			if err != nil {
 				return err
 			}
@@ -118,8 +148,11 @@ speaks of, and with --policy that enough witnesses cosigned it. Exit code 5 mean
 		},
 	}
 	c.Flags().StringVar(&keyFile, "key", "", "file of the ledger's public keys, as verifier lines")
-	c.Flags().StringVar(&included, "tlog-proof", "", "also check this proof of inclusion")
-	c.Flags().StringVar(&policy, "policy", "", "C2SP tlog-policy file: the checkpoint must be cosigned as it says")
+	c.Flags().StringVar(&in.path, "tlog-proof", "", "also check this proof of inclusion")
+	c.Flags().StringVar(&in.stamp, "timestamp", "", "also check this timestamp (RFC 3161 token, DER) of its checkpoint")
+	c.Flags().StringVar(&in.ca, "timestamp-ca", "", "PEM file with the certificate of those whose timestamps you trust")
+	c.Flags().StringVar(&in.policy, "policy", "", "C2SP tlog-policy file: the checkpoint must be cosigned as it says")
+	c.Flags().StringVar(&asked, "number", "", "of a decision: it must be about this number")
 	return needs(c, "key")
 }
 
@@ -135,7 +168,13 @@ type verified struct {
 	Included int64 `json:"included,omitempty"`
 	// Witnessed says that as many as the policy demands cosigned that checkpoint.
 	Witnessed bool `json:"witnessed"`
+	// StampedAt is the time by which, says StampedBy, that checkpoint existed.
+	StampedAt string `json:"stampedAt,omitempty"`
+	StampedBy string `json:"stampedBy,omitempty"`
 }
+
+// inclusionFiles are what may be checked beside a receipt.
+type inclusionFiles struct{ path, policy, stamp, ca string }
 
 // readBounded reads a file that should be small.
 func readBounded(path string, bytesMax int64) ([]byte, error) {
@@ -154,23 +193,24 @@ func readBounded(path string, bytesMax int64) ([]byte, error) {
 // proofBytesMax bounds receipts and proofs: an entry in base64, paths, a note.
 const proofBytesMax = 256 << 10
 
-func verifyReceipt(path, included, keyFile, policy string) (verified, error) {
+// openReceipt reads a receipt and the keys it is to be checked with.
+func openReceipt(path, keyFile string) (key note.Verifier, keys proof.Keys, file []byte, err error) {
 	raw, err := readBounded(keyFile, proof.KeysBytesMax)
 	if err != nil {
-		return verified{}, fmt.Errorf("--key: %w", err)
+		return nil, nil, nil, fmt.Errorf("--key: %w", err)
 	}
-	keys, err := proof.ParseKeys(raw)
-	if err != nil {
-		return verified{}, usageError(err)
+	if keys, err = proof.ParseKeys(raw); err != nil {
+		return nil, nil, nil, usageError(err)
 	}
-	key, err := keys.Receipts()
-	if err != nil {
-		return verified{}, usageError(err)
+	if key, err = keys.Receipts(); err != nil {
+		return nil, nil, nil, usageError(err)
 	}
-	if raw, err = readBounded(path, proofBytesMax); err != nil {
-		return verified{}, err
-	}
-	r, err := proof.DecodeReceipt(raw)
+	file, err = readBounded(path, proofBytesMax)
+	return key, keys, file, err
+}
+
+func verifyReceipt(file []byte, key note.Verifier, keys proof.Keys, in inclusionFiles) (verified, error) {
+	r, err := proof.DecodeReceipt(file)
 	if err != nil {
 		return verified{}, verificationError(err)
 	}
@@ -183,22 +223,55 @@ func verifyReceipt(path, included, keyFile, policy string) (verified, error) {
 	if p.Entry != nil {
 		v.EntryID = ledger.EntryID(p.Entry.GetEntryId()).String()
 	}
-	if included == "" {
-		if policy != "" {
-			return v, usagef("--policy needs --tlog-proof: witnesses cosign checkpoints, not receipts")
+	if (in.stamp == "") != (in.ca == "") {
+		return v, usagef("--timestamp and --timestamp-ca go together: a token is worth what the authority behind it is")
+	}
+	if in.path == "" {
+		if in.policy != "" || in.stamp != "" {
+			return v, usagef("a policy or timestamp needs --tlog-proof: checkpoints are cosigned and stamped, not receipts")
 		}
 		return v, nil
 	}
-	c, err := verifyInclusion(included, keys, p)
+	c, err := verifyInclusion(in.path, keys, p)
 	if err != nil {
 		return v, err
 	}
 	v.Included = c.Size
-	if policy == "" {
-		return v, nil
+	if in.policy != "" {
+		if err := verifyWitnessed(in.policy, c); err != nil {
+			return v, err
+		}
+		v.Witnessed = true
 	}
-	v.Witnessed = true
-	return v, verifyWitnessed(policy, c)
+	if in.stamp != "" {
+		st, err := verifyStamp(in, c)
+		if err != nil {
+			return v, err
+		}
+		v.StampedAt, v.StampedBy = st.Said(), st.By
+	}
+	return v, nil
+}
+
+// verifyStamp checks the timestamp of a checkpoint.
+func verifyStamp(in inclusionFiles, c proof.Checkpoint) (timestamp.Stamp, error) {
+	pem, err := readBounded(in.ca, proof.KeysBytesMax)
+	if err != nil {
+		return timestamp.Stamp{}, fmt.Errorf("--timestamp-ca: %w", err)
+	}
+	roots, err := timestamp.ParseRoots(pem)
+	if err != nil {
+		return timestamp.Stamp{}, usageError(err)
+	}
+	token, err := readBounded(in.stamp, timestamp.AnswerBytesMax)
+	if err != nil {
+		return timestamp.Stamp{}, fmt.Errorf("--timestamp: %w", err)
+	}
+	st, err := timestamp.Check(token, c.Note, roots)
+	if err != nil {
+		return st, verificationError(err)
+	}
+	return st, nil
 }
 
 // verifyWitnessed checks that enough witnesses cosigned a checkpoint.
@@ -269,6 +342,11 @@ func (v verified) write(g *globals, w io.Writer) error {
 	if v.Witnessed {
 		anchored = "by as many witnesses as your policy demands"
 	}
-	_, err := fmt.Fprintln(w, "anchored    "+anchored)
+	fmt.Fprintln(w, "anchored    "+anchored)
+	stamped := "by nobody: no timestamp was checked"
+	if v.StampedAt != "" {
+		stamped = fmt.Sprintf("it was there by %s, says %s", v.StampedAt, v.StampedBy)
+	}
+	_, err := fmt.Fprintln(w, "timestamped "+stamped)
 	return err
 }

@@ -117,6 +117,9 @@ what is open.`,
 	c.Flags().BoolVar(&f.LazySync, "lazy-sync", false, "acknowledge before fsync: faster, and a power cut loses acknowledged facts; every receipt says so")
 	c.Flags().StringArrayVar(&f.Anchors, "anchor", nil, "where to keep checkpoints outside the folder: a file on another disk, or a URL to post to; may be repeated")
 	c.Flags().StringVar(&f.Policy, "policy", "", "C2SP tlog-policy file: witnesses to ask for cosignatures, and how many must give one")
+	c.Flags().StringVar(&f.TimestampURL, "timestamp-url", "", "RFC 3161 authority that stamps checkpoints: then others vouch for when an entry was there")
+	c.Flags().StringVar(&f.TimestampCA, "timestamp-ca", "", "with --timestamp-url: PEM file with the certificate of those who vouch for it")
+	c.Flags().DurationVar(&f.TimestampEvery, "timestamp-every", 0, "with --timestamp-url: how often it is asked; default hourly")
 	c.Flags().BoolVar(&f.PublicTree, "public-tree", false, "show checkpoint and tiles without a key: hashes only, but everybody sees how many entries there are")
 	c.Flags().BoolVar(&f.RecordDecisions, "record-decisions", false, "keep every decision of a check for five years; each answer then waits until it is on disk")
 	return c

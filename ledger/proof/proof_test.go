@@ -360,13 +360,7 @@ func TestOpenSSLChecksOurSignatures(t *testing.T) {
 	}{"checkpoint": {signAt(t, m, 20).Note, k.Log.Public}, "commit": {receiptOf(t, commitOf(t, 1, 3), 1, false).Commit, k.Receipts.Public}} {
 		t.Run(name, func(t *testing.T) {
 			text, signature := split(t, tc.note)
-			fields := strings.SplitN(tc.public, "+", 3)
-			key, err := base64.StdEncoding.DecodeString(fields[2])
-			if err != nil {
-				t.Fatal(err)
-			}
-			// SubjectPublicKeyInfo of Ed25519 (RFC 8410): a fixed head, then the key.
-			der := append([]byte{0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00}, key[1:]...)
+			der := derKey(t, tc.public)
 			if err := openssl(t, der, text, signature); err != nil {
 				t.Errorf("refused: %v", err)
 			}
@@ -376,6 +370,17 @@ func TestOpenSSLChecksOurSignatures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// derKey is the key of a verifier line as SubjectPublicKeyInfo (RFC 8410): a fixed
+// head, then the key.
+func derKey(t *testing.T, public string) []byte {
+	t.Helper()
+	key, err := base64.StdEncoding.DecodeString(strings.SplitN(public, "+", 3)[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append([]byte{0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00}, key[1:]...)
 }
 
 // split takes a note apart as a person with a text editor would.

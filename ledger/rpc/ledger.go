@@ -21,6 +21,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
+	"github.com/consent-ledger/consent-ledger/ledger/timestamp"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
 	"github.com/consent-ledger/consent-ledger/ledger/writer"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -49,14 +50,16 @@ type Operations interface {
 
 // Ledger implements consentv1connect.LedgerServiceHandler.
 type Ledger struct {
-	Recorder   *recorder.Recorder
-	Writer     *writer.Writer
-	Reader     *reader.Reader
-	Index      *index.Index
-	Keys       *seal.Keyring
-	Inbox      *stream.Inbox
-	Tree       *tree.Tree
-	Signing    *seal.Signing
+	Recorder *recorder.Recorder
+	Writer   *writer.Writer
+	Reader   *reader.Reader
+	Index    *index.Index
+	Keys     *seal.Keyring
+	Inbox    *stream.Inbox
+	Tree     *tree.Tree
+	Signing  *seal.Signing
+	// Timestamps stamps checkpoints; nil: no authority is asked.
+	Timestamps *timestamp.Keeper
 	Durability consentv1.Durability
 	Operations
 

@@ -111,12 +111,35 @@ func (l *Ledger) receipt(ctx context.Context, at ledger.Position, req *consentv1
 		file.Entry = e.Bytes
 		res.Receipt.Signed = file.Encode()
 	}
-	if req.GetTlogProof() {
-		if res.TlogProof, err = l.include(ctx, e); err != nil {
-			return nil, err
-		}
+	switch {
+	case req.GetTimestamp():
+		res.TlogProof, res.Timestamp, err = l.stamped(ctx, e)
+	case req.GetTlogProof():
+		res.TlogProof, err = l.include(ctx, e)
 	}
-	return res, nil
+	return res, err
+}
+
+// stamped gives the path to the first checkpoint over an entry that was stamped, and
+// its token.
+func (l *Ledger) stamped(ctx context.Context, e *ledger.Entry) (path, token []byte, err error) {
+	if l.Timestamps == nil {
+		return nil, nil, &ledger.InvalidError{Field: "timestamp", Problem: "is asked for, and this server asks no timestamping authority", Fix: "leave it out, or start the server with --timestamp-url"}
+	}
+	wait, cancel := context.WithTimeout(ctx, coverWait)
+	defer cancel()
+	if _, err := l.Tree.WaitShown(wait, e.Position, coverWait); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ledger.ErrNotReady, err)
+	}
+	c, st, err := l.Timestamps.Covering(ctx, e.Position)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := l.Tree.Prover(c).Path(e.Position, e.Leaf)
+	if err != nil {
+		return nil, nil, err
+	}
+	return proof.Inclusion{Position: e.Position, Path: p, Checkpoint: c.Note}.Encode(), st.Token, nil
 }
 
 // include waits for a checkpoint that covers an entry, and gives the path to it.

@@ -88,9 +88,9 @@ func (t *Tree) witnessed(ctx context.Context) error {
 	return nil
 }
 
-// shown is the checkpoint for others: the newest that is cosigned if witnesses are
+// Shown is the checkpoint for others: the newest that is cosigned if witnesses are
 // asked at all, else the newest.
-func (t *Tree) shown() (proof.Checkpoint, bool) {
+func (t *Tree) Shown() (proof.Checkpoint, bool) {
 	if t.cfg.Witnesses == nil {
 		return t.Published()
 	}

@@ -68,7 +68,7 @@ func TestWitnessesCosignWhatIsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.rest(tr)
-	if _, ok := tr.shown(); ok {
+	if _, ok := tr.Shown(); ok {
 		t.Fatal("shown before anybody cosigned it")
 	}
 	c, _ := tr.Published()
@@ -90,7 +90,7 @@ func TestWitnessesCosignWhatIsShown(t *testing.T) {
 	if err := tr.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if c, ok := tr.shown(); !ok || c.Size != 300 || !p.Satisfied(c.Note) {
+	if c, ok := tr.Shown(); !ok || c.Size != 300 || !p.Satisfied(c.Note) {
 		t.Errorf("after a restart %d entries are shown", c.Size)
 	}
 }

@@ -49,7 +49,7 @@ func (t *Tree) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (t *Tree) serveCheckpoint(w http.ResponseWriter) {
-	c, ok := t.shown()
+	c, ok := t.Shown()
 	if !ok {
 		http.Error(w, "nothing is signed yet, or not enough witnesses cosigned it", http.StatusNotFound)
 		return

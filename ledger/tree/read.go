@@ -2,8 +2,10 @@ package tree
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
@@ -41,8 +43,42 @@ func (r *tileReader) tile(level int, n uint64, w int) ([]byte, error) {
 	return data[:w*tlog.HashSize], nil
 }
 
+// fetch reads the tiles of some hashes that are not here yet, all at once: from a cold
+// disk each takes several reads one after the other.
+func (r *tileReader) fetch(indexes []int64) error {
+	var missing []tileID
+	for _, at := range indexes {
+		t := tlog.TileForIndex(height, at)
+		id := tileID{t.L, uint64(t.N)}
+		if _, kept := r.kept[id]; !kept && !slices.Contains(missing, id) {
+			missing = append(missing, id)
+		}
+	}
+	if len(missing) < 2 {
+		return nil
+	}
+	found := make([][]byte, len(missing))
+	var g errgroup.Group
+	for i, id := range missing {
+		g.Go(func() (err error) {
+			found[i], err = r.db.Get(store.TileKey(byte(id.level), id.n))
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for i, id := range missing {
+		r.kept[id] = found[i]
+	}
+	return nil
+}
+
 // ReadHashes implements tlog.HashReader.
 func (r *tileReader) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	if err := r.fetch(indexes); err != nil {
+		return nil, err
+	}
 	out := make([]tlog.Hash, len(indexes))
 	for i, at := range indexes {
 		id := tlog.TileForIndex(height, at)
@@ -125,7 +161,7 @@ func (t *Tree) Leaf(at ledger.Position) (ledger.Hash, error) {
 // published one if that reaches further; ledger.ErrNotFound if it does not reach so far yet. What is given out was
 // checked: a damaged tile gives an error and no false proof.
 func (t *Tree) Include(at ledger.Position) (proof.Inclusion, error) {
-	c, ok := t.shown()
+	c, ok := t.Shown()
 	if !ok || int64(at) > c.Size { // not cosigned yet: the ledger's word alone is still a proof
 		c, ok = t.Published()
 	}

@@ -43,24 +43,36 @@ func (k *Keeper) Record(ctx context.Context, ds []Declared) []Outcome {
 	return k.submit(ctx, items)
 }
 
-// Keep makes decisions durable that reserve nothing, each with what it was about.
-// On an error some of them may not be kept.
-func (k *Keeper) Keep(ctx context.Context, about []Call, ds []*consentv1.Decision) error {
+// Decided is a decision to keep that reserves nothing.
+type Decided struct {
+	// ID is the record's, new for each.
+	ID ledger.EntryID
+	// About is what was asked about; a reference is left out.
+	About    Call
+	Decision *consentv1.Decision
+	// Statement is the leaf of what a receipt says of it; zero: no receipt is asked for.
+	Statement ledger.Hash
+}
+
+// Keep makes decisions durable and gives one outcome each, in order. Decisions of one
+// call may come into several messages. On an error some of them may not be kept.
+func (k *Keeper) Keep(ctx context.Context, ds []Decided) ([]Outcome, error) {
 	items := make([]item, len(ds))
 	for i, d := range ds {
-		s, err := sealed(about[i], k.c.Keys)
-		if err != nil {
-			return err
+		s := sealed(d.ID, d.About, k.c.Keys)
+		s.record.Decision = kept(d.Decision)
+		if d.Statement != (ledger.Hash{}) {
+			s.record.Statement = d.Statement[:]
 		}
-		s.record.Decision = kept(d)
 		items[i] = item{Declared: s}
 	}
-	for _, o := range k.submit(ctx, items) {
+	out := k.submit(ctx, items)
+	for _, o := range out {
 		if o.Err != nil {
-			return o.Err
+			return nil, o.Err
 		}
 	}
-	return nil
+	return out, nil
 }
 
 func (k *Keeper) submit(ctx context.Context, items []item) []Outcome {

@@ -16,6 +16,7 @@
 //	keeper.go    the one goroutine: its life and its turns
 //	plan.go      deciding one batch
 //	queue.go     what waits
+//	stated.go    what is signed of the decisions of a batch
 //	anchor.go    roots of the batches, put into the ledger
 package attempts
 

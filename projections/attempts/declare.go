@@ -128,22 +128,27 @@ func declared(c Call, outcome consentv1.AttemptOutcome, keys *seal.Keyring) (Dec
 	if err := CheckCall(c); err != nil {
 		return Declared{}, err
 	}
-	d, err := sealed(c, keys)
+	id, err := NewRecordID()
 	if err != nil {
 		return Declared{}, err
 	}
+	d := sealed(id, c, keys)
 	key := ReferenceKey(keys, c.Seller, c.Reference)
 	d.ref, d.record.Reference, d.record.Outcome = store.Reference(key[:len(store.Reference{})]), key[:], outcome
 	return d, nil
 }
 
-// sealed makes the record of a call, but for its reference.
-func sealed(c Call, keys *seal.Keyring) (Declared, error) {
+// NewRecordID draws the id of a record.
+func NewRecordID() (ledger.EntryID, error) {
 	raw, err := uuid.NewV7()
 	if err != nil {
-		return Declared{}, fmt.Errorf("attempts: id of a record: %w", err)
+		return ledger.EntryID{}, fmt.Errorf("attempts: id of a record: %w", err)
 	}
-	id := ledger.EntryID(raw)
+	return ledger.EntryID(raw), nil
+}
+
+// sealed makes the record of a call, but for its reference.
+func sealed(id ledger.EntryID, c Call, keys *seal.Keyring) Declared {
 	d := Declared{record: &consentv1.AttemptRecord{Id: id[:], Seller: c.Seller, Campaign: c.Campaign, Channel: c.Channel, Purpose: c.Purpose,
 		Subject: c.Subject, Source: c.Source}}
 	if !c.Exchange.IsZero() {
@@ -152,7 +157,7 @@ func sealed(c Call, keys *seal.Keyring) (Declared, error) {
 	if c.CallerID != "" {
 		d.record.CallerId = SealCallerID(keys, id, c.CallerID)
 	}
-	return d, nil
+	return d
 }
 
 // CheckCall checks the strings of a call that no catalog knows.

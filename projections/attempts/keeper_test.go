@@ -604,7 +604,15 @@ func TestKeepDecisions(t *testing.T) {
 	d := capped(rules.Input{At: e.now})
 	d.Number = number(1)
 	c := testCall(t, e.keys, 1, "")
-	if err := e.k.Keep(t.Context(), []Call{c, c}, []*consentv1.Decision{d, d}); err != nil {
+	var keep []Decided
+	for range 2 {
+		id, err := NewRecordID()
+		if err != nil {
+			t.Fatal(err)
+		}
+		keep = append(keep, Decided{ID: id, About: c, Decision: d})
+	}
+	if _, err := e.k.Keep(t.Context(), keep); err != nil {
 		t.Fatal(err)
 	}
 	if e.used(1) != 0 || d.GetNumber() == "" {

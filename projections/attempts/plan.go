@@ -20,6 +20,7 @@ type plan struct {
 	recordedAt time.Time
 	clockOff   string // why nothing may be reserved now; empty: it may
 	batch      *consentv1.AttemptBatch
+	stated     *Stated
 	outcomes   []Outcome
 }
 
@@ -28,6 +29,7 @@ func (k *Keeper) decide(items []*item) (*plan, error) {
 	p := &plan{k: k, o: newOverlay(k.c.DB, k.known.Load()), seq: k.at.seq + 1, outcomes: make([]Outcome, len(items))}
 	p.recordedAt, p.clockOff = k.now()
 	p.batch = &consentv1.AttemptBatch{RecordedAt: timestamppb.New(p.recordedAt)}
+	p.stated = &Stated{sequence: p.seq, recordedAt: p.recordedAt}
 	for i, it := range items {
 		var err error
 		switch {
@@ -173,6 +175,10 @@ func (p *plan) keep(it *item, out *Outcome) {
 	r.At = p.batch.GetRecordedAt()
 	p.batch.Records = append(p.batch.Records, r)
 	out.Sequence, out.RecordedAt = p.seq, p.recordedAt
+	if len(r.GetStatement()) > 0 {
+		out.Stated, out.Place = p.stated, len(p.stated.leaves)
+		p.stated.leaves = append(p.stated.leaves, ledger.Hash(r.GetStatement()))
+	}
 }
 
 // kept is a decision as it is stored: the number has its token, and texts and

@@ -43,6 +43,10 @@ type Outcome struct {
 	// Decision and Reserved answer a reservation.
 	Decision *consentv1.Decision
 	Reserved bool
+	// Stated signs the statement of a decision that was kept, the one at Place; nil:
+	// it has none.
+	Stated *Stated
+	Place  int
 }
 
 // item is one thing to decide.

@@ -57,26 +57,11 @@ func (d *Decider) tried(v *runner.View, token ledger.Token, r *resolved, in *rul
 	return nil
 }
 
-// decideAndKeep is decide, and keeps the decisions if this server is to.
-func (d *Decider) decideAndKeep(ctx context.Context, qs []*consentv1.Question, a asking) ([]*consentv1.Decision, error) {
-	if !d.KeepDecisions {
-		return d.decide(ctx, qs, a)
-	}
-	var about []attempts.Call
-	a.kept = &about
-	out, err := d.decide(ctx, qs, a)
-	if err != nil || len(about) != len(out) { // stale: nothing was decided
-		return out, err
-	}
-	return out, d.Attempts.Keep(ctx, about, out)
-}
-
 // Attempts serves AttemptService.
 type Attempts struct {
 	*Decider
 	// Catalog knows what is registered, as exactly as the writer does.
-	Catalog    declare.Catalog
-	Durability consentv1.Durability
+	Catalog declare.Catalog
 }
 
 // Reserve checks one contact and, where a cap limits it, reserves it.
@@ -102,16 +87,33 @@ func (s *Attempts) reserve(ctx context.Context, req *consentv1.ReserveRequest) (
 	if err := attempts.CheckCall(attempts.Call{Reference: req.GetReference(), CallerID: req.GetCallerId(), Source: req.GetSource()}); err != nil {
 		return nil, err
 	}
+	var asked []resolved
 	res := &reserving{reference: req.GetReference()}
-	out, err := s.decide(ctx, []*consentv1.Question{q}, asking{atLeast: ledger.Position(req.GetAtLeast()), region: req.GetDefaultRegion(), reveal: req.GetReveal(), reserving: res})
+	out, err := s.decide(ctx, []*consentv1.Question{q}, asking{atLeast: ledger.Position(req.GetAtLeast()), region: req.GetDefaultRegion(), reveal: req.GetReveal(), reserving: res, asked: &asked})
 	if err != nil {
 		return nil, err
 	}
 	// Most answers need no write: what is blocked, or limited by no cap.
-	allowed := out[0].GetVerdict() == consentv1.Verdict_VERDICT_ALLOW
-	if !res.known && (!allowed || len(out[0].GetCaps()) == 0) {
-		return &consentv1.ReserveResponse{Decision: out[0]}, s.keepUnwritten(ctx, res.call, out[0])
+	r, allowed := &consentv1.ReserveResponse{Decision: out[0]}, out[0].GetVerdict() == consentv1.Verdict_VERDICT_ALLOW
+	if res.known || allowed && len(out[0].GetCaps()) > 0 {
+		if r, err = s.reserveOne(ctx, req, res); err != nil {
+			return nil, err
+		}
+		allowed = r.GetDecision().GetVerdict() == consentv1.Verdict_VERDICT_ALLOW
 	}
+	written := r.GetReserved() && allowed // its decision is in the reservation
+	if len(asked) == 0 || !req.GetReceipt() && (written || !s.KeepDecisions) {
+		return r, nil
+	}
+	receipts, err := s.keep(ctx, []*consentv1.Question{q}, asked, []*consentv1.Decision{r.GetDecision()}, req.GetReceipt())
+	if receipts != nil {
+		r.Receipt = receipts[0]
+	}
+	return r, err
+}
+
+// reserveOne asks the keeper, which counts everything up to then.
+func (s *Attempts) reserveOne(ctx context.Context, req *consentv1.ReserveRequest, res *reserving) (*consentv1.ReserveResponse, error) {
 	res.call.Reference, res.call.CallerID, res.call.Source = req.GetReference(), req.GetCallerId(), req.GetSource()
 	wait, cancel := context.WithTimeout(ctx, reserveWait)
 	defer cancel()
@@ -119,24 +121,13 @@ func (s *Attempts) reserve(ctx context.Context, req *consentv1.ReserveRequest) (
 	if o.Err != nil {
 		return nil, o.Err
 	}
-	n, _ := phone.Parse(q.GetNumber(), req.GetDefaultRegion()) // it was read before
+	n, _ := phone.Parse(req.GetQuestion().GetNumber(), req.GetDefaultRegion()) // it was read before
 	show(o.Decision, n, req.GetReveal())
 	r := &consentv1.ReserveResponse{Decision: o.Decision, Reserved: o.Reserved, Duplicate: o.Duplicate, Sequence: o.Sequence}
 	if o.Reserved {
 		r.Durability = s.Durability
 	}
-	if o.Decision.GetVerdict() != consentv1.Verdict_VERDICT_ALLOW {
-		err = s.keepUnwritten(ctx, res.call, o.Decision)
-	}
-	return r, err
-}
-
-// keepUnwritten keeps a decision no reservation holds, if this server is to.
-func (s *Attempts) keepUnwritten(ctx context.Context, about attempts.Call, d *consentv1.Decision) error {
-	if !s.KeepDecisions || about.Seller == "" { // stale or unreadable: nothing was decided
-		return nil
-	}
-	return s.Decider.Attempts.Keep(ctx, []attempts.Call{about}, []*consentv1.Decision{d})
+	return r, nil
 }
 
 // Cancel gives a reservation up.

@@ -4,6 +4,7 @@
 //	decider.go   one question and many, whatever the transport
 //	scrub.go     a stream of numbers about one question
 //	past.go      what held, or was known, at another instant
+//	receipt.go   decisions that are kept, and their receipts
 //	decision.go  DecisionService
 //	attempts.go  AttemptService
 //	summary.go   an entry in a sentence
@@ -24,6 +25,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"golang.org/x/mod/sumdb/note"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
@@ -62,6 +64,9 @@ type Decider struct {
 	KeepDecisions bool
 	// ScrubView is how long a scrub is answered from one view; 0: five minutes.
 	ScrubView time.Duration
+	// Receipts signs decision receipts, which name Durability.
+	Receipts   note.Signer
+	Durability consentv1.Durability
 	// Acked is the last durable position.
 	Acked func() ledger.Position
 	// Fresh tells whether the ledger's leader answered lately (DESIGN 5); it may
@@ -78,6 +83,7 @@ type asking struct {
 	atLeast ledger.Position
 	region  string
 	reveal  bool
+	receipt bool // the answers are to be kept and signed
 
 	// Filled by decide: when it was asked, what must be applied, and the attempts'
 	// wholeness then.
@@ -85,14 +91,14 @@ type asking struct {
 	need  ledger.Position
 	whole uint64
 
-	// reserving is set for a reservation; kept takes what each question was about.
+	// reserving is set for a reservation; asked takes what each question was.
 	reserving *reserving
-	kept      *[]attempts.Call
+	asked     *[]resolved
 }
 
 // keeps tells whether somebody keeps what a question was about, its Input included,
 // when it has been answered: then it lies on a desk of its own that nobody uses again.
-func (a *asking) keeps() bool { return a.reserving != nil }
+func (a *asking) keeps() bool { return a.reserving != nil || a.asked != nil }
 
 // resolved is a question made definite.
 type resolved struct {
@@ -126,6 +132,9 @@ func (d *Decider) decide(ctx context.Context, qs []*consentv1.Question, a asking
 		out, err = d.answer(ctx, wait, qs, &a)
 	}
 	if errors.Is(err, errWaits) {
+		if a.asked != nil {
+			*a.asked = nil // nothing was decided
+		}
 		return d.allBlocked(qs, &a), nil
 	}
 	if err != nil || a.reserving != nil {
@@ -155,8 +164,8 @@ func (d *Decider) answer(ctx, wait context.Context, qs []*consentv1.Question, a 
 		return nil, errWaits
 	}
 	out := make([]*consentv1.Decision, len(qs))
-	if a.kept != nil {
-		*a.kept = (*a.kept)[:0] // another try may have filled it
+	if a.asked != nil {
+		*a.asked = (*a.asked)[:0] // another try may have filled it
 	}
 	err := d.together(wait, a.need, func(v runner.View) error { return d.each(ctx, v, qs, a, out) })
 	switch {
@@ -192,8 +201,8 @@ func (d *Decider) each(ctx context.Context, v runner.View, qs []*consentv1.Quest
 			return err
 		}
 		show(out[i], r.number, a.reveal)
-		if a.kept != nil {
-			*a.kept = append(*a.kept, r.call)
+		if a.asked != nil {
+			*a.asked = append(*a.asked, *r)
 		}
 	}
 	return nil

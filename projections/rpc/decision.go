@@ -25,12 +25,16 @@ func (d *Decider) Check(ctx context.Context, req *consentv1.CheckRequest) (*cons
 	if req.GetQuestion() == nil {
 		return nil, ledgerrpc.Error(&ledger.InvalidError{Field: "question", Problem: "is missing", Fix: "name a number and a campaign"})
 	}
-	out, err := d.decideAndKeep(ctx, []*consentv1.Question{req.GetQuestion()},
-		asking{atLeast: ledger.Position(req.GetAtLeast()), region: req.GetDefaultRegion(), reveal: req.GetReveal()})
+	out, receipts, err := d.decideAndKeep(ctx, []*consentv1.Question{req.GetQuestion()},
+		asking{atLeast: ledger.Position(req.GetAtLeast()), region: req.GetDefaultRegion(), reveal: req.GetReveal(), receipt: req.GetReceipt()})
 	if err != nil {
 		return nil, ledgerrpc.Error(err)
 	}
-	return &consentv1.CheckResponse{Decision: out[0]}, nil
+	res := &consentv1.CheckResponse{Decision: out[0]}
+	if receipts != nil {
+		res.Receipt = receipts[0]
+	}
+	return res, nil
 }
 
 // CheckBatch answers many at one position.
@@ -38,11 +42,12 @@ func (d *Decider) CheckBatch(ctx context.Context, req *consentv1.CheckBatchReque
 	if n := len(req.GetQuestions()); n > questionsMax {
 		return nil, ledgerrpc.Error(&ledger.InvalidError{Field: "questions", Problem: fmt.Sprintf("are %d, at most %d are taken", n, questionsMax), Fix: "send several batches, or scrub"})
 	}
-	out, err := d.decideAndKeep(ctx, req.GetQuestions(), asking{atLeast: ledger.Position(req.GetAtLeast()), region: req.GetDefaultRegion(), reveal: req.GetReveal()})
+	out, receipts, err := d.decideAndKeep(ctx, req.GetQuestions(),
+		asking{atLeast: ledger.Position(req.GetAtLeast()), region: req.GetDefaultRegion(), reveal: req.GetReveal(), receipt: req.GetReceipt()})
 	if err != nil {
 		return nil, ledgerrpc.Error(err)
 	}
-	return &consentv1.CheckBatchResponse{Decisions: out}, nil
+	return &consentv1.CheckBatchResponse{Decisions: out, Receipts: receipts}, nil
 }
 
 // Timeline lists what was recorded about a number.

@@ -108,7 +108,7 @@ func (r room) refuses(imported string) string {
 // no database, no message server, no secret.
 func TestVerifiersStandAlone(t *testing.T) {
 	server := []string{"github.com/cockroachdb/pebble", "github.com/nats-io/", "github.com/tink-crypto/", module + "ledger/seal", module + "ledger/store", module + "ledger/stream"}
-	for _, verifier := range []string{"ledger/bundle", "ledger/proof", "ledger/directory"} {
+	for _, verifier := range []string{"ledger/bundle", "ledger/proof", "ledger/directory", "ledger/timestamp"} {
 		for _, p := range list(t, "-deps", "./"+verifier) {
 			for _, s := range server {
 				if strings.HasPrefix(p.ImportPath, s) {

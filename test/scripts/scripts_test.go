@@ -26,6 +26,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/consent-ledger/consent-ledger/ledger/bundle/bundletest"
+	"github.com/consent-ledger/consent-ledger/ledger/timestamp/tsatest"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 )
 
@@ -49,9 +50,15 @@ func TestScripts(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
+	tsa := tsatest.New(t)
+	authority := tsa.Serve(nil)
 	testscript.Run(t, testscript.Params{
 		Dir: ".", UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
-		Setup: func(env *testscript.Env) error { return setup(env, bin) },
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("TSA", authority)
+			env.Setenv("TSA_CA", tsa.CAFile())
+			return setup(env, bin)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"consent": cmdConsent, "exit": cmdExit, "hides": cmdHides, "settles": cmdSettles,
 			"server": cmdServer, "watch": cmdWatch, "until": cmdUntil, "occupy": cmdOccupy, "free": cmdFree, "swap": cmdSwap,

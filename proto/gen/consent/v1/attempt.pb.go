@@ -184,7 +184,10 @@ type AttemptRecord struct {
 	Source string `protobuf:"bytes,12,opt,name=source,proto3" json:"source,omitempty"`
 	// The decision on which the reservation rests, or the one that is kept: without
 	// the number, and without what follows from its packs (texts, fixes).
-	Decision      *Decision `protobuf:"bytes,13,opt,name=decision,proto3" json:"decision,omitempty"`
+	Decision *Decision `protobuf:"bytes,13,opt,name=decision,proto3" json:"decision,omitempty"`
+	// Leaf hash of the statement of the decision's receipt (docs/reference/proof.md);
+	// empty: none was asked for. The receipt's id is that of the record.
+	Statement     []byte `protobuf:"bytes,14,opt,name=statement,proto3" json:"statement,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -310,6 +313,13 @@ func (x *AttemptRecord) GetDecision() *Decision {
 	return nil
 }
 
+func (x *AttemptRecord) GetStatement() []byte {
+	if x != nil {
+		return x.Statement
+	}
+	return nil
+}
+
 var File_consent_v1_attempt_proto protoreflect.FileDescriptor
 
 const file_consent_v1_attempt_proto_rawDesc = "" +
@@ -319,7 +329,7 @@ const file_consent_v1_attempt_proto_rawDesc = "" +
 	"\fAttemptBatch\x12;\n" +
 	"\vrecorded_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"recordedAt\x123\n" +
-	"\arecords\x18\x02 \x03(\v2\x19.consent.v1.AttemptRecordR\arecords\"\xc8\x03\n" +
+	"\arecords\x18\x02 \x03(\v2\x19.consent.v1.AttemptRecordR\arecords\"\xe6\x03\n" +
 	"\rAttemptRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\fR\treference\x12\x16\n" +
@@ -334,7 +344,8 @@ const file_consent_v1_attempt_proto_rawDesc = "" +
 	" \x01(\fR\x05token\x12\x1b\n" +
 	"\tcaller_id\x18\v \x01(\fR\bcallerId\x12\x16\n" +
 	"\x06source\x18\f \x01(\tR\x06source\x120\n" +
-	"\bdecision\x18\r \x01(\v2\x14.consent.v1.DecisionR\bdecision*\x80\x02\n" +
+	"\bdecision\x18\r \x01(\v2\x14.consent.v1.DecisionR\bdecision\x12\x1c\n" +
+	"\tstatement\x18\x0e \x01(\fR\tstatement*\x80\x02\n" +
 	"\x0eAttemptOutcome\x12\x1f\n" +
 	"\x1bATTEMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18ATTEMPT_OUTCOME_RESERVED\x10\x01\x12\x1d\n" +

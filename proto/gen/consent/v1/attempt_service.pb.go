@@ -345,7 +345,10 @@ type ReserveRequest struct {
 	// The caller id that will be shown; kept sealed. Empty: unknown.
 	CallerId string `protobuf:"bytes,6,opt,name=caller_id,json=callerId,proto3" json:"caller_id,omitempty"`
 	// The system that asks: `[a-z0-9_-]{1,64}`; empty: unknown.
-	Source        string `protobuf:"bytes,7,opt,name=source,proto3" json:"source,omitempty"`
+	Source string `protobuf:"bytes,7,opt,name=source,proto3" json:"source,omitempty"`
+	// As in CheckRequest. It is kept after the reservation: if the call fails, the
+	// contact may be reserved, and the same call again gives both.
+	Receipt       bool `protobuf:"varint,8,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -429,6 +432,13 @@ func (x *ReserveRequest) GetSource() string {
 	return ""
 }
 
+func (x *ReserveRequest) GetReceipt() bool {
+	if x != nil {
+		return x.Receipt
+	}
+	return false
+}
+
 // ReserveResponse is the answer. Unless the verdict is VERDICT_ALLOW, do not make
 // the contact.
 type ReserveResponse struct {
@@ -443,7 +453,9 @@ type ReserveResponse struct {
 	// The message of CONSENT_ATTEMPTS that holds the reservation; 0: none.
 	Sequence uint64 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// How firmly it is held; unspecified: nothing was written.
-	Durability    Durability `protobuf:"varint,5,opt,name=durability,proto3,enum=consent.v1.Durability" json:"durability,omitempty"`
+	Durability Durability `protobuf:"varint,5,opt,name=durability,proto3,enum=consent.v1.Durability" json:"durability,omitempty"`
+	// As in CheckResponse.
+	Receipt       []byte `protobuf:"bytes,6,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -511,6 +523,13 @@ func (x *ReserveResponse) GetDurability() Durability {
 		return x.Durability
 	}
 	return Durability_DURABILITY_UNSPECIFIED
+}
+
+func (x *ReserveResponse) GetReceipt() []byte {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
 }
 
 // CancelRequest names a call by its reference.
@@ -966,7 +985,7 @@ const file_consent_v1_attempt_service_proto_rawDesc = "" +
 	"\rAttemptResult\x126\n" +
 	"\areceipt\x18\x01 \x01(\v2\x1a.consent.v1.AttemptReceiptH\x00R\areceipt\x12/\n" +
 	"\arefusal\x18\x02 \x01(\v2\x13.consent.v1.RefusalH\x00R\arefusalB\b\n" +
-	"\x06result\"\xef\x01\n" +
+	"\x06result\"\x89\x02\n" +
 	"\x0eReserveRequest\x120\n" +
 	"\bquestion\x18\x01 \x01(\v2\x14.consent.v1.QuestionR\bquestion\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\tR\treference\x12%\n" +
@@ -974,7 +993,8 @@ const file_consent_v1_attempt_service_proto_rawDesc = "" +
 	"\x06reveal\x18\x04 \x01(\bR\x06reveal\x12\x19\n" +
 	"\bat_least\x18\x05 \x01(\x04R\aatLeast\x12\x1b\n" +
 	"\tcaller_id\x18\x06 \x01(\tR\bcallerId\x12\x16\n" +
-	"\x06source\x18\a \x01(\tR\x06source\"\xd1\x01\n" +
+	"\x06source\x18\a \x01(\tR\x06source\x12\x18\n" +
+	"\areceipt\x18\b \x01(\bR\areceipt\"\xeb\x01\n" +
 	"\x0fReserveResponse\x120\n" +
 	"\bdecision\x18\x01 \x01(\v2\x14.consent.v1.DecisionR\bdecision\x12\x1a\n" +
 	"\breserved\x18\x02 \x01(\bR\breserved\x12\x1c\n" +
@@ -982,7 +1002,8 @@ const file_consent_v1_attempt_service_proto_rawDesc = "" +
 	"\bsequence\x18\x04 \x01(\x04R\bsequence\x126\n" +
 	"\n" +
 	"durability\x18\x05 \x01(\x0e2\x16.consent.v1.DurabilityR\n" +
-	"durability\"y\n" +
+	"durability\x12\x18\n" +
+	"\areceipt\x18\x06 \x01(\fR\areceipt\"y\n" +
 	"\rCancelRequest\x12\x1c\n" +
 	"\treference\x18\x01 \x01(\tR\treference\x12\x1a\n" +
 	"\bcampaign\x18\x02 \x01(\tR\bcampaign\x12\x16\n" +

@@ -759,7 +759,10 @@ type CheckRequest struct {
 	// ISO country of numbers without a country code; empty: US.
 	DefaultRegion string `protobuf:"bytes,3,opt,name=default_region,json=defaultRegion,proto3" json:"default_region,omitempty"`
 	// Show the number in clear.
-	Reveal        bool `protobuf:"varint,4,opt,name=reveal,proto3" json:"reveal,omitempty"`
+	Reveal bool `protobuf:"varint,4,opt,name=reveal,proto3" json:"reveal,omitempty"`
+	// Give the answer as a signed statement too. It is on disk before it is given,
+	// or the call fails: then treat it as BLOCK.
+	Receipt       bool `protobuf:"varint,5,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -822,11 +825,23 @@ func (x *CheckRequest) GetReveal() bool {
 	return false
 }
 
+func (x *CheckRequest) GetReceipt() bool {
+	if x != nil {
+		return x.Receipt
+	}
+	return false
+}
+
 // CheckResponse is one answer.
 type CheckResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The answer.
-	Decision      *Decision `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
+	Decision *Decision `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
+	// The file of a decision receipt (docs/reference/proof.md), only if it was asked
+	// for. Its line `salt` lets whoever has it find the number by trying; take the
+	// line out to show the receipt without the number. Empty beside a BLOCK
+	// STATE_STALE: nothing was decided.
+	Receipt       []byte `protobuf:"bytes,2,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -868,6 +883,13 @@ func (x *CheckResponse) GetDecision() *Decision {
 	return nil
 }
 
+func (x *CheckResponse) GetReceipt() []byte {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
 // CheckBatchRequest is up to 10,000 questions.
 type CheckBatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -878,7 +900,9 @@ type CheckBatchRequest struct {
 	// As in CheckRequest.
 	DefaultRegion string `protobuf:"bytes,3,opt,name=default_region,json=defaultRegion,proto3" json:"default_region,omitempty"`
 	// As in CheckRequest.
-	Reveal        bool `protobuf:"varint,4,opt,name=reveal,proto3" json:"reveal,omitempty"`
+	Reveal bool `protobuf:"varint,4,opt,name=reveal,proto3" json:"reveal,omitempty"`
+	// As in CheckRequest; one for each answer.
+	Receipt       bool `protobuf:"varint,5,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -941,11 +965,20 @@ func (x *CheckBatchRequest) GetReveal() bool {
 	return false
 }
 
+func (x *CheckBatchRequest) GetReceipt() bool {
+	if x != nil {
+		return x.Receipt
+	}
+	return false
+}
+
 // CheckBatchResponse holds the answers in the order of the questions.
 type CheckBatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The answers.
-	Decisions     []*Decision `protobuf:"bytes,1,rep,name=decisions,proto3" json:"decisions,omitempty"`
+	Decisions []*Decision `protobuf:"bytes,1,rep,name=decisions,proto3" json:"decisions,omitempty"`
+	// As in CheckResponse, in the order of the answers.
+	Receipts      [][]byte `protobuf:"bytes,2,rep,name=receipts,proto3" json:"receipts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -983,6 +1016,13 @@ func (*CheckBatchResponse) Descriptor() ([]byte, []int) {
 func (x *CheckBatchResponse) GetDecisions() []*Decision {
 	if x != nil {
 		return x.Decisions
+	}
+	return nil
+}
+
+func (x *CheckBatchResponse) GetReceipts() [][]byte {
+	if x != nil {
+		return x.Receipts
 	}
 	return nil
 }
@@ -1615,21 +1655,25 @@ const file_consent_v1_decision_proto_rawDesc = "" +
 	"\aListUse\x12\x1a\n" +
 	"\bregistry\x18\x01 \x01(\tR\bregistry\x12!\n" +
 	"\fversion_date\x18\x02 \x01(\tR\vversionDate\x12\x16\n" +
-	"\x06listed\x18\x03 \x01(\bR\x06listed\"\x9a\x01\n" +
+	"\x06listed\x18\x03 \x01(\bR\x06listed\"\xb4\x01\n" +
 	"\fCheckRequest\x120\n" +
 	"\bquestion\x18\x01 \x01(\v2\x14.consent.v1.QuestionR\bquestion\x12\x19\n" +
 	"\bat_least\x18\x02 \x01(\x04R\aatLeast\x12%\n" +
 	"\x0edefault_region\x18\x03 \x01(\tR\rdefaultRegion\x12\x16\n" +
-	"\x06reveal\x18\x04 \x01(\bR\x06reveal\"A\n" +
+	"\x06reveal\x18\x04 \x01(\bR\x06reveal\x12\x18\n" +
+	"\areceipt\x18\x05 \x01(\bR\areceipt\"[\n" +
 	"\rCheckResponse\x120\n" +
-	"\bdecision\x18\x01 \x01(\v2\x14.consent.v1.DecisionR\bdecision\"\xa1\x01\n" +
+	"\bdecision\x18\x01 \x01(\v2\x14.consent.v1.DecisionR\bdecision\x12\x18\n" +
+	"\areceipt\x18\x02 \x01(\fR\areceipt\"\xbb\x01\n" +
 	"\x11CheckBatchRequest\x122\n" +
 	"\tquestions\x18\x01 \x03(\v2\x14.consent.v1.QuestionR\tquestions\x12\x19\n" +
 	"\bat_least\x18\x02 \x01(\x04R\aatLeast\x12%\n" +
 	"\x0edefault_region\x18\x03 \x01(\tR\rdefaultRegion\x12\x16\n" +
-	"\x06reveal\x18\x04 \x01(\bR\x06reveal\"H\n" +
+	"\x06reveal\x18\x04 \x01(\bR\x06reveal\x12\x18\n" +
+	"\areceipt\x18\x05 \x01(\bR\areceipt\"d\n" +
 	"\x12CheckBatchResponse\x122\n" +
-	"\tdecisions\x18\x01 \x03(\v2\x14.consent.v1.DecisionR\tdecisions\"\xbc\x01\n" +
+	"\tdecisions\x18\x01 \x03(\v2\x14.consent.v1.DecisionR\tdecisions\x12\x1a\n" +
+	"\breceipts\x18\x02 \x03(\fR\breceipts\"\xbc\x01\n" +
 	"\fScrubRequest\x120\n" +
 	"\bquestion\x18\x01 \x01(\v2\x14.consent.v1.QuestionR\bquestion\x12\x18\n" +
 	"\anumbers\x18\x02 \x03(\tR\anumbers\x12%\n" +

@@ -546,7 +546,10 @@ type GetReceiptRequest struct {
 	Signed bool `protobuf:"varint,4,opt,name=signed,proto3" json:"signed,omitempty"`
 	// Also give the entry's path to the newest checkpoint. A position that none covers
 	// yet is waited for.
-	TlogProof     bool `protobuf:"varint,5,opt,name=tlog_proof,json=tlogProof,proto3" json:"tlog_proof,omitempty"`
+	TlogProof bool `protobuf:"varint,5,opt,name=tlog_proof,json=tlogProof,proto3" json:"tlog_proof,omitempty"`
+	// With tlog_proof: under the first checkpoint over the position that a
+	// timestamping authority stamped; if none is, the newest is stamped now.
+	Timestamp     bool `protobuf:"varint,6,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -616,6 +619,13 @@ func (x *GetReceiptRequest) GetTlogProof() bool {
 	return false
 }
 
+func (x *GetReceiptRequest) GetTimestamp() bool {
+	if x != nil {
+		return x.Timestamp
+	}
+	return false
+}
+
 // GetReceiptResponse is the receipt and the entry's exact bytes.
 type GetReceiptResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -624,7 +634,10 @@ type GetReceiptResponse struct {
 	// The stored bytes.
 	Entry []byte `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
 	// The file that C2SP tlog-proof describes. Only if asked for.
-	TlogProof     []byte `protobuf:"bytes,3,opt,name=tlog_proof,json=tlogProof,proto3" json:"tlog_proof,omitempty"`
+	TlogProof []byte `protobuf:"bytes,3,opt,name=tlog_proof,json=tlogProof,proto3" json:"tlog_proof,omitempty"`
+	// The RFC 3161 token over that file's checkpoint, its signatures included. Only if
+	// asked for.
+	Timestamp     []byte `protobuf:"bytes,4,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -676,6 +689,13 @@ func (x *GetReceiptResponse) GetEntry() []byte {
 func (x *GetReceiptResponse) GetTlogProof() []byte {
 	if x != nil {
 		return x.TlogProof
+	}
+	return nil
+}
+
+func (x *GetReceiptResponse) GetTimestamp() []byte {
+	if x != nil {
+		return x.Timestamp
 	}
 	return nil
 }
@@ -2850,7 +2870,9 @@ type DoctorResponse struct {
 	// Durability of acknowledged entries.
 	Durability Durability `protobuf:"varint,8,opt,name=durability,proto3,enum=consent.v1.Durability" json:"durability,omitempty"`
 	// What is committed of every number's history.
-	Directory     *DirectoryStatus `protobuf:"bytes,12,opt,name=directory,proto3" json:"directory,omitempty"`
+	Directory *DirectoryStatus `protobuf:"bytes,12,opt,name=directory,proto3" json:"directory,omitempty"`
+	// The newest checkpoint that a timestamping authority stamped; absent: none is asked.
+	Timestamp     *TimestampStatus `protobuf:"bytes,13,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2948,6 +2970,68 @@ func (x *DoctorResponse) GetDirectory() *DirectoryStatus {
 	return nil
 }
 
+func (x *DoctorResponse) GetTimestamp() *TimestampStatus {
+	if x != nil {
+		return x.Timestamp
+	}
+	return nil
+}
+
+// TimestampStatus is the newest checkpoint with an RFC 3161 timestamp.
+type TimestampStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Entries that it speaks of; 0: none is stamped yet.
+	Size uint64 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	// The authority's time.
+	At            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimestampStatus) Reset() {
+	*x = TimestampStatus{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimestampStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimestampStatus) ProtoMessage() {}
+
+func (x *TimestampStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimestampStatus.ProtoReflect.Descriptor instead.
+func (*TimestampStatus) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *TimestampStatus) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *TimestampStatus) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 // DirectoryStatus is how far nobody can leave out an event any more
 // (docs/reference/completeness.md).
 type DirectoryStatus struct {
@@ -2968,7 +3052,7 @@ type DirectoryStatus struct {
 
 func (x *DirectoryStatus) Reset() {
 	*x = DirectoryStatus{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +3064,7 @@ func (x *DirectoryStatus) String() string {
 func (*DirectoryStatus) ProtoMessage() {}
 
 func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2993,7 +3077,7 @@ func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryStatus.ProtoReflect.Descriptor instead.
 func (*DirectoryStatus) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{38}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DirectoryStatus) GetPosition() uint64 {
@@ -3040,7 +3124,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3052,7 +3136,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3065,7 +3149,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{39}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{40}
 }
 
 // RebuildResponse is progress, and at the end the result.
@@ -3083,7 +3167,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3095,7 +3179,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3108,7 +3192,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{40}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RebuildResponse) GetPosition() uint64 {
@@ -3144,7 +3228,7 @@ type IntakeBatch struct {
 
 func (x *IntakeBatch) Reset() {
 	*x = IntakeBatch{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3156,7 +3240,7 @@ func (x *IntakeBatch) String() string {
 func (*IntakeBatch) ProtoMessage() {}
 
 func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3169,7 +3253,7 @@ func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntakeBatch.ProtoReflect.Descriptor instead.
 func (*IntakeBatch) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{41}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *IntakeBatch) GetRecords() []*RecordRequest {
@@ -3219,19 +3303,21 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12\x16\n" +
 	"\x06signed\x18\x04 \x01(\bR\x06signed\"G\n" +
 	"\x14RecordStreamResponse\x12/\n" +
-	"\boutcomes\x18\x01 \x03(\v2\x13.consent.v1.OutcomeR\boutcomes\"\x99\x01\n" +
+	"\boutcomes\x18\x01 \x03(\v2\x13.consent.v1.OutcomeR\boutcomes\"\xb7\x01\n" +
 	"\x11GetReceiptRequest\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x19\n" +
 	"\bevent_id\x18\x03 \x01(\tR\aeventId\x12\x16\n" +
 	"\x06signed\x18\x04 \x01(\bR\x06signed\x12\x1d\n" +
 	"\n" +
-	"tlog_proof\x18\x05 \x01(\bR\ttlogProof\"x\n" +
+	"tlog_proof\x18\x05 \x01(\bR\ttlogProof\x12\x1c\n" +
+	"\ttimestamp\x18\x06 \x01(\bR\ttimestamp\"\x96\x01\n" +
 	"\x12GetReceiptResponse\x12-\n" +
 	"\areceipt\x18\x01 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\x12\x14\n" +
 	"\x05entry\x18\x02 \x01(\fR\x05entry\x12\x1d\n" +
 	"\n" +
-	"tlog_proof\x18\x03 \x01(\fR\ttlogProof\"\x17\n" +
+	"tlog_proof\x18\x03 \x01(\fR\ttlogProof\x12\x1c\n" +
+	"\ttimestamp\x18\x04 \x01(\fR\ttimestamp\"\x17\n" +
 	"\x15ListPublicKeysRequest\"[\n" +
 	"\x16ListPublicKeysResponse\x12\x16\n" +
 	"\x06origin\x18\x01 \x01(\tR\x06origin\x12)\n" +
@@ -3399,7 +3485,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\rDoctorRequest\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\x01 \x01(\bR\tstateHash\x12#\n" +
-	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xa9\x04\n" +
+	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xe4\x04\n" +
 	"\x0eDoctorResponse\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x1c\n" +
 	"\tintegrity\x18\x02 \x01(\tR\tintegrity\x12H\n" +
@@ -3412,13 +3498,17 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\n" +
 	"durability\x18\b \x01(\x0e2\x16.consent.v1.DurabilityR\n" +
 	"durability\x129\n" +
-	"\tdirectory\x18\f \x01(\v2\x1b.consent.v1.DirectoryStatusR\tdirectory\x1a<\n" +
+	"\tdirectory\x18\f \x01(\v2\x1b.consent.v1.DirectoryStatusR\tdirectory\x129\n" +
+	"\ttimestamp\x18\r \x01(\v2\x1b.consent.v1.TimestampStatusR\ttimestamp\x1a<\n" +
 	"\x0eStateHashEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
 	"\fAppliedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xcf\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"Q\n" +
+	"\x0fTimestampStatus\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xcf\x01\n" +
 	"\x0fDirectoryStatus\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12'\n" +
 	"\x0fcovers_position\x18\x02 \x01(\x04R\x0ecoversPosition\x12;\n" +
@@ -3468,7 +3558,7 @@ func file_consent_v1_ledger_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_ledger_service_proto_rawDescData
 }
 
-var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*RecordRequest)(nil),           // 0: consent.v1.RecordRequest
 	(*RecordResponse)(nil),          // 1: consent.v1.RecordResponse
@@ -3508,88 +3598,91 @@ var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*CloseInboxResponse)(nil),      // 35: consent.v1.CloseInboxResponse
 	(*DoctorRequest)(nil),           // 36: consent.v1.DoctorRequest
 	(*DoctorResponse)(nil),          // 37: consent.v1.DoctorResponse
-	(*DirectoryStatus)(nil),         // 38: consent.v1.DirectoryStatus
-	(*RebuildRequest)(nil),          // 39: consent.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 40: consent.v1.RebuildResponse
-	(*IntakeBatch)(nil),             // 41: consent.v1.IntakeBatch
-	nil,                             // 42: consent.v1.DoctorResponse.StateHashEntry
-	nil,                             // 43: consent.v1.DoctorResponse.AppliedEntry
-	nil,                             // 44: consent.v1.RebuildResponse.StateHashEntry
-	(*Fact)(nil),                    // 45: consent.v1.Fact
-	(*timestamppb.Timestamp)(nil),   // 46: google.protobuf.Timestamp
-	(Durability)(0),                 // 47: consent.v1.Durability
-	(*Actor)(nil),                   // 48: consent.v1.Actor
+	(*TimestampStatus)(nil),         // 38: consent.v1.TimestampStatus
+	(*DirectoryStatus)(nil),         // 39: consent.v1.DirectoryStatus
+	(*RebuildRequest)(nil),          // 40: consent.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 41: consent.v1.RebuildResponse
+	(*IntakeBatch)(nil),             // 42: consent.v1.IntakeBatch
+	nil,                             // 43: consent.v1.DoctorResponse.StateHashEntry
+	nil,                             // 44: consent.v1.DoctorResponse.AppliedEntry
+	nil,                             // 45: consent.v1.RebuildResponse.StateHashEntry
+	(*Fact)(nil),                    // 46: consent.v1.Fact
+	(*timestamppb.Timestamp)(nil),   // 47: google.protobuf.Timestamp
+	(Durability)(0),                 // 48: consent.v1.Durability
+	(*Actor)(nil),                   // 49: consent.v1.Actor
 }
 var file_consent_v1_ledger_service_proto_depIdxs = []int32{
-	45, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
+	46, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
 	2,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
-	46, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
-	47, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
+	47, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
+	48, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
 	2,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
 	4,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
-	45, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
+	46, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
 	3,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
 	2,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
 	11, // 9: consent.v1.ListPublicKeysResponse.keys:type_name -> consent.v1.PublicKey
 	2,  // 10: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
 	15, // 11: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
 	16, // 12: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
-	46, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
+	47, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
 	2,  // 14: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
 	22, // 15: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
-	46, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
-	48, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
+	47, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
+	49, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
 	2,  // 18: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
-	48, // 19: consent.v1.WithdrawPackRequest.actor:type_name -> consent.v1.Actor
+	49, // 19: consent.v1.WithdrawPackRequest.actor:type_name -> consent.v1.Actor
 	2,  // 20: consent.v1.WithdrawPackResponse.receipt:type_name -> consent.v1.Receipt
 	29, // 21: consent.v1.ListPacksResponse.packs:type_name -> consent.v1.PublishedPack
-	46, // 22: consent.v1.PublishedPack.recorded_at:type_name -> google.protobuf.Timestamp
+	47, // 22: consent.v1.PublishedPack.recorded_at:type_name -> google.protobuf.Timestamp
 	32, // 23: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
-	46, // 24: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
-	46, // 25: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
+	47, // 24: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
+	47, // 25: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
 	2,  // 26: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
-	42, // 27: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
-	43, // 28: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
-	47, // 29: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
-	38, // 30: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
-	46, // 31: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
-	44, // 32: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
-	0,  // 33: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
-	0,  // 34: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
-	5,  // 35: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
-	7,  // 36: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
-	9,  // 37: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
-	12, // 38: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
-	14, // 39: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
-	18, // 40: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
-	20, // 41: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
-	23, // 42: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
-	25, // 43: consent.v1.LedgerService.WithdrawPack:input_type -> consent.v1.WithdrawPackRequest
-	27, // 44: consent.v1.LedgerService.ListPacks:input_type -> consent.v1.ListPacksRequest
-	30, // 45: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
-	34, // 46: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
-	36, // 47: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
-	39, // 48: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
-	1,  // 49: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
-	6,  // 50: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
-	8,  // 51: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
-	10, // 52: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
-	13, // 53: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
-	17, // 54: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
-	19, // 55: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
-	21, // 56: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
-	24, // 57: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
-	26, // 58: consent.v1.LedgerService.WithdrawPack:output_type -> consent.v1.WithdrawPackResponse
-	28, // 59: consent.v1.LedgerService.ListPacks:output_type -> consent.v1.ListPacksResponse
-	31, // 60: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
-	35, // 61: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
-	37, // 62: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
-	40, // 63: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
-	49, // [49:64] is the sub-list for method output_type
-	34, // [34:49] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	43, // 27: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
+	44, // 28: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
+	48, // 29: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
+	39, // 30: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
+	38, // 31: consent.v1.DoctorResponse.timestamp:type_name -> consent.v1.TimestampStatus
+	47, // 32: consent.v1.TimestampStatus.at:type_name -> google.protobuf.Timestamp
+	47, // 33: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
+	45, // 34: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
+	0,  // 35: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
+	0,  // 36: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
+	5,  // 37: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
+	7,  // 38: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
+	9,  // 39: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
+	12, // 40: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
+	14, // 41: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
+	18, // 42: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
+	20, // 43: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
+	23, // 44: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
+	25, // 45: consent.v1.LedgerService.WithdrawPack:input_type -> consent.v1.WithdrawPackRequest
+	27, // 46: consent.v1.LedgerService.ListPacks:input_type -> consent.v1.ListPacksRequest
+	30, // 47: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
+	34, // 48: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
+	36, // 49: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
+	40, // 50: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
+	1,  // 51: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
+	6,  // 52: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
+	8,  // 53: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
+	10, // 54: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
+	13, // 55: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
+	17, // 56: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
+	19, // 57: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
+	21, // 58: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
+	24, // 59: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
+	26, // 60: consent.v1.LedgerService.WithdrawPack:output_type -> consent.v1.WithdrawPackResponse
+	28, // 61: consent.v1.LedgerService.ListPacks:output_type -> consent.v1.ListPacksResponse
+	31, // 62: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
+	35, // 63: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
+	37, // 64: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
+	41, // 65: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
+	51, // [51:66] is the sub-list for method output_type
+	36, // [36:51] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_ledger_service_proto_init() }
@@ -3610,7 +3703,7 @@ func file_consent_v1_ledger_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_ledger_service_proto_rawDesc), len(file_consent_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   45,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
