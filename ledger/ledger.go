@@ -192,3 +192,21 @@ func (e *InvalidError) Error() string {
 	}
 	return s
 }
+
+// Hole is a message that the stream should hold and does not give, or gives other
+// bytes than were recorded. It unwraps to ErrDamaged.
+type Hole struct {
+	Seq  uint64 // the first that is missing
+	Next uint64 // the next one that is there; 0: unknown
+}
+
+func (h *Hole) Error() string {
+	what := fmt.Sprintf("message %d is missing or changed", h.Seq)
+	if h.Next > h.Seq+1 {
+		what = fmt.Sprintf("messages %d to %d are missing", h.Seq, h.Next-1)
+	}
+	return fmt.Sprintf("%s: a hole in the ledger: %s; put it back from any copy: consent repair --from COPY", ErrDamaged, what)
+}
+
+// Unwrap makes errors.Is(err, ErrDamaged) true.
+func (h *Hole) Unwrap() error { return ErrDamaged }
