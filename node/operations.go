@@ -32,6 +32,9 @@ func (n *Node) problems(ctx context.Context) []string {
 	if err := n.runner.WaitApplied(wait, n.writer.Acked()); err != nil && n.runner.Err() == nil {
 		out = append(out, fmt.Sprintf("STATE_STALE: projections hold position %d, the ledger %d", n.runner.Applied(), n.writer.Acked()))
 	}
+	if _, all := n.mender.Blocked(); all {
+		out = append(out, "LEDGER_INTEGRITY: damage may concern every number; whatever is asked is blocked: consent doctor")
+	}
 	return append(append(out, n.packs.Problems()...), n.registry.Problems()...)
 }
 
@@ -41,8 +44,9 @@ func (o *operations) Doctor(ctx context.Context, req *consentv1.DoctorRequest) (
 	if req.GetConfirmClock() {
 		n.writer.ConfirmClock()
 	}
-	res := &consentv1.DoctorResponse{Position: uint64(n.writer.Acked()), Integrity: n.tree.State(n.writer.Acked()), Problems: n.problems(ctx), Durability: n.durability(),
+	res := &consentv1.DoctorResponse{Position: uint64(n.writer.Acked()), Integrity: n.integrity(), Problems: n.problems(ctx), Durability: n.durability(),
 		Directory: n.directoryStatus(), StateHash: map[string]string{}, Applied: map[string]uint64{"projections": uint64(n.runner.Applied()), "feed": uint64(n.feed.Published()), attempts.Name: n.attempts.Applied(), "tree": uint64(n.signedThrough())}}
+	res.Problems = append(res.Problems, n.mender.Problems()...)
 	res.Problems = append(res.Problems, n.tree.Problems()...)
 	res.Problems = append(res.Problems, n.directory.Problems(n.cfg.Clock.Wall())...) // no reason to block: it proves, it does not decide
 	for _, s := range n.listing.Snapshot().Sources() {
@@ -72,6 +76,9 @@ func (o *operations) Doctor(ctx context.Context, req *consentv1.DoctorRequest) (
 
 // Rebuild folds all projections anew; checks block meanwhile.
 func (o *operations) Rebuild(ctx context.Context, progress func(*consentv1.RebuildResponse) error) error {
+	if !o.n.mender.Whole() {
+		return errMendFirst
+	}
 	var sendErr error
 	target := ledger.Position(o.n.writer.Acked())
 	err := o.n.runner.Rebuild(ctx, func(p runner.Progress) {

@@ -61,6 +61,8 @@ type Decider struct {
 	KeepDecisions bool
 	// ScrubView is how long a scrub is answered from one view; 0: five minutes.
 	ScrubView time.Duration
+	// Integrity knows about whom something is lost; nil: nothing is.
+	Integrity Integrity
 	// Acked is the last durable position.
 	Acked func() ledger.Position
 	// Fresh tells whether the ledger's leader answered lately (DESIGN 5); it may
@@ -239,8 +241,12 @@ func (d *Decider) allBlocked(qs []*consentv1.Question, a *asking) []*consentv1.D
 		if q.GetAt() != nil {
 			at = q.GetAt().AsTime()
 		}
-		out[i] = rules.Blocked(rules.CodeStateStale, at, d.Runner.Applied())
 		n, _ := phone.Parse(q.GetNumber(), a.region)
+		code := rules.CodeStateStale
+		if d.Integrity != nil && d.Integrity.Blocks(n.E164) { // which is why state stands still
+			code = rules.CodeLedgerIntegrity
+		}
+		out[i] = rules.Blocked(code, at, d.Runner.Applied())
 		show(out[i], resolved{number: n}, a.reveal)
 		d.Observe(out[i], 1, 0)
 	}
@@ -325,6 +331,12 @@ func (d *Decider) one(ctx context.Context, v runner.View, known resident, r *res
 	if err != nil {
 		return rules.Blocked(rules.CodeNumberInvalid, r.at, v.Position), nil
 	}
+	token := d.Keys.Token(x)
+	if broken, err := d.broken(v, r.number.E164, token); err != nil {
+		return nil, err
+	} else if broken {
+		return rules.Blocked(rules.CodeLedgerIntegrity, r.at, v.Position), nil
+	}
 	in, packs, err := d.asked(v, known, r)
 	if err != nil {
 		return nil, err
@@ -336,7 +348,7 @@ func (d *Decider) one(ctx context.Context, v runner.View, known resident, r *res
 	if n, ok := registry.ParseNumber(r.number.E164); ok {
 		in.Registries = known.lists.AppendAnswersAsOf(nil, n, in.Seller, r.at, r.asOf)
 	}
-	token, get := d.Keys.Token(x), v.Get
+	get := v.Get
 	if !v.MayHaveState(token) {
 		get = nil
 	}

@@ -46,6 +46,7 @@ type scrubWorker struct {
 
 	classes rules.Classes[*said]
 	invalid *said            // the answer to what is no number
+	lost    *said            // and to what something is lost about
 	equal   map[string]*said // by content
 	content []byte
 
@@ -67,7 +68,9 @@ type scrubRow struct {
 // answer answers a message of numbers.
 func (w *scrubWorker) answer(ctx context.Context, numbers []string) ([]*said, error) {
 	out := make([]*said, len(numbers))
-	w.read(numbers, out)
+	if err := w.read(numbers, out); err != nil {
+		return nil, err
+	}
 	if err := w.states.load(w.view, w.r.in.Seller, w.rows); err != nil {
 		return nil, err
 	}
@@ -103,7 +106,7 @@ func (w *scrubWorker) answer(ctx context.Context, numbers []string) ([]*said, er
 }
 
 // read reads the numbers; the answer of those that cannot be read is known.
-func (w *scrubWorker) read(numbers []string, out []*said) {
+func (w *scrubWorker) read(numbers []string, out []*said) error {
 	w.rows, w.digits = w.rows[:0], w.digits[:0]
 	for i, raw := range numbers {
 		n, err := phone.Parse(raw, w.region)
@@ -117,11 +120,21 @@ func (w *scrubWorker) read(numbers []string, out []*said) {
 			continue
 		}
 		row := scrubRow{at: i, number: n, token: w.Keys.Token(x), state: -1}
+		if broken, err := w.broken(w.view, n.E164, row.token); err != nil {
+			return err
+		} else if broken {
+			if w.lost == nil {
+				w.lost = w.say(rules.Blocked(rules.CodeLedgerIntegrity, w.r.at, w.view.Position))
+			}
+			out[i] = w.lost
+			continue
+		}
 		if w.view.MayHaveState(row.token) {
 			row.state = 0 // see states.load
 		}
 		w.rows, w.digits = append(w.rows, row), append(w.digits, digits)
 	}
+	return nil
 }
 
 // askLists appends what each list says of each number, so many answers a number.
