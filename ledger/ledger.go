@@ -125,7 +125,8 @@ type Log interface {
 	AppendKeys(ctx context.Context, data []byte) (seq uint64, err error)
 	// Tail is the last sequence of the ledger stream, from the leader.
 	Tail(ctx context.Context) (seq uint64, err error)
-	// Read gives the message at seq from the leader; ErrNotFound if there is none.
+	// Read gives the message at seq from the leader; ErrNotFound if there is none,
+	// ErrUnreadable if it makes no sense.
 	Read(ctx context.Context, seq uint64) (Message, error)
 	// Follow yields every message after seq in order, then waits for more. It ends
 	// only with ctx or an error; a gap is an error. A message is yielded only
@@ -154,6 +155,9 @@ var (
 
 	// ErrNotFound: there is no such message or entry.
 	ErrNotFound = errors.New("ledger: not found")
+
+	// ErrUnreadable: the message is there, and no reading of it makes sense.
+	ErrUnreadable = errors.New("ledger: the message cannot be read")
 
 	// ErrUncertain: the outcome is unknown; the fact may be in the ledger. Retry
 	// with the same source and event id; a duplicate is a success.

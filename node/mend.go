@@ -7,9 +7,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/directory"
 	"github.com/consent-ledger/consent-ledger/ledger/mend"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
 const (
@@ -70,6 +72,39 @@ var errMendFirst = errors.New("the ledger has lost messages, and a rebuild could
 
 // integrityStates are all that a served ledger can have; the others refuse a start.
 var integrityStates = []string{tree.StateOK, tree.StateCatchingUp, tree.StateTailRepaired, mend.StateDamaged, mend.StateTampered}
+
+// integrityMeans says what each state blocks and what helps (docs/reference/proof.md).
+var integrityMeans = map[string]string{
+	tree.StateOK:           "stream, tree and everything signed agree; nothing is blocked",
+	tree.StateCatchingUp:   "the tree is far behind and no checkpoint covers the newest entries yet; nothing is blocked; wait",
+	tree.StateTailRepaired: "the stream had lost its newest messages and got them back byte for byte; nothing is blocked; look at the disk",
+	mend.StateDamaged:      "messages are lost; checks of the numbers they are about are BLOCK, or all checks if that cannot be known; everything is recorded, stops too; put them back: consent repair --from COPY",
+	mend.StateTampered:     "the stream holds other entries than were recorded; every check is BLOCK; everything is recorded, stops too; find out who wrote them, then: consent repair --from COPY",
+	stateRolledBack:        "the stream ends before what was signed; nothing is served, or positions would be used twice; put back the newest copy of the folder",
+}
+
+// stateRolledBack is that of a folder whose start was refused.
+const stateRolledBack = "ROLLED_BACK"
+
+// Refused is what doctor says of a folder whose start was refused over its
+// integrity; nil for any other error.
+func Refused(err error) *consentv1.DoctorResponse {
+	res := &consentv1.DoctorResponse{Problems: []string{}}
+	switch {
+	case errors.Is(err, tree.ErrRolledBack):
+		res.Integrity, res.IntegrityMeans = stateRolledBack, integrityMeans[stateRolledBack]
+	case errors.Is(err, tree.ErrTampered):
+		res.Integrity = mend.StateTampered
+		res.IntegrityMeans = "the stream holds other entries than were signed; nothing is served; compare with a copy whose leaves match, and put back the newest whole copy of the folder"
+	case errors.Is(err, ledger.ErrDamaged):
+		res.Integrity = mend.StateDamaged
+		res.IntegrityMeans = "messages are lost where positions could be used twice, or cannot be compared; nothing is served; consent repair --dir D --from COPY, or put back the newest whole copy of the folder"
+	default:
+		return nil
+	}
+	res.Problems = append(res.Problems, err.Error())
+	return res
+}
 
 // integrity adds what is read whenever somebody asks. It may be called once.
 func (m *metrics) integrity(n *Node) {

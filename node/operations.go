@@ -1,12 +1,16 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/mend"
 	"github.com/consent-ledger/consent-ledger/projections/attempts"
 	"github.com/consent-ledger/consent-ledger/projections/runner"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -46,6 +50,7 @@ func (o *operations) Doctor(ctx context.Context, req *consentv1.DoctorRequest) (
 	}
 	res := &consentv1.DoctorResponse{Position: uint64(n.writer.Acked()), Integrity: n.integrity(), Problems: n.problems(ctx), Durability: n.durability(),
 		Directory: n.directoryStatus(), StateHash: map[string]string{}, Applied: map[string]uint64{"projections": uint64(n.runner.Applied()), "feed": uint64(n.feed.Published()), attempts.Name: n.attempts.Applied(), "tree": uint64(n.signedThrough())}}
+	n.addIntegrity(res)
 	res.Problems = append(res.Problems, n.mender.Problems()...)
 	res.Problems = append(res.Problems, n.tree.Problems()...)
 	res.Problems = append(res.Problems, n.directory.Problems(n.cfg.Clock.Wall())...) // no reason to block: it proves, it does not decide
@@ -72,6 +77,34 @@ func (o *operations) Doctor(ctx context.Context, req *consentv1.DoctorRequest) (
 		res.StateHash[name] = hashes[name].String()
 	}
 	return res, nil
+}
+
+// damagesMax bounds how many damages doctor lists; those that block come first.
+const damagesMax = 1000
+
+// addIntegrity says what is damaged, what that blocks, and how far the scrubber is.
+func (n *Node) addIntegrity(res *consentv1.DoctorResponse) {
+	res.IntegrityMeans = integrityMeans[res.GetIntegrity()]
+	all := n.mender.Damages()
+	slices.SortStableFunc(all, func(a, b mend.Damage) int { return cmp.Compare(truth(a.Mended), truth(b.Mended)) })
+	for _, d := range all[:min(len(all), damagesMax)] {
+		res.Damages = append(res.Damages, &consentv1.Damage{Message: d.Seq, First: uint64(d.First), Last: uint64(d.Last), Problem: d.Problem, Numbers: uint64(len(d.Numbers)),
+			Everybody: d.Everybody, Tampered: d.Tampered, Mended: d.Mended, FoundAt: timestamppb.New(d.FoundAt)})
+	}
+	s := n.mender.ScrubStatus()
+	res.Scrub = &consentv1.ScrubStatus{PaceBytes: uint64(s.PaceBytes), Position: uint64(s.Position), Seconds: s.Took.Seconds(), Positions: uint64(s.Positions)}
+	if !s.Finished.IsZero() {
+		res.Scrub.FinishedAt = timestamppb.New(s.Finished)
+	}
+}
+
+// Repair takes copies of lost entries.
+func (o *operations) Repair(ctx context.Context, req *consentv1.RepairRequest) (*consentv1.RepairResponse, error) {
+	t, err := o.n.mender.Take(ctx, req.GetEntries())
+	if err != nil {
+		return nil, err
+	}
+	return &consentv1.RepairResponse{Taken: uint64(t.Taken), Refused: uint64(t.Refused), Unneeded: uint64(t.Unneeded), Mended: uint64(t.Mended), Left: uint64(t.Left)}, nil
 }
 
 // Rebuild folds all projections anew; checks block meanwhile.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -88,6 +89,7 @@ ledger holds; without it the ledger is only proof, no longer knowledge.`,
 
 func serveCommand() *cobra.Command {
 	var f serverFlags
+	var pace string
 	c := &cobra.Command{
 		Use:   "serve --dir D",
 		Short: "Serve a ledger",
@@ -104,6 +106,9 @@ what is open.`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := f.config(c.ErrOrStderr())
+			if err == nil {
+				cfg.ScrubPace, err = scrubPace(pace)
+			}
 			if err != nil {
 				return usageError(err)
 			}
@@ -118,9 +123,22 @@ what is open.`,
 	c.Flags().BoolVar(&f.LazySync, "lazy-sync", false, "acknowledge before fsync: faster, and a power cut loses acknowledged facts; every receipt says so")
 	c.Flags().StringArrayVar(&f.Anchors, "anchor", nil, "where to keep checkpoints outside the folder: a file on another disk, or a URL to post to; may be repeated")
 	c.Flags().StringVar(&f.Policy, "policy", "", "C2SP tlog-policy file: witnesses to ask for cosignatures, and how many must give one")
+	c.Flags().StringVar(&pace, "scrub-pace", "4", "MB a second of the ledger to read again and compare with its tree, at most once an hour; off: never")
 	c.Flags().BoolVar(&f.PublicTree, "public-tree", false, "show checkpoint and tiles without a key: hashes only, but everybody sees how many entries there are")
 	c.Flags().BoolVar(&f.RecordDecisions, "record-decisions", false, "keep every decision of a check for five years; each answer then waits until it is on disk")
 	return c
+}
+
+// scrubPace reads the flag: a number of megabytes a second, or off.
+func scrubPace(s string) (int64, error) {
+	if s == "off" {
+		return node.ScrubOff, nil
+	}
+	mb, err := strconv.ParseFloat(s, 64)
+	if err != nil || mb < 0.001 || mb > 100_000 {
+		return 0, &hinted{fmt.Errorf("--scrub-pace %q is no pace", s), "write MB a second, such as 4 or 0.5; or off"}
+	}
+	return int64(mb * (1 << 20)), nil
 }
 
 // roomForGarbage lets the heap grow to four times what is live before it is

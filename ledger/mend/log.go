@@ -1,6 +1,7 @@
 package mend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,9 +46,9 @@ func (l *Log) Read(ctx context.Context, seq uint64) (ledger.Message, error) {
 		if err != nil || f.problem == "" {
 			return msg, err
 		}
-	case errors.Is(err, ledger.ErrNotFound):
+	case errors.Is(err, ledger.ErrNotFound), errors.Is(err, ledger.ErrUnreadable):
 		if tail, terr := l.Tail(ctx); terr != nil || seq == 0 || seq > tail {
-			return msg, errors.Join(err, terr)
+			return msg, cmp.Or(terr, err)
 		}
 	default:
 		return msg, err
@@ -163,7 +164,7 @@ func (m *Mender) Begin(ctx context.Context, missing []uint64) error {
 			return err
 		}
 		if f.problem == "" || f.tampered {
-			break
+			break // the tree says what it is
 		}
 		if _, err := m.tree.Kept(seq); !f.missing && err != nil {
 			break // never seen before: the tree says what it is

@@ -391,7 +391,8 @@ func (m *Mender) Examine(ctx context.Context, seqs ...uint64) error {
 	defer m.mu.Unlock()
 	var found []*Damage
 	right := map[uint64]bool{}
-	for _, seq := range seqs {
+	slices.Sort(seqs)
+	for _, seq := range slices.Compact(seqs) {
 		f, err := m.look(ctx, seq)
 		if err != nil {
 			return err
@@ -426,6 +427,9 @@ func (m *Mender) look(ctx context.Context, seq uint64) (finding, error) {
 	msg, err := m.cfg.Stream.Read(ctx, seq)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return finding{problem: "is missing", missing: true}, nil
+	}
+	if errors.Is(err, ledger.ErrUnreadable) {
+		return finding{problem: "cannot be read", missing: true}, nil
 	}
 	if err != nil {
 		return finding{}, err
@@ -491,12 +495,17 @@ func (m *Mender) note(ctx context.Context, found []*Damage) error {
 		return err
 	}
 	damages := maps.Clone(m.view.Load().damages)
+	mended := 0
 	for _, d := range found {
 		damages[d.Seq] = d
-		m.cfg.Logger.Warn("the ledger's stream is damaged; look at its disk", "message", d.Seq, "problem", d.Problem, "first", d.First, "last", d.Last,
-			"mended", d.Mended, "numbers", len(d.Numbers), "everybody", d.Everybody)
+		if d.Mended {
+			mended++
+		}
 	}
 	m.show(damages)
+	numbers, everybody := m.Blocked()
+	m.cfg.Logger.Warn("the ledger's stream is damaged; look at its disk, and at consent doctor", "messages", len(found), "first", found[0].Seq, "last", found[len(found)-1].Seq,
+		"problem", found[0].Problem, "mended", mended, "numbers_blocked", numbers, "everybody", everybody)
 	return nil
 }
 

@@ -65,6 +65,15 @@ func Open(ctx context.Context, js jetstream.JetStream, durability consentv1.Dura
 	return l, nil
 }
 
+// OpenCopy binds to the ledger's stream alone, of a copy that is only read.
+func OpenCopy(ctx context.Context, js jetstream.JetStream) (l *Log, err error) {
+	l = &Log{js: js}
+	if l.ledger, err = js.Stream(ctx, LedgerStream); err != nil {
+		return nil, fmt.Errorf("stream %s: %w", LedgerStream, err)
+	}
+	return l, nil
+}
+
 // Append publishes one commit with the expected last sequence: JetStream stores
 // it only if nobody else has written since.
 func (l *Log) Append(ctx context.Context, after uint64, data []byte) (uint64, error) {
@@ -129,7 +138,12 @@ func (l *Log) Missing(ctx context.Context) ([]uint64, error) {
 	for seq := uint64(1); seq <= before; seq++ {
 		out = append(out, seq)
 	}
-	return append(out, s.Deleted...), nil
+	for _, seq := range s.Deleted {
+		if seq < s.LastSeq { // a damaged sequence makes it list what never was
+			out = append(out, seq)
+		}
+	}
+	return out, nil
 }
 
 // Read asks the leader: direct get is off on this stream.
@@ -137,6 +151,9 @@ func (l *Log) Read(ctx context.Context, seq uint64) (ledger.Message, error) {
 	m, err := l.ledger.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return ledger.Message{}, ledger.ErrNotFound
+	}
+	if errors.Is(err, nats.ErrBadHeaderMsg) {
+		err = fmt.Errorf("%w: %w", ledger.ErrUnreadable, err)
 	}
 	if err != nil {
 		return ledger.Message{}, fmt.Errorf("stream %s: read message %d: %w", LedgerStream, seq, err)

@@ -2485,9 +2485,15 @@ type DoctorResponse struct {
 	// Durability of acknowledged entries.
 	Durability Durability `protobuf:"varint,8,opt,name=durability,proto3,enum=consent.v1.Durability" json:"durability,omitempty"`
 	// What is committed of every number's history.
-	Directory     *DirectoryStatus `protobuf:"bytes,12,opt,name=directory,proto3" json:"directory,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Directory *DirectoryStatus `protobuf:"bytes,12,opt,name=directory,proto3" json:"directory,omitempty"`
+	// Damaged messages of the stream, at most 1,000.
+	Damages []*Damage `protobuf:"bytes,13,rep,name=damages,proto3" json:"damages,omitempty"`
+	// How the stream is read again and compared.
+	Scrub *ScrubStatus `protobuf:"bytes,14,opt,name=scrub,proto3" json:"scrub,omitempty"`
+	// What the state blocks, and what helps.
+	IntegrityMeans string `protobuf:"bytes,15,opt,name=integrity_means,json=integrityMeans,proto3" json:"integrity_means,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *DoctorResponse) Reset() {
@@ -2583,6 +2589,355 @@ func (x *DoctorResponse) GetDirectory() *DirectoryStatus {
 	return nil
 }
 
+func (x *DoctorResponse) GetDamages() []*Damage {
+	if x != nil {
+		return x.Damages
+	}
+	return nil
+}
+
+func (x *DoctorResponse) GetScrub() *ScrubStatus {
+	if x != nil {
+		return x.Scrub
+	}
+	return nil
+}
+
+func (x *DoctorResponse) GetIntegrityMeans() string {
+	if x != nil {
+		return x.IntegrityMeans
+	}
+	return ""
+}
+
+// Damage is one message of the ledger's stream that is not what was recorded.
+type Damage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its sequence in the stream.
+	Message uint64 `protobuf:"varint,1,opt,name=message,proto3" json:"message,omitempty"`
+	// Its positions; 0: unknown.
+	First uint64 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`
+	// The last of them.
+	Last uint64 `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	// What is wrong.
+	Problem string `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
+	// How many numbers its entries are about, whose checks are BLOCK.
+	Numbers uint64 `protobuf:"varint,5,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	// Every check is BLOCK: it is about all, or nobody knows whom.
+	Everybody bool `protobuf:"varint,6,opt,name=everybody,proto3" json:"everybody,omitempty"`
+	// It is a whole commit of other entries, which no damaged file gives.
+	Tampered bool `protobuf:"varint,7,opt,name=tampered,proto3" json:"tampered,omitempty"`
+	// It is read from verified copies, and blocks nothing.
+	Mended bool `protobuf:"varint,8,opt,name=mended,proto3" json:"mended,omitempty"`
+	// When it was found.
+	FoundAt       *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=found_at,json=foundAt,proto3" json:"found_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Damage) Reset() {
+	*x = Damage{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Damage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Damage) ProtoMessage() {}
+
+func (x *Damage) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Damage.ProtoReflect.Descriptor instead.
+func (*Damage) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Damage) GetMessage() uint64 {
+	if x != nil {
+		return x.Message
+	}
+	return 0
+}
+
+func (x *Damage) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *Damage) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *Damage) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *Damage) GetNumbers() uint64 {
+	if x != nil {
+		return x.Numbers
+	}
+	return 0
+}
+
+func (x *Damage) GetEverybody() bool {
+	if x != nil {
+		return x.Everybody
+	}
+	return false
+}
+
+func (x *Damage) GetTampered() bool {
+	if x != nil {
+		return x.Tampered
+	}
+	return false
+}
+
+func (x *Damage) GetMended() bool {
+	if x != nil {
+		return x.Mended
+	}
+	return false
+}
+
+func (x *Damage) GetFoundAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FoundAt
+	}
+	return nil
+}
+
+// ScrubStatus is how far the reading of the whole stream is.
+type ScrubStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bytes a second; 0: it is off.
+	PaceBytes uint64 `protobuf:"varint,1,opt,name=pace_bytes,json=paceBytes,proto3" json:"pace_bytes,omitempty"`
+	// Position compared last in the pass under way; 0: between two.
+	Position uint64 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	// When the last full pass ended.
+	FinishedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
+	// How long it took, in seconds.
+	Seconds float64 `protobuf:"fixed64,4,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	// Positions it compared.
+	Positions     uint64 `protobuf:"varint,5,opt,name=positions,proto3" json:"positions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScrubStatus) Reset() {
+	*x = ScrubStatus{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScrubStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScrubStatus) ProtoMessage() {}
+
+func (x *ScrubStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScrubStatus.ProtoReflect.Descriptor instead.
+func (*ScrubStatus) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ScrubStatus) GetPaceBytes() uint64 {
+	if x != nil {
+		return x.PaceBytes
+	}
+	return 0
+}
+
+func (x *ScrubStatus) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *ScrubStatus) GetFinishedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FinishedAt
+	}
+	return nil
+}
+
+func (x *ScrubStatus) GetSeconds() float64 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+func (x *ScrubStatus) GetPositions() uint64 {
+	if x != nil {
+		return x.Positions
+	}
+	return 0
+}
+
+// RepairRequest offers copies.
+type RepairRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The exact bytes of entries, from wherever they come.
+	Entries       [][]byte `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairRequest) Reset() {
+	*x = RepairRequest{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairRequest) ProtoMessage() {}
+
+func (x *RepairRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
+func (*RepairRequest) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *RepairRequest) GetEntries() [][]byte {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// RepairResponse says what became of them.
+type RepairResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Entries that were lost and are here again.
+	Taken uint64 `protobuf:"varint,1,opt,name=taken,proto3" json:"taken,omitempty"`
+	// Entries that are not what was recorded.
+	Refused uint64 `protobuf:"varint,2,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Entries that are not lost.
+	Unneeded uint64 `protobuf:"varint,3,opt,name=unneeded,proto3" json:"unneeded,omitempty"`
+	// Messages made whole by these entries.
+	Mended uint64 `protobuf:"varint,4,opt,name=mended,proto3" json:"mended,omitempty"`
+	// Messages that are still lost.
+	Left          uint64 `protobuf:"varint,5,opt,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairResponse) Reset() {
+	*x = RepairResponse{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairResponse) ProtoMessage() {}
+
+func (x *RepairResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
+func (*RepairResponse) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *RepairResponse) GetTaken() uint64 {
+	if x != nil {
+		return x.Taken
+	}
+	return 0
+}
+
+func (x *RepairResponse) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *RepairResponse) GetUnneeded() uint64 {
+	if x != nil {
+		return x.Unneeded
+	}
+	return 0
+}
+
+func (x *RepairResponse) GetMended() uint64 {
+	if x != nil {
+		return x.Mended
+	}
+	return 0
+}
+
+func (x *RepairResponse) GetLeft() uint64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
 // DirectoryStatus is how far nobody can leave out an event any more
 // (docs/reference/completeness.md).
 type DirectoryStatus struct {
@@ -2603,7 +2958,7 @@ type DirectoryStatus struct {
 
 func (x *DirectoryStatus) Reset() {
 	*x = DirectoryStatus{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2615,7 +2970,7 @@ func (x *DirectoryStatus) String() string {
 func (*DirectoryStatus) ProtoMessage() {}
 
 func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[33]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2628,7 +2983,7 @@ func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryStatus.ProtoReflect.Descriptor instead.
 func (*DirectoryStatus) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{33}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DirectoryStatus) GetPosition() uint64 {
@@ -2675,7 +3030,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +3042,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[34]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2700,7 +3055,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{34}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{38}
 }
 
 // RebuildResponse is progress, and at the end the result.
@@ -2718,7 +3073,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2730,7 +3085,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[35]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,7 +3098,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{35}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RebuildResponse) GetPosition() uint64 {
@@ -2779,7 +3134,7 @@ type IntakeBatch struct {
 
 func (x *IntakeBatch) Reset() {
 	*x = IntakeBatch{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2791,7 +3146,7 @@ func (x *IntakeBatch) String() string {
 func (*IntakeBatch) ProtoMessage() {}
 
 func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[36]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2804,7 +3159,7 @@ func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntakeBatch.ProtoReflect.Descriptor instead.
 func (*IntakeBatch) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{36}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *IntakeBatch) GetRecords() []*RecordRequest {
@@ -3007,7 +3362,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\rDoctorRequest\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\x01 \x01(\bR\tstateHash\x12#\n" +
-	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xa9\x04\n" +
+	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xaf\x05\n" +
 	"\x0eDoctorResponse\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x1c\n" +
 	"\tintegrity\x18\x02 \x01(\tR\tintegrity\x12H\n" +
@@ -3020,13 +3375,42 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\n" +
 	"durability\x18\b \x01(\x0e2\x16.consent.v1.DurabilityR\n" +
 	"durability\x129\n" +
-	"\tdirectory\x18\f \x01(\v2\x1b.consent.v1.DirectoryStatusR\tdirectory\x1a<\n" +
+	"\tdirectory\x18\f \x01(\v2\x1b.consent.v1.DirectoryStatusR\tdirectory\x12,\n" +
+	"\adamages\x18\r \x03(\v2\x12.consent.v1.DamageR\adamages\x12-\n" +
+	"\x05scrub\x18\x0e \x01(\v2\x17.consent.v1.ScrubStatusR\x05scrub\x12'\n" +
+	"\x0fintegrity_means\x18\x0f \x01(\tR\x0eintegrityMeans\x1a<\n" +
 	"\x0eStateHashEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
 	"\fAppliedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xcf\x01\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x89\x02\n" +
+	"\x06Damage\x12\x18\n" +
+	"\amessage\x18\x01 \x01(\x04R\amessage\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\x04R\x04last\x12\x18\n" +
+	"\aproblem\x18\x04 \x01(\tR\aproblem\x12\x18\n" +
+	"\anumbers\x18\x05 \x01(\x04R\anumbers\x12\x1c\n" +
+	"\teverybody\x18\x06 \x01(\bR\teverybody\x12\x1a\n" +
+	"\btampered\x18\a \x01(\bR\btampered\x12\x16\n" +
+	"\x06mended\x18\b \x01(\bR\x06mended\x125\n" +
+	"\bfound_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\afoundAt\"\xbd\x01\n" +
+	"\vScrubStatus\x12\x1d\n" +
+	"\n" +
+	"pace_bytes\x18\x01 \x01(\x04R\tpaceBytes\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x04R\bposition\x12;\n" +
+	"\vfinished_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"finishedAt\x12\x18\n" +
+	"\aseconds\x18\x04 \x01(\x01R\aseconds\x12\x1c\n" +
+	"\tpositions\x18\x05 \x01(\x04R\tpositions\")\n" +
+	"\rRepairRequest\x12\x18\n" +
+	"\aentries\x18\x01 \x03(\fR\aentries\"\x88\x01\n" +
+	"\x0eRepairResponse\x12\x14\n" +
+	"\x05taken\x18\x01 \x01(\x04R\x05taken\x12\x18\n" +
+	"\arefused\x18\x02 \x01(\x04R\arefused\x12\x1a\n" +
+	"\bunneeded\x18\x03 \x01(\x04R\bunneeded\x12\x16\n" +
+	"\x06mended\x18\x04 \x01(\x04R\x06mended\x12\x12\n" +
+	"\x04left\x18\x05 \x01(\x04R\x04left\"\xcf\x01\n" +
 	"\x0fDirectoryStatus\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12'\n" +
 	"\x0fcovers_position\x18\x02 \x01(\x04R\x0ecoversPosition\x12;\n" +
@@ -3044,7 +3428,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n" +
 	"\vIntakeBatch\x123\n" +
-	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords2\x83\b\n" +
+	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords2\xc4\b\n" +
 	"\rLedgerService\x12?\n" +
 	"\x06Record\x12\x19.consent.v1.RecordRequest\x1a\x1a.consent.v1.RecordResponse\x12U\n" +
 	"\fRecordStream\x12\x1f.consent.v1.RecordStreamRequest\x1a .consent.v1.RecordStreamResponse(\x010\x01\x12K\n" +
@@ -3060,7 +3444,8 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\n" +
 	"CloseInbox\x12\x1d.consent.v1.CloseInboxRequest\x1a\x1e.consent.v1.CloseInboxResponse\x12?\n" +
 	"\x06Doctor\x12\x19.consent.v1.DoctorRequest\x1a\x1a.consent.v1.DoctorResponse\x12D\n" +
-	"\aRebuild\x12\x1a.consent.v1.RebuildRequest\x1a\x1b.consent.v1.RebuildResponse0\x01BIZGgithub.com/consent-ledger/consent-ledger/proto/gen/consent/v1;consentv1b\x06proto3"
+	"\aRebuild\x12\x1a.consent.v1.RebuildRequest\x1a\x1b.consent.v1.RebuildResponse0\x01\x12?\n" +
+	"\x06Repair\x12\x19.consent.v1.RepairRequest\x1a\x1a.consent.v1.RepairResponseBIZGgithub.com/consent-ledger/consent-ledger/proto/gen/consent/v1;consentv1b\x06proto3"
 
 var (
 	file_consent_v1_ledger_service_proto_rawDescOnce sync.Once
@@ -3074,7 +3459,7 @@ func file_consent_v1_ledger_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_ledger_service_proto_rawDescData
 }
 
-var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*RecordRequest)(nil),           // 0: consent.v1.RecordRequest
 	(*RecordResponse)(nil),          // 1: consent.v1.RecordResponse
@@ -3109,80 +3494,90 @@ var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*CloseInboxResponse)(nil),      // 30: consent.v1.CloseInboxResponse
 	(*DoctorRequest)(nil),           // 31: consent.v1.DoctorRequest
 	(*DoctorResponse)(nil),          // 32: consent.v1.DoctorResponse
-	(*DirectoryStatus)(nil),         // 33: consent.v1.DirectoryStatus
-	(*RebuildRequest)(nil),          // 34: consent.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 35: consent.v1.RebuildResponse
-	(*IntakeBatch)(nil),             // 36: consent.v1.IntakeBatch
-	nil,                             // 37: consent.v1.DoctorResponse.StateHashEntry
-	nil,                             // 38: consent.v1.DoctorResponse.AppliedEntry
-	nil,                             // 39: consent.v1.RebuildResponse.StateHashEntry
-	(*Fact)(nil),                    // 40: consent.v1.Fact
-	(*timestamppb.Timestamp)(nil),   // 41: google.protobuf.Timestamp
-	(Durability)(0),                 // 42: consent.v1.Durability
-	(*Actor)(nil),                   // 43: consent.v1.Actor
+	(*Damage)(nil),                  // 33: consent.v1.Damage
+	(*ScrubStatus)(nil),             // 34: consent.v1.ScrubStatus
+	(*RepairRequest)(nil),           // 35: consent.v1.RepairRequest
+	(*RepairResponse)(nil),          // 36: consent.v1.RepairResponse
+	(*DirectoryStatus)(nil),         // 37: consent.v1.DirectoryStatus
+	(*RebuildRequest)(nil),          // 38: consent.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 39: consent.v1.RebuildResponse
+	(*IntakeBatch)(nil),             // 40: consent.v1.IntakeBatch
+	nil,                             // 41: consent.v1.DoctorResponse.StateHashEntry
+	nil,                             // 42: consent.v1.DoctorResponse.AppliedEntry
+	nil,                             // 43: consent.v1.RebuildResponse.StateHashEntry
+	(*Fact)(nil),                    // 44: consent.v1.Fact
+	(*timestamppb.Timestamp)(nil),   // 45: google.protobuf.Timestamp
+	(Durability)(0),                 // 46: consent.v1.Durability
+	(*Actor)(nil),                   // 47: consent.v1.Actor
 }
 var file_consent_v1_ledger_service_proto_depIdxs = []int32{
-	40, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
+	44, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
 	2,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
-	41, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
-	42, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
+	45, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
+	46, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
 	2,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
 	4,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
-	40, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
+	44, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
 	3,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
 	2,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
 	11, // 9: consent.v1.ListPublicKeysResponse.keys:type_name -> consent.v1.PublicKey
 	2,  // 10: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
 	15, // 11: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
 	16, // 12: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
-	41, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
+	45, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
 	2,  // 14: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
 	22, // 15: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
-	41, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
-	43, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
+	45, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
+	47, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
 	2,  // 18: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
 	27, // 19: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
-	41, // 20: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
-	41, // 21: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
+	45, // 20: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
+	45, // 21: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
 	2,  // 22: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
-	37, // 23: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
-	38, // 24: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
-	42, // 25: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
-	33, // 26: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
-	41, // 27: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
-	39, // 28: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
-	0,  // 29: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
-	0,  // 30: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
-	5,  // 31: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
-	7,  // 32: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
-	9,  // 33: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
-	12, // 34: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
-	14, // 35: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
-	18, // 36: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
-	20, // 37: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
-	23, // 38: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
-	25, // 39: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
-	29, // 40: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
-	31, // 41: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
-	34, // 42: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
-	1,  // 43: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
-	6,  // 44: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
-	8,  // 45: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
-	10, // 46: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
-	13, // 47: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
-	17, // 48: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
-	19, // 49: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
-	21, // 50: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
-	24, // 51: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
-	26, // 52: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
-	30, // 53: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
-	32, // 54: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
-	35, // 55: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
-	43, // [43:56] is the sub-list for method output_type
-	30, // [30:43] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	41, // 23: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
+	42, // 24: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
+	46, // 25: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
+	37, // 26: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
+	33, // 27: consent.v1.DoctorResponse.damages:type_name -> consent.v1.Damage
+	34, // 28: consent.v1.DoctorResponse.scrub:type_name -> consent.v1.ScrubStatus
+	45, // 29: consent.v1.Damage.found_at:type_name -> google.protobuf.Timestamp
+	45, // 30: consent.v1.ScrubStatus.finished_at:type_name -> google.protobuf.Timestamp
+	45, // 31: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
+	43, // 32: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
+	0,  // 33: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
+	0,  // 34: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
+	5,  // 35: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
+	7,  // 36: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
+	9,  // 37: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
+	12, // 38: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
+	14, // 39: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
+	18, // 40: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
+	20, // 41: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
+	23, // 42: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
+	25, // 43: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
+	29, // 44: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
+	31, // 45: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
+	38, // 46: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
+	35, // 47: consent.v1.LedgerService.Repair:input_type -> consent.v1.RepairRequest
+	1,  // 48: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
+	6,  // 49: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
+	8,  // 50: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
+	10, // 51: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
+	13, // 52: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
+	17, // 53: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
+	19, // 54: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
+	21, // 55: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
+	24, // 56: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
+	26, // 57: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
+	30, // 58: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
+	32, // 59: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
+	39, // 60: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
+	36, // 61: consent.v1.LedgerService.Repair:output_type -> consent.v1.RepairResponse
+	48, // [48:62] is the sub-list for method output_type
+	34, // [34:48] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_ledger_service_proto_init() }
@@ -3203,7 +3598,7 @@ func file_consent_v1_ledger_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_ledger_service_proto_rawDesc), len(file_consent_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   40,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
