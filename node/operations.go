@@ -133,6 +133,9 @@ func (o *operations) Rebuild(ctx context.Context, progress func(*consentv1.Rebui
 	if err := o.n.attempts.Rebuild(ctx); err != nil {
 		return err
 	}
+	if err := o.n.directory.Rebuild(ctx); err != nil {
+		return err
+	}
 	at, hashes, err := o.n.stateHashAt(ctx)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"connectrpc.com/connect"
@@ -166,5 +167,5 @@ func (n *Node) Rebuild(ctx context.Context) error {
 	if err := n.runner.Rebuild(ctx, nil); err != nil {
 		return err
 	}
-	return n.attempts.Rebuild(ctx)
+	return errors.Join(n.attempts.Rebuild(ctx), n.directory.Rebuild(ctx))
 }

@@ -344,7 +344,8 @@ func (d *damaged) row(t *testing.T, breaks func(), again bool, states ...string)
 func (d *damaged) answers(s *server, doctor *consentv1.DoctorResponse) {
 	d.t.Helper()
 	lost := map[uint64]bool{}
-	everybody := false
+	// At the very end the projections look at their last entry again, and wait for it.
+	everybody := slices.ContainsFunc(doctor.GetProblems(), func(p string) bool { return strings.Contains(p, "wait for it") })
 	for _, m := range doctor.GetDamages() {
 		for at := m.GetFirst(); at <= m.GetLast() && !m.GetMended(); at++ {
 			lost[at] = true
@@ -509,4 +510,69 @@ func TestDamagedFiles(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) { d.row(t, tc.breaks, tc.again, tc.states...) })
 	}
+}
+
+// TestDamagedByHand: what somebody with rights on an outside NATS server does to
+// the stream: limits lowered, the whole stream deleted and made again.
+func TestDamagedByHand(t *testing.T) {
+	c := startNATS(t)
+	dir := filepath.Join(t.TempDir(), "ledger")
+	initLedger(t, dir, "--nats-url", c.url())
+	b, s := newBook(t), serve(t, dir, "--nats-url", c.url())
+	b.must(s, seller())
+	for i := range 40 {
+		b.must(s, grant(fmt.Sprint("g-", i), number(i), i))
+	}
+	s.stop()
+	l, err := c.js.Stream(t.Context(), stream.LedgerStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned := l.CachedInfo().Config
+
+	changed := pinned
+	changed.MaxMsgs, changed.Discard = 10, jetstream.DiscardOld
+	if _, err := c.js.UpdateStream(t.Context(), changed); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, launch(t, dir, "--nats-url", c.url()), "MaxMsgs is 10 and must be -1")
+	if _, err := c.js.UpdateStream(t.Context(), pinned); err != nil {
+		t.Fatal(err)
+	}
+	s = serve(t, dir, "--nats-url", c.url())
+	doctor := s.scrubbed()
+	if lost := len(doctor.GetDamages()); doctor.GetIntegrity() != "OK" || lost < 30 {
+		t.Fatalf("%d messages erased by a limit: %s %q", lost, doctor.GetIntegrity(), doctor.GetProblems())
+	}
+	b.verify(s, nil)
+	b.readAll(s)
+	s.stop()
+
+	if err := c.js.DeleteStream(t.Context(), stream.LedgerStream); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, launch(t, dir, "--nats-url", c.url()), "CONSENT_LEDGER does not exist")
+	if out, err := exec.Command(program, "streams", "apply", "--dir", dir, "--nats-url", c.url()).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	s = serve(t, dir, "--nats-url", c.url()) // all of it is among the tree's copies
+	if got := s.doctor(&consentv1.DoctorRequest{}).GetIntegrity(); got != "TAIL_REPAIRED" {
+		t.Fatalf("a stream made again is %s", got)
+	}
+	b.verify(s, nil)
+	b.readAll(s)
+	s.stop()
+
+	for _, f := range []string{"tail-0", "tail-1"} {
+		if err := os.Remove(filepath.Join(dir, "tree", f)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.js.DeleteStream(t.Context(), stream.LedgerStream); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(program, "streams", "apply", "--dir", dir, "--nats-url", c.url()).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	refused(t, launch(t, dir, "--nats-url", c.url()), "ROLLED_BACK")
 }

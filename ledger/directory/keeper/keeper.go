@@ -108,10 +108,12 @@ type Keeper struct {
 	// batchWait is how long an entry waits for others.
 	batchWait time.Duration
 
-	asks   chan ask
-	ended  chan struct{} // closed when Run has returned
-	status atomic.Pointer[Status]
-	wrong  atomic.Pointer[string]
+	asks chan ask
+	// rebuilds are asked for; who asks hears when the records are gone.
+	rebuilds chan *rebuild
+	ended    chan struct{} // closed when Run has returned
+	status   atomic.Pointer[Status]
+	wrong    atomic.Pointer[string]
 
 	testingOnlyBeforeCommit func() error
 }
@@ -158,7 +160,7 @@ func Open(cfg Config) (*Keeper, error) {
 		return nil, fmt.Errorf("directory: %w", err)
 	}
 	k := &Keeper{cfg: cfg, db: db, tokenKey: directory.TokenKey(cfg.Keys.DirectoryKey()), batchWait: batchWait,
-		asks: make(chan ask), ended: make(chan struct{})}
+		asks: make(chan ask), rebuilds: make(chan *rebuild), ended: make(chan struct{})}
 	err = k.load()
 	if errors.Is(err, errFolder) {
 		k.cfg.Logger.Warn("directory is built anew from the ledger", "error", err)
