@@ -397,11 +397,12 @@ func (m *Mender) Examine(ctx context.Context, seqs ...uint64) error {
 		if err != nil {
 			return err
 		}
-		if f.problem == "" {
+		known := m.at(seq)
+		if f.problem == "" && (known == nil || known.First == 0 || known.First == f.first) {
 			right[seq] = true
 			continue
 		}
-		if d := m.at(seq); d != nil && (d.Mended || d.First > 0) {
+		if known != nil && (known.Mended || known.First > 0) {
 			continue // known, and all of it
 		}
 		d := &Damage{Seq: seq, Problem: f.problem, Tampered: f.tampered, FoundAt: m.cfg.Now().UTC()}
@@ -420,6 +421,7 @@ func (m *Mender) Examine(ctx context.Context, seqs ...uint64) error {
 type finding struct {
 	problem           string
 	missing, tampered bool
+	first             ledger.Position // of what it holds; 0: no commit
 }
 
 // look reads a message at the leader and says what is wrong with it.
@@ -438,13 +440,12 @@ func (m *Mender) look(ctx context.Context, seq uint64) (finding, error) {
 	if err != nil || f.problem != "" || m.index == nil {
 		return f, err
 	}
-	first, _, _ := split(msg.Data)
-	if at, err := m.index.SeqOf(first); err == nil && at != seq {
+	if at, err := m.index.SeqOf(f.first); err == nil && at != seq {
 		return finding{problem: fmt.Sprintf("holds the entries of message %d once more", at), tampered: true}, nil
 	} else if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return finding{}, err
 	}
-	return finding{}, nil
+	return f, nil
 }
 
 // compare says what is wrong with a message, as far as the tree knows its entries.
@@ -462,7 +463,7 @@ func (m *Mender) compare(msg ledger.Message) (finding, error) {
 			return finding{problem: fmt.Sprintf("holds another entry at position %d than was recorded", at), tampered: true}, nil
 		}
 	}
-	return finding{}, nil
+	return finding{first: first}, nil
 }
 
 // note adds what was found: it mends it from the tree's own copies, finds out whom

@@ -164,7 +164,7 @@ func (p *scrubPass) stretch(ctx context.Context, tail uint64) error {
 		} else if wrong {
 			return p.damaged(ctx, msg.Seq, msg.Seq+1)
 		}
-		if err := p.done(ctx, msg); err != nil || p.at.Seq >= tail {
+		if err := p.done(ctx, msg); err != nil || p.at.Seq >= tail || p.m.at(msg.Seq+1) != nil {
 			return err
 		}
 		stalled.Reset(p.s.stall)

@@ -255,7 +255,10 @@ func (s *server) repair(from ...string) (map[string]int, error) {
 	s.t.Helper()
 	args := []string{"repair", "--server", s.url, "--key-file", filepath.Join(s.dir, "admin.key"), "-o", "json"}
 	for _, f := range from {
-		args = append(args, "--from", f)
+		if !strings.HasPrefix(f, "-") {
+			f = "--from=" + f
+		}
+		args = append(args, f)
 	}
 	cmd := exec.Command(program, args...)
 	var stderr strings.Builder
@@ -575,4 +578,95 @@ func TestDamagedByHand(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	refused(t, launch(t, dir, "--nats-url", c.url()), "ROLLED_BACK")
+}
+
+// TestRepairFrom: copies may come from a bundle and from another server; what is
+// lost in both stays lost, and a changed copy is refused.
+func TestRepairFrom(t *testing.T) {
+	d := newDamaged(t)
+	root := filepath.Dir(d.dir)
+	other := filepath.Join(root, "other")
+	copyFolder(t, d.copy, other)
+	standby := serve(t, other)
+	bundle := filepath.Join(root, "case.zip")
+	out, err := exec.Command(program, "export", "--server", standby.url, "--key-file", filepath.Join(other, "admin.key"),
+		"--number", number(3), "--purpose", "test", "--recipient", "test", "--out", bundle).CombinedOutput()
+	if err != nil {
+		t.Fatalf("export: %v\n%s", err, out)
+	}
+	d.withoutTail()
+	three, four := d.seqOf("g-3"), d.seqOf("g-4")
+	for _, seq := range []int{three, four} {
+		d.flipIn(seq, regions[8], true)
+	}
+	s := serve(t, d.dir)
+	s.scrubbed()
+	said, err := s.repair(bundle)
+	if err == nil || said["mended"] != 1 || said["left"] != 1 {
+		t.Errorf("a bundle has one of two: %v %v", said, err)
+	}
+	if c := codes(s.check(number(3))); slices.Contains(c, "LEDGER_INTEGRITY") {
+		t.Errorf("mended, and blocked: %q", c)
+	}
+	if c := codes(s.check(number(4))); !slices.Contains(c, "LEDGER_INTEGRITY") {
+		t.Errorf("lost, and answered: %q", c)
+	}
+	changed := bytes.Clone(d.commits[four-1])
+	changed[len(changed)-1] ^= 1
+	var c consentv1.Commit
+	if err := proto.Unmarshal(changed, &c); err != nil {
+		t.Fatal(err)
+	}
+	res, err := s.client.Ledger.Repair(t.Context(), connect.NewRequest(&consentv1.RepairRequest{Entries: c.GetEntries()}))
+	if err != nil || res.Msg.GetRefused() != 1 || res.Msg.GetLeft() != 1 {
+		t.Errorf("a changed copy: %v %v", res, err)
+	}
+	said, err = s.repair(standby.url, "--from-key-file="+filepath.Join(other, "admin.key"))
+	if err != nil || said["mended"] != 1 || said["left"] != 0 {
+		t.Errorf("another server has it: %v %v", said, err)
+	}
+	standby.stop()
+	d.verify(s)
+	s.stop()
+}
+
+// TestDoctorOfAFolder: doctor says the state of a folder whose start is refused, and
+// asks the anchors as serve does.
+func TestDoctorOfAFolder(t *testing.T) {
+	root := t.TempDir()
+	dir, old, anchor := filepath.Join(root, "ledger"), filepath.Join(root, "old"), filepath.Join(root, "anchor")
+	initLedger(t, dir)
+	b, s := newBook(t), serve(t, dir, "--anchor", anchor)
+	b.must(s, seller())
+	s.stop()
+	copyFolder(t, dir, old)
+	s = serve(t, dir, "--anchor", anchor)
+	b.must(s, grant("g", number(1), 1))
+	s.stop()
+	for _, tc := range []struct {
+		verb      string
+		dir       string
+		code      int
+		integrity string
+	}{{"doctor", dir, 0, "OK"}, {"doctor", old, 5, "ROLLED_BACK"}, {"rebuild", old, 1, ""}} {
+		cmd := exec.Command(program, tc.verb, "--dir", tc.dir, "--anchor", anchor, "-o", "json")
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		out, _ := cmd.Output() // the exit code says it
+		var said struct {
+			Integrity, IntegrityMeans string
+			Problems                  []string
+		}
+		if len(out) > 0 {
+			if err := json.Unmarshal(out, &said); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if code := cmd.ProcessState.ExitCode(); code != tc.code || said.Integrity != tc.integrity {
+			t.Errorf("%s of %s: exit code %d, %+v\n%s", tc.verb, tc.dir, code, said, &stderr)
+		}
+		if tc.code == 5 && (said.IntegrityMeans == "" || len(said.Problems) != 1 || !strings.Contains(said.Problems[0], "ROLLED_BACK")) {
+			t.Errorf("what it says: %+v", said)
+		}
+	}
 }
