@@ -125,7 +125,8 @@ type Log interface {
 	AppendKeys(ctx context.Context, data []byte) (seq uint64, err error)
 	// Tail is the last sequence of the ledger stream, from the leader.
 	Tail(ctx context.Context) (seq uint64, err error)
-	// Read gives the message at seq from the leader; ErrNotFound if there is none.
+	// Read gives the message at seq from the leader; ErrNotFound if there is none,
+	// ErrUnreadable if it makes no sense.
 	Read(ctx context.Context, seq uint64) (Message, error)
 	// Follow yields every message after seq in order, then waits for more. It ends
 	// only with ctx or an error; a gap is an error. A message is yielded only
@@ -154,6 +155,9 @@ var (
 
 	// ErrNotFound: there is no such message or entry.
 	ErrNotFound = errors.New("ledger: not found")
+
+	// ErrUnreadable: the message is there, and no reading of it makes sense.
+	ErrUnreadable = errors.New("ledger: the message cannot be read")
 
 	// ErrUncertain: the outcome is unknown; the fact may be in the ledger. Retry
 	// with the same source and event id; a duplicate is a success.
@@ -192,3 +196,21 @@ func (e *InvalidError) Error() string {
 	}
 	return s
 }
+
+// Hole is a message that the stream should hold and does not give, or gives other
+// bytes than were recorded. It unwraps to ErrDamaged.
+type Hole struct {
+	Seq  uint64 // the first that is missing
+	Next uint64 // the next one that is there; 0: unknown
+}
+
+func (h *Hole) Error() string {
+	what := fmt.Sprintf("message %d is missing or changed", h.Seq)
+	if h.Next > h.Seq+1 {
+		what = fmt.Sprintf("messages %d to %d are missing", h.Seq, h.Next-1)
+	}
+	return fmt.Sprintf("%s: a hole in the ledger: %s; put it back from any copy: consent repair --from COPY", ErrDamaged, what)
+}
+
+// Unwrap makes errors.Is(err, ErrDamaged) true.
+func (h *Hole) Unwrap() error { return ErrDamaged }

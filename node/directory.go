@@ -13,13 +13,14 @@ import (
 
 // openDirectory binds the directory of all numbers. It follows by itself: no check
 // waits for it, and it holds back nothing.
-func (n *Node) openDirectory(context.Context) (err error) {
+func (n *Node) openDirectory(ctx context.Context) (err error) {
 	n.directory, err = keeper.Open(keeper.Config{Dir: n.folder.path(directoryDir), Ledger: n.keys.LedgerID(), Source: n.reader, Keys: n.keys,
 		Record: n.recorder.System, Acked: n.writer.Acked, Logger: n.cfg.Logger})
-	if err == nil {
-		n.onClose(n.directory.Close)
+	if err != nil {
+		return err
 	}
-	return err
+	n.onClose(n.directory.Close)
+	return n.mender.Ask(ctx, n.directory)
 }
 
 // Directory commits the directory of all numbers now, and gives it for proofs.

@@ -26,6 +26,7 @@ const (
 	projectionsDir = "projections" // may be deleted at any time
 	directoryDir   = "directory"   // the same, while the server is stopped
 	listsDir       = "lists"       // the same: copies of lists, sealed
+	mendedDir      = "mended"      // what the streams have lost; belongs to the truth
 	spoolDir       = "spool"       // the same: files being loaded, sealed
 )
 

@@ -69,6 +69,7 @@ func (n *Node) handler() http.Handler {
 
 	n.metrics.positions(n.writer.Acked, n.feed.Published, n.signedThrough)
 	n.metrics.directory(n)
+	n.metrics.integrity(n)
 	n.metrics.registry.MustRegister(listAges{n.registry, n.lists.law, n.cfg.Clock.Wall})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })

@@ -25,6 +25,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/directory/keeper"
 	"github.com/consent-ledger/consent-ledger/ledger/index"
 	"github.com/consent-ledger/consent-ledger/ledger/intake"
+	"github.com/consent-ledger/consent-ledger/ledger/mend"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
@@ -77,6 +78,9 @@ type Config struct {
 	// with the certificate of those who vouch for it. Empty: none is asked.
 	TimestampURL, TimestampCA string
 	TimestampEvery            time.Duration
+	// ScrubPace is how many bytes a second of the stream are read again and compared
+	// with the tree; 0: ScrubPaceDefault, ScrubOff: none.
+	ScrubPace int64
 	// PublicTree shows checkpoint and tiles without a key on an address that is not
 	// loopback.
 	PublicTree bool
@@ -88,6 +92,8 @@ type Config struct {
 	Clock writer.Clock
 	// Logger hears everything; nil discards.
 	Logger *slog.Logger
+
+	scrubEvery time.Duration
 }
 
 // Defaults of Config.
@@ -103,6 +109,12 @@ func (c *Config) fill() {
 	}
 	if c.NATSListen == "" {
 		c.NATSListen = NATSListenDefault
+	}
+	if c.ScrubPace == 0 {
+		c.ScrubPace = ScrubPaceDefault
+	}
+	if c.scrubEvery == 0 {
+		c.scrubEvery = scrubEvery
 	}
 	if c.Clock.Wall == nil {
 		c.Clock = writer.SystemClock()
@@ -125,6 +137,7 @@ type Node struct {
 	signing   *seal.Signing
 	tree      *tree.Tree
 	stamps    *timestamp.Keeper // nil: no authority is asked
+	mender    *mend.Mender
 	stateDB   *store.DB
 	index     *index.Index
 	writer    *writer.Writer
@@ -295,8 +308,9 @@ func (n *Node) openLedger(ctx context.Context) (err error) {
 		return err
 	}
 	n.onClose(n.index.Close)
-	n.reader = reader.New(n.log, n.index, n.keys, n.files)
-	cfg := writer.Config{Log: n.log, Index: n.index, Keys: n.keys, Files: n.files, Clock: n.cfg.Clock,
+	n.mender.Locate(n.index)
+	n.reader = reader.New(n.mender.Patient(), n.index, n.keys, n.files)
+	cfg := writer.Config{Log: n.mender.Strict(), Index: n.index, Keys: n.keys, Files: n.files, Clock: n.cfg.Clock,
 		Metrics: n.metrics, Lagging: n.lagging, Offer: n.reader.Offer, Version: n.cfg.Version, Instance: uuid.NewString()}
 	if n.embedded != nil {
 		cfg.Watch = n.embedded.Watch
@@ -350,6 +364,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(inner)
 	g.Go(func() error { return n.named(gctx, "writer", n.writer.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "tree", n.tree.Run(gctx)) })
+	g.Go(func() error { return n.named(gctx, "scrubber", n.runScrub(gctx)) })
 	g.Go(func() error { return n.named(gctx, "directory", n.directory.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "projections", n.runner.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "attempts", n.attempts.Run(gctx)) })

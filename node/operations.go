@@ -1,12 +1,16 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/mend"
 	"github.com/consent-ledger/consent-ledger/projections/attempts"
 	"github.com/consent-ledger/consent-ledger/projections/runner"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -32,6 +36,9 @@ func (n *Node) problems(ctx context.Context) []string {
 	if err := n.runner.WaitApplied(wait, n.writer.Acked()); err != nil && n.runner.Err() == nil {
 		out = append(out, fmt.Sprintf("STATE_STALE: projections hold position %d, the ledger %d", n.runner.Applied(), n.writer.Acked()))
 	}
+	if _, all := n.mender.Blocked(); all {
+		out = append(out, "LEDGER_INTEGRITY: damage may concern every number; whatever is asked is blocked: consent doctor")
+	}
 	return append(append(out, n.packs.Problems()...), n.registry.Problems()...)
 }
 
@@ -41,8 +48,10 @@ func (o *operations) Doctor(ctx context.Context, req *consentv1.DoctorRequest) (
 	if req.GetConfirmClock() {
 		n.writer.ConfirmClock()
 	}
-	res := &consentv1.DoctorResponse{Position: uint64(n.writer.Acked()), Integrity: n.tree.State(n.writer.Acked()), Problems: n.problems(ctx), Durability: n.durability(),
+	res := &consentv1.DoctorResponse{Position: uint64(n.writer.Acked()), Integrity: n.integrity(), Problems: n.problems(ctx), Durability: n.durability(),
 		Directory: n.directoryStatus(), StateHash: map[string]string{}, Applied: map[string]uint64{"projections": uint64(n.runner.Applied()), "feed": uint64(n.feed.Published()), attempts.Name: n.attempts.Applied(), "tree": uint64(n.signedThrough())}}
+	n.addIntegrity(res)
+	res.Problems = append(res.Problems, n.mender.Problems()...)
 	res.Problems = append(res.Problems, n.tree.Problems()...)
 	res.Problems, res.Timestamp = append(res.Problems, n.timestampProblems()...), n.timestampStatus()
 	res.Problems = append(res.Problems, n.directory.Problems(n.cfg.Clock.Wall())...) // no reason to block: it proves, it does not decide
@@ -71,8 +80,39 @@ func (o *operations) Doctor(ctx context.Context, req *consentv1.DoctorRequest) (
 	return res, nil
 }
 
+// damagesMax bounds how many damages doctor lists; those that block come first.
+const damagesMax = 1000
+
+// addIntegrity says what is damaged, what that blocks, and how far the scrubber is.
+func (n *Node) addIntegrity(res *consentv1.DoctorResponse) {
+	res.IntegrityMeans = integrityMeans[res.GetIntegrity()]
+	all := n.mender.Damages()
+	slices.SortStableFunc(all, func(a, b mend.Damage) int { return cmp.Compare(truth(a.Mended), truth(b.Mended)) })
+	for _, d := range all[:min(len(all), damagesMax)] {
+		res.Damages = append(res.Damages, &consentv1.Damage{Message: d.Seq, First: uint64(d.First), Last: uint64(d.Last), Problem: d.Problem, Numbers: uint64(len(d.Numbers)),
+			Everybody: d.Everybody, Tampered: d.Tampered, Mended: d.Mended, FoundAt: timestamppb.New(d.FoundAt)})
+	}
+	s := n.mender.ScrubStatus()
+	res.Scrub = &consentv1.ScrubStatus{PaceBytes: uint64(s.PaceBytes), Position: uint64(s.Position), Seconds: s.Took.Seconds(), Positions: uint64(s.Positions)}
+	if !s.Finished.IsZero() {
+		res.Scrub.FinishedAt = timestamppb.New(s.Finished)
+	}
+}
+
+// Repair takes copies of lost entries.
+func (o *operations) Repair(ctx context.Context, req *consentv1.RepairRequest) (*consentv1.RepairResponse, error) {
+	t, err := o.n.mender.Take(ctx, req.GetEntries())
+	if err != nil {
+		return nil, err
+	}
+	return &consentv1.RepairResponse{Taken: uint64(t.Taken), Refused: uint64(t.Refused), Unneeded: uint64(t.Unneeded), Mended: uint64(t.Mended), Left: uint64(t.Left)}, nil
+}
+
 // Rebuild folds all projections anew; checks block meanwhile.
 func (o *operations) Rebuild(ctx context.Context, progress func(*consentv1.RebuildResponse) error) error {
+	if !o.n.mender.Whole() {
+		return errMendFirst
+	}
 	var sendErr error
 	target := ledger.Position(o.n.writer.Acked())
 	err := o.n.runner.Rebuild(ctx, func(p runner.Progress) {
@@ -92,6 +132,9 @@ func (o *operations) Rebuild(ctx context.Context, progress func(*consentv1.Rebui
 		return err
 	}
 	if err := o.n.attempts.Rebuild(ctx); err != nil {
+		return err
+	}
+	if err := o.n.directory.Rebuild(ctx); err != nil {
 		return err
 	}
 	at, hashes, err := o.n.stateHashAt(ctx)

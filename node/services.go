@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"connectrpc.com/connect"
@@ -22,7 +23,7 @@ import (
 // decider is how this node answers questions.
 func (n *Node) decider() *rpc.Decider {
 	return &rpc.Decider{Runner: n.runner, Reader: n.reader, Listing: n.listing, Registry: n.registry, Packs: n.packs, Keys: n.keys,
-		Attempts: n.attempts, KeepDecisions: n.cfg.RecordDecisions, Receipts: n.signing.Receipts, Durability: n.durability(), Acked: n.writer.Acked, Fresh: n.fresh.wait, Now: n.cfg.Clock.Wall, Observe: n.metrics.decided}
+		Integrity: n.mender, Attempts: n.attempts, KeepDecisions: n.cfg.RecordDecisions, Receipts: n.signing.Receipts, Durability: n.durability(), Acked: n.writer.Acked, Fresh: n.fresh.wait, Now: n.cfg.Clock.Wall, Observe: n.metrics.decided}
 }
 
 // attemptService is how this node keeps attempts.
@@ -160,8 +161,11 @@ func (n *Node) stateHashAt(ctx context.Context) (ledger.Position, map[string]led
 
 // Rebuild folds all projections anew.
 func (n *Node) Rebuild(ctx context.Context) error {
+	if !n.mender.Whole() {
+		return errMendFirst
+	}
 	if err := n.runner.Rebuild(ctx, nil); err != nil {
 		return err
 	}
-	return n.attempts.Rebuild(ctx)
+	return errors.Join(n.attempts.Rebuild(ctx), n.directory.Rebuild(ctx))
 }

@@ -24,7 +24,10 @@ func (n *Node) openTree(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	cfg := tree.Config{Dir: n.folder.path(treeDir), Ledger: n.keys.LedgerID(), Source: n.log, Signer: n.signing.Log, Verifier: n.signing.Log.Verifier,
+	if err := n.openMender(); err != nil {
+		return err
+	}
+	cfg := tree.Config{Dir: n.folder.path(treeDir), Ledger: n.keys.LedgerID(), Source: n.mender.ForTree(), Signer: n.signing.Log, Verifier: n.signing.Log.Verifier,
 		Journal: journal, Logger: n.cfg.Logger}
 	for _, where := range n.cfg.Anchors {
 		a, err := tree.NewAnchor(where, n.cfg.Dir)
@@ -46,6 +49,9 @@ func (n *Node) openTree(ctx context.Context) (err error) {
 		return err
 	}
 	n.onClose(n.tree.Close)
+	if err := n.beginMending(ctx); err != nil {
+		return err
+	}
 	return n.tree.CatchUp(ctx)
 }
 

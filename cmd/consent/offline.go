@@ -14,11 +14,16 @@ import (
 )
 
 // folderFlags let a verb of a running server work on one that is stopped.
-type folderFlags struct{ dir, natsURL string }
+type folderFlags struct {
+	dir, natsURL, policy string
+	anchors              []string
+}
 
 func (f *folderFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.dir, "dir", "", "the folder of a ledger whose server is stopped; default: ask the server")
 	c.Flags().StringVar(&f.natsURL, "nats-url", "", "with --dir: the external NATS server of that ledger")
+	c.Flags().StringArrayVar(&f.anchors, "anchor", nil, "with --dir: where serve keeps checkpoints; an older copy of the folder is known by them; may be repeated")
+	c.Flags().StringVar(&f.policy, "policy", "", "with --dir: C2SP tlog-policy file of the witnesses that serve asks")
 }
 
 // with runs do with a client of the server, or of one in this process that ends
@@ -31,7 +36,8 @@ func (f *folderFlags) with(g *globals, c *cobra.Command, do func(context.Context
 		return err
 	}
 	logs := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	n, err := node.Open(c.Context(), node.Config{Dir: f.dir, NATSURL: f.natsURL, Listen: "127.0.0.1:0", NATSListen: node.NATSListenNone, Version: version(), Logger: logs})
+	n, err := node.Open(c.Context(), node.Config{Dir: f.dir, NATSURL: f.natsURL, Listen: "127.0.0.1:0", NATSListen: node.NATSListenNone, Version: version(), Logger: logs,
+		Anchors: f.anchors, Policy: f.policy, ScrubPace: node.ScrubOff})
 	if err != nil {
 		return err
 	}

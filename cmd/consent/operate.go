@@ -17,6 +17,7 @@ import (
 
 	"github.com/consent-ledger/consent-ledger/consumers/client"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
+	"github.com/consent-ledger/consent-ledger/node"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -34,19 +35,17 @@ the ledger's integrity is broken; other problems are listed and leave it 0.`,
 		Example: "  consent doctor\n  consent doctor -o json\n  consent doctor --confirm-clock\n  consent doctor --dir ./ledger",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return f.with(g, c, func(ctx context.Context, cl *client.Client) error {
+			err := f.with(g, c, func(ctx context.Context, cl *client.Client) error {
 				res, err := cl.Ledger.Doctor(ctx, connect.NewRequest(&req))
 				if err != nil {
 					return err
 				}
-				if err := g.writeDoctor(c.OutOrStdout(), res.Msg); err != nil {
-					return err
-				}
-				if i := res.Msg.GetIntegrity(); !slices.Contains(wholeStates, i) {
-					return verificationError(fmt.Errorf("the ledger's integrity is broken: %s", firstOf(i, "not stated")))
-				}
-				return nil
+				return g.report(c.OutOrStdout(), res.Msg)
 			})
+			if refused := node.Refused(err); refused != nil && f.dir != "" { // there is nobody to ask: the folder says it
+				return g.report(c.OutOrStdout(), refused)
+			}
+			return err
 		},
 	}
 	f.add(c)
@@ -55,12 +54,27 @@ the ledger's integrity is broken; other problems are listed and leave it 0.`,
 	return c
 }
 
+// report prints what doctor found; broken integrity is an error of its own.
+func (g *globals) report(w io.Writer, d *consentv1.DoctorResponse) error {
+	if err := g.writeDoctor(w, d); err != nil {
+		return err
+	}
+	if i := d.GetIntegrity(); !slices.Contains(wholeStates, i) {
+		return verificationError(fmt.Errorf("the ledger's integrity is broken: %s", firstOf(i, "not stated")))
+	}
+	return nil
+}
+
 func (g *globals) writeDoctor(w io.Writer, d *consentv1.DoctorResponse) error {
 	if !g.human() {
 		return g.document(w, messageJSON(d))
 	}
 	fmt.Fprintf(w, "position %d, integrity %s, durability %s, %d open inbox items\n", d.GetPosition(), d.GetIntegrity(),
 		wordOf(d.GetDurability().Descriptor(), d.GetDurability().Number()), d.GetInbox())
+	if means := d.GetIntegrityMeans(); means != "" {
+		fmt.Fprintf(w, "%s: %s\n", d.GetIntegrity(), means)
+	}
+	writeScrub(w, d.GetScrub())
 	rows := [][]string{{"PROJECTION", "APPLIED", "STATE HASH"}}
 	names := slices.AppendSeq(slices.Collect(maps.Keys(d.GetApplied())), maps.Keys(d.GetStateHash()))
 	slices.Sort(names)
@@ -91,6 +105,24 @@ func (g *globals) writeDoctor(w io.Writer, d *consentv1.DoctorResponse) error {
 		fmt.Fprintln(w, "no problems")
 	}
 	return nil
+}
+
+// writeScrub says how far the reading of the whole stream is.
+func writeScrub(w io.Writer, s *consentv1.ScrubStatus) {
+	if s == nil {
+		return
+	}
+	pace, last := "scrubber off", "no full pass yet"
+	if s.GetPaceBytes() > 0 {
+		pace = fmt.Sprintf("scrubber at %.3g MB/s", float64(s.GetPaceBytes())/(1<<20))
+	}
+	if s.GetPosition() > 0 {
+		pace += fmt.Sprintf(", at position %d", s.GetPosition())
+	}
+	if s.GetFinishedAt() != nil {
+		last = fmt.Sprintf("last full pass of %d positions ended %s", s.GetPositions(), s.GetFinishedAt().AsTime().Format(time.RFC3339))
+	}
+	fmt.Fprintf(w, "%s; %s\n", pace, last)
 }
 
 func rebuildCommand(g *globals) *cobra.Command {

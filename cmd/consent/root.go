@@ -79,7 +79,7 @@ func askCommands(g *globals) []*cobra.Command {
 }
 
 func runCommands(g *globals) []*cobra.Command {
-	return []*cobra.Command{doctorCommand(g), rebuildCommand(g), keysCommand(g), witnessCommand(), decodeCommand(g), versionCommand(g)}
+	return []*cobra.Command{doctorCommand(g), repairCommand(g), rebuildCommand(g), keysCommand(g), witnessCommand(), decodeCommand(g), versionCommand(g)}
 }
 
 // harden closes what cobra leaves open in a tree of commands: errors found before

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -87,6 +88,7 @@ ledger holds; without it the ledger is only proof, no longer knowledge.`,
 
 func serveCommand() *cobra.Command {
 	var f serverFlags
+	var pace string
 	c := &cobra.Command{
 		Use:   "serve --dir D",
 		Short: "Serve a ledger",
@@ -103,6 +105,9 @@ what is open.`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := f.config(c.ErrOrStderr())
+			if err == nil {
+				cfg.ScrubPace, err = scrubPace(pace)
+			}
 			if err != nil {
 				return usageError(err)
 			}
@@ -120,9 +125,22 @@ what is open.`,
 	c.Flags().StringVar(&f.TimestampURL, "timestamp-url", "", "RFC 3161 authority that stamps checkpoints: then others vouch for when an entry was there")
 	c.Flags().StringVar(&f.TimestampCA, "timestamp-ca", "", "with --timestamp-url: PEM file with the certificate of those who vouch for it")
 	c.Flags().DurationVar(&f.TimestampEvery, "timestamp-every", 0, "with --timestamp-url: how often it is asked; default hourly")
+	c.Flags().StringVar(&pace, "scrub-pace", "4", "MB a second of the ledger to read again and compare with its tree, at most once an hour; off: never")
 	c.Flags().BoolVar(&f.PublicTree, "public-tree", false, "show checkpoint and tiles without a key: hashes only, but everybody sees how many entries there are")
 	c.Flags().BoolVar(&f.RecordDecisions, "record-decisions", false, "keep every decision of a check for five years; each answer then waits until it is on disk")
 	return c
+}
+
+// scrubPace reads the flag: a number of megabytes a second, or off.
+func scrubPace(s string) (int64, error) {
+	if s == "off" {
+		return node.ScrubOff, nil
+	}
+	mb, err := strconv.ParseFloat(s, 64)
+	if err != nil || mb < 0.001 || mb > 100_000 {
+		return 0, &hinted{fmt.Errorf("--scrub-pace %q is no pace", s), "write MB a second, such as 4 or 0.5; or off"}
+	}
+	return int64(mb * (1 << 20)), nil
 }
 
 // serve runs a node until ctx is done, and says on stderr where it is.

@@ -46,6 +46,7 @@ type Operations interface {
 	ListPacks(ctx context.Context, req *consentv1.ListPacksRequest) (*consentv1.ListPacksResponse, error)
 	Doctor(ctx context.Context, req *consentv1.DoctorRequest) (*consentv1.DoctorResponse, error)
 	Rebuild(ctx context.Context, progress func(*consentv1.RebuildResponse) error) error
+	Repair(ctx context.Context, req *consentv1.RepairRequest) (*consentv1.RepairResponse, error)
 }
 
 // Ledger implements consentv1connect.LedgerServiceHandler.
@@ -289,6 +290,10 @@ func (s *service) Doctor(ctx context.Context, req *connect.Request[consentv1.Doc
 
 func (s *service) Rebuild(ctx context.Context, _ *connect.Request[consentv1.RebuildRequest], st *connect.ServerStream[consentv1.RebuildResponse]) error {
 	return Error(s.Operations.Rebuild(ctx, st.Send))
+}
+
+func (s *service) Repair(ctx context.Context, req *connect.Request[consentv1.RepairRequest]) (*connect.Response[consentv1.RepairResponse], error) {
+	return respond(s.Operations.Repair(ctx, req.Msg))
 }
 
 func (s *service) ListInbox(ctx context.Context, req *connect.Request[consentv1.ListInboxRequest]) (*connect.Response[consentv1.ListInboxResponse], error) {

@@ -51,6 +51,13 @@ import (
 //	meta         name                              by name
 //	tile         level (1), index (8)              up to 256 hashes of 32 bytes
 //	chain        person (16)                       sequence and leaf of the person's last entry
+//	quiet        position (8)                      empty: no answer about anybody hangs on the entry there
+//
+// Database `mended` (what the stream has lost; no other place has it):
+//
+//	meta         name                              by name
+//	damage       stream sequence (8)               what is wrong with the message, and whom it touches (see mend)
+//	mended       position (8)                      the entry's exact bytes, from a copy
 //
 // Database `directory` (rebuilt from the stream):
 //
@@ -88,10 +95,14 @@ const (
 
 	SpaceTile  byte = 0x50
 	SpaceChain byte = 0x51
+	SpaceQuiet byte = 0x52
 
 	SpaceRecord byte = 0x60
 	SpaceBucket byte = 0x61
 	SpaceBefore byte = 0x62
+
+	SpaceDamage byte = 0x70
+	SpaceMended byte = 0x71
 )
 
 // ErrBadKey: the bytes are no key of the space they were read as. The database
@@ -134,6 +145,15 @@ func body(space byte, k []byte, size int) ([]byte, error) {
 		return nil, fmt.Errorf("space 0x%02x, %d bytes: %w", space, len(k), ErrBadKey)
 	}
 	return k[1:], nil
+}
+
+// number reads a key that is one number.
+func number(space byte, k []byte) (uint64, error) {
+	b, err := body(space, k, 8)
+	if err != nil {
+		return 0, err
+	}
+	return binary.BigEndian.Uint64(b), nil
 }
 
 func u64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
@@ -332,11 +352,8 @@ func BeforeKey(at ledger.Position) []byte { return key(SpaceBefore, u64(uint64(a
 
 // ParseBeforeKey undoes BeforeKey.
 func ParseBeforeKey(k []byte) (ledger.Position, error) {
-	b, err := body(SpaceBefore, k, 8)
-	if err != nil {
-		return 0, err
-	}
-	return ledger.Position(binary.BigEndian.Uint64(b)), nil
+	n, err := number(SpaceBefore, k)
+	return ledger.Position(n), err
 }
 
 // RegistryMetaKey is the key of what is known of a registry's versions.
@@ -493,4 +510,28 @@ func ParseChainKey(k []byte) (p ledger.PersonID, err error) {
 	b, err := body(SpaceChain, k, len(p))
 	copy(p[:], b)
 	return p, err
+}
+
+// QuietKey is the key of an entry that no answer hangs on.
+func QuietKey(at ledger.Position) []byte { return key(SpaceQuiet, u64(uint64(at))) }
+
+// ParseQuietKey undoes QuietKey.
+func ParseQuietKey(k []byte) (ledger.Position, error) {
+	n, err := number(SpaceQuiet, k)
+	return ledger.Position(n), err
+}
+
+// DamageKey is the key of what is wrong with a message.
+func DamageKey(seq uint64) []byte { return key(SpaceDamage, u64(seq)) }
+
+// ParseDamageKey undoes DamageKey.
+func ParseDamageKey(k []byte) (seq uint64, err error) { return number(SpaceDamage, k) }
+
+// MendedKey is the key of an entry's bytes from a copy.
+func MendedKey(at ledger.Position) []byte { return key(SpaceMended, u64(uint64(at))) }
+
+// ParseMendedKey undoes MendedKey.
+func ParseMendedKey(k []byte) (ledger.Position, error) {
+	n, err := number(SpaceMended, k)
+	return ledger.Position(n), err
 }

@@ -194,6 +194,15 @@ var keySpaces = []struct {
 	{"before", func(p parts) []byte { return BeforeKey(ledger.Position(p.n)) },
 		func(k []byte, p parts) (bool, error) { n, err := ParseBeforeKey(k); return uint64(n) == p.n, err },
 		func(a, b parts) int { return cmp.Compare(a.n, b.n) }},
+	{"quiet", func(p parts) []byte { return QuietKey(ledger.Position(p.n)) },
+		func(k []byte, p parts) (bool, error) { n, err := ParseQuietKey(k); return uint64(n) == p.n, err },
+		func(a, b parts) int { return cmp.Compare(a.n, b.n) }},
+	{"damage", func(p parts) []byte { return DamageKey(p.n) },
+		func(k []byte, p parts) (bool, error) { n, err := ParseDamageKey(k); return n == p.n, err },
+		func(a, b parts) int { return cmp.Compare(a.n, b.n) }},
+	{"mended", func(p parts) []byte { return MendedKey(ledger.Position(p.n)) },
+		func(k []byte, p parts) (bool, error) { n, err := ParseMendedKey(k); return uint64(n) == p.n, err },
+		func(a, b parts) int { return cmp.Compare(a.n, b.n) }},
 }
 
 func (p parts) book() (b Book) {

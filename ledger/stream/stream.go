@@ -67,6 +67,15 @@ func Open(ctx context.Context, js jetstream.JetStream, durability consentv1.Dura
 	return l, nil
 }
 
+// OpenCopy binds to the ledger's stream alone, of a copy that is only read.
+func OpenCopy(ctx context.Context, js jetstream.JetStream) (l *Log, err error) {
+	l = &Log{js: js}
+	if l.ledger, err = js.Stream(ctx, LedgerStream); err != nil {
+		return nil, fmt.Errorf("stream %s: %w", LedgerStream, err)
+	}
+	return l, nil
+}
+
 // Append publishes one commit with the expected last sequence: JetStream stores
 // it only if nobody else has written since.
 func (l *Log) Append(ctx context.Context, after uint64, data []byte) (uint64, error) {
@@ -106,11 +115,47 @@ func (l *Log) Tail(ctx context.Context) (uint64, error) {
 	return info.State.LastSeq, nil
 }
 
+// missingMax bounds how many lost messages are listed one by one.
+const missingMax = 1 << 16
+
+// Missing lists the messages that the stream itself says it does not hold, though
+// it holds later ones: there can be others that it only thinks it holds.
+func (l *Log) Missing(ctx context.Context) ([]uint64, error) {
+	info, err := l.ledger.Info(ctx, jetstream.WithDeletedDetails(true))
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", LedgerStream, err)
+	}
+	s := info.State
+	if s.LastSeq == 0 {
+		return nil, nil
+	}
+	before := max(s.FirstSeq, 1) - 1
+	if s.Msgs == 0 {
+		before = s.LastSeq
+	}
+	if n := before + uint64(s.NumDeleted); n > missingMax {
+		return nil, fmt.Errorf("stream %s: %d of %d messages are missing: %w: put back the newest copy of the ledger's folder", LedgerStream, n, s.LastSeq, ledger.ErrDamaged)
+	}
+	out := make([]uint64, 0, before+uint64(len(s.Deleted)))
+	for seq := uint64(1); seq <= before; seq++ {
+		out = append(out, seq)
+	}
+	for _, seq := range s.Deleted {
+		if seq < s.LastSeq { // a damaged sequence makes it list what never was
+			out = append(out, seq)
+		}
+	}
+	return out, nil
+}
+
 // Read asks the leader: direct get is off on this stream.
 func (l *Log) Read(ctx context.Context, seq uint64) (ledger.Message, error) {
 	m, err := l.ledger.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return ledger.Message{}, ledger.ErrNotFound
+	}
+	if errors.Is(err, nats.ErrBadHeaderMsg) {
+		err = fmt.Errorf("%w: %w", ledger.ErrUnreadable, err)
 	}
 	if err != nil {
 		return ledger.Message{}, fmt.Errorf("stream %s: read message %d: %w", LedgerStream, seq, err)
@@ -124,7 +169,7 @@ func (l *Log) Follow(ctx context.Context, after uint64) iter.Seq2[ledger.Message
 		next := after + 1
 		for m, err := range follow(ctx, l.ledger, after) {
 			if err == nil && m.Seq != next {
-				err = fmt.Errorf("stream %s: message %d follows %d: a hole in the ledger", LedgerStream, m.Seq, next-1)
+				err = fmt.Errorf("stream %s: %w", LedgerStream, &ledger.Hole{Seq: next, Next: m.Seq})
 			}
 			if !yield(m, err) || err != nil {
 				return

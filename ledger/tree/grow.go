@@ -40,6 +40,11 @@ func (t *Tree) add(m ledger.Message) error {
 		if err := t.append(l.hash); err != nil {
 			return err
 		}
+		if l.quiet {
+			if err := t.batch.Set(store.QuietKey(l.position), nil); err != nil {
+				return err
+			}
+		}
 		t.last = leaf{seconds: l.seconds, nanos: l.nanos}
 		ledger.Breathe(i)
 	}

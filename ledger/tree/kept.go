@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 )
@@ -26,8 +27,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // kept is the newest messages of the stream, in two files that are filled in turn.
 // Plain files: the same in Pebble cost as much as building the tree. Nothing is
 // synced: the process may die at once, and what a power cut takes here the stream
-// has. It belongs to one goroutine.
+// has. One goroutine adds; any may read.
 type kept struct {
+	mu     sync.Mutex // guards all; held across a file's read, which is rare
 	files  [2]*os.File
 	active int
 	at     [2]int64 // where each file's next record goes
@@ -107,6 +109,8 @@ func (k *kept) load(i int) (out []keptMessage, err error) {
 // add keeps a message. One that is kept already is passed over; one that does not
 // follow begins anew.
 func (k *kept) add(m ledger.Message) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if n := len(k.all); n > 0 {
 		last := k.all[n-1].seq
 		if m.Seq <= last {
@@ -166,6 +170,8 @@ func (k *kept) read(m keptMessage) ([]byte, error) {
 
 // message gives the kept message of a sequence; ledger.ErrNotFound if there is none.
 func (k *kept) message(seq uint64) (ledger.Message, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if len(k.all) == 0 || seq < k.all[0].seq || seq > k.all[len(k.all)-1].seq {
 		return ledger.Message{}, fmt.Errorf("tree: message %d is not kept: %w", seq, ledger.ErrNotFound)
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
 // Field numbers of consent.v1.Commit and consent.v1.Entry that the tree reads.
@@ -21,6 +23,7 @@ const (
 	entryPerson     = 6
 	entryPersonSeq  = 7
 	entryPersonPrev = 8
+	entryFact       = 9
 
 	timeSeconds = 1
 	timeNanos   = 2
@@ -59,7 +62,41 @@ type leaf struct {
 	person   []byte
 	seq      uint64
 	prev     []byte
+	// quiet: no answer about anybody hangs on it.
+	quiet bool
 }
+
+// quietKinds are the fields of a Fact whose kind changes no answer: who started,
+// what was committed to, what was given out.
+var quietKinds = func() map[protowire.Number]bool {
+	out := map[protowire.Number]bool{}
+	kinds := (&consentv1.Fact{}).ProtoReflect().Descriptor().Oneofs().ByName("kind").Fields()
+	for _, name := range []protoreflect.Name{"writer_started", "directory_committed", "attempts_anchored", "export_produced"} {
+		out[kinds.ByName(name).Number()] = true
+	}
+	return out
+}()
+
+// quietFact tells whether a fact has a quiet kind. What cannot be read is not quiet.
+func quietFact(raw []byte) (quiet bool) {
+	loud := false
+	for len(raw) > 0 {
+		n, kind, size := protowire.ConsumeTag(raw)
+		if size < 0 {
+			return false
+		}
+		value := protowire.ConsumeFieldValue(n, kind, raw[size:])
+		if value < 0 {
+			return false
+		}
+		raw = raw[size+value:]
+		quiet, loud = quiet || quietKinds[n], loud || (n >= firstKind && !quietKinds[n])
+	}
+	return quiet && !loud
+}
+
+// firstKind is the lowest field of a Fact that is a kind.
+const firstKind = 20
 
 // scan reads a commit without decoding what the tree has no use for, an eighth of
 // the work. Its demands are stricter than protobuf's: no field it reads may come
@@ -104,6 +141,9 @@ func scanEntry(raw []byte) (l leaf, err error) {
 	var id []byte
 	last := protowire.Number(0)
 	err = fields(raw, func(n protowire.Number, v uint64, b []byte) error {
+		if n == entryFact && len(l.person) == 0 {
+			l.quiet = quietFact(b)
+		}
 		if n > entryPersonPrev {
 			return nil
 		}

@@ -43,7 +43,7 @@ func (t *Tree) mendTail(ctx context.Context, end uint64) (uint64, error) {
 			return end, fmt.Errorf("tree: message %d is missing and cannot be put back: %w", k.seq, err)
 		}
 		if err := settle.Append(ctx, t.cfg.Source, end, m.Data, settle.Policy{}); err != nil {
-			return end, fmt.Errorf("tree: put message %d back: %w", k.seq, err)
+			return end, fmt.Errorf("tree: %w: the stream ends at message %d and does not take the next one back; start again, and if it stays so put back the newest copy of the ledger's folder: %w", ledger.ErrDamaged, end, err)
 		}
 		end = k.seq
 	}

@@ -67,6 +67,8 @@ type Decider struct {
 	// Receipts signs decision receipts, which name Durability.
 	Receipts   note.Signer
 	Durability consentv1.Durability
+	// Integrity knows about whom something is lost; nil: nothing is.
+	Integrity Integrity
 	// Acked is the last durable position.
 	Acked func() ledger.Position
 	// Fresh tells whether the ledger's leader answered lately (DESIGN 5); it may
@@ -262,8 +264,12 @@ func (d *Decider) allBlocked(qs []*consentv1.Question, a *asking) []*consentv1.D
 		if q.GetAt() != nil {
 			at = q.GetAt().AsTime()
 		}
-		out[i] = rules.Blocked(rules.CodeStateStale, at, d.Runner.Applied())
 		n, _ := phone.Parse(q.GetNumber(), a.region)
+		code := rules.CodeStateStale
+		if d.Integrity != nil && d.Integrity.Blocks(n.E164) { // which is why state stands still
+			code = rules.CodeLedgerIntegrity
+		}
+		out[i] = rules.Blocked(code, at, d.Runner.Applied())
 		show(out[i], n, a.reveal)
 		d.Observe(out[i], 1, 0)
 	}
@@ -385,6 +391,12 @@ func (d *Decider) one(ctx context.Context, k *desk, known resident) (*consentv1.
 	if err != nil {
 		return rules.Blocked(rules.CodeNumberInvalid, r.at, v.Position), nil
 	}
+	token := d.Keys.Token(x)
+	if broken, err := d.broken(*v, r.number.E164, token); err != nil {
+		return nil, err
+	} else if broken {
+		return rules.Blocked(rules.CodeLedgerIntegrity, r.at, v.Position), nil
+	}
 	packs, err := d.asked(v.Position, known, r)
 	if err != nil {
 		return nil, err
@@ -397,7 +409,7 @@ func (d *Decider) one(ctx context.Context, k *desk, known resident) (*consentv1.
 		k.answers = known.lists.AppendAnswersAsOf(k.answers[:0], n, r.in.Seller, r.at, r.asOf)
 		r.in.Registries = k.answers
 	}
-	token, get := d.Keys.Token(x), k.get
+	get := k.get
 	if !v.MayHaveState(token) {
 		get = nil
 	}

@@ -45,6 +45,7 @@ type scrubWorker struct {
 	classes rules.Classes[*said]
 	shaper  suppression.Shaper
 	invalid *said            // the answer to what is no number
+	lost    *said            // and to what something is lost about
 	equal   map[string]*said // by content
 	content []byte
 
@@ -80,7 +81,9 @@ func (n *e164) reveal() string { return string(bytes.TrimRight(n[:], "\x00")) }
 // answer answers a message of numbers.
 func (w *scrubWorker) answer(ctx context.Context, all numbers) ([]*said, error) {
 	out := make([]*said, len(all.ends))
-	w.read(all, out)
+	if err := w.read(all, out); err != nil {
+		return nil, err
+	}
 	if err := w.states.load(w.view, w.r.in.Seller, w.rows, w.tokens); err != nil {
 		return nil, err
 	}
@@ -104,7 +107,7 @@ func (w *scrubWorker) answer(ctx context.Context, all numbers) ([]*said, error) 
 }
 
 // read reads the numbers; the answer of those that cannot be read is known.
-func (w *scrubWorker) read(all numbers, out []*said) {
+func (w *scrubWorker) read(all numbers, out []*said) error {
 	w.rows, w.e164, w.digits, w.blocks = w.rows[:0], w.e164[:0], w.digits[:0], w.blocks[:0]
 	all.each(func(i int, raw []byte) {
 		n, unassigned, ok := w.number(raw)
@@ -120,6 +123,9 @@ func (w *scrubWorker) read(all numbers, out []*said) {
 		w.digits = append(w.digits, digitsOf(&n))
 	})
 	w.tokens = w.Keys.TokensOf(w.tokens[:0], w.blocks)
+	if err := w.leaveLost(out); err != nil {
+		return err
+	}
 	w.may = resized(w.may, len(w.rows))
 	w.view.MayHaveStates(w.tokens, w.may)
 	for i, may := range w.may {
@@ -132,6 +138,32 @@ func (w *scrubWorker) read(all numbers, out []*said) {
 		w.rows[i].tried = may
 	}
 	w.attemptsKnown = w.Attempts.KnowsAll(w.r.whole, w.r.at)
+	return nil
+}
+
+// leaveLost answers the rows about whose numbers something is lost, and leaves the others.
+func (w *scrubWorker) leaveLost(out []*said) error {
+	if w.Integrity == nil || w.Integrity.Whole() {
+		return nil
+	}
+	kept := 0
+	for i, row := range w.rows {
+		broken, err := w.broken(w.view, w.e164[i].reveal(), w.tokens[i])
+		if err != nil {
+			return err
+		}
+		if broken {
+			if w.lost == nil {
+				w.lost = w.say(rules.Blocked(rules.CodeLedgerIntegrity, w.r.at, w.view.Position))
+			}
+			out[row.at] = w.lost
+			continue
+		}
+		w.rows[kept], w.e164[kept], w.digits[kept], w.tokens[kept] = row, w.e164[i], w.digits[i], w.tokens[i]
+		kept++
+	}
+	w.rows, w.e164, w.digits, w.tokens = w.rows[:kept], w.e164[:kept], w.digits[:kept], w.tokens[:kept]
+	return nil
 }
 
 // number reads a number as people write it.

@@ -32,7 +32,8 @@ type server struct {
 	cmd    *exec.Cmd
 	stderr *text
 	ended  chan struct{} // closed when the process is gone
-	url    string        // of its API
+	began  time.Time
+	url    string // of its API
 	client *client.Client
 }
 
@@ -65,7 +66,7 @@ func initLedger(t *testing.T, dir string, flags ...string) {
 // launch starts a server and waits neither for its readiness nor its end.
 func launch(t *testing.T, dir string, flags ...string) *server {
 	t.Helper()
-	s := &server{t: t, dir: dir, stderr: &text{}, ended: make(chan struct{})}
+	s := &server{t: t, dir: dir, stderr: &text{}, ended: make(chan struct{}), began: time.Now()}
 	args := append([]string{"serve", "--dir", dir, "--listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0"}, flags...)
 	s.cmd = exec.Command(program, args...)
 	s.cmd.Stderr = s.stderr

@@ -36,6 +36,14 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 	for mended := false; ; {
 		err := k.follow(ctx)
+		var asked *rebuild
+		if errors.As(err, &asked) {
+			if err := k.wipe(); err != nil {
+				return err
+			}
+			close(asked.wiped)
+			continue
+		}
 		damaged := errors.Is(err, errFolder)
 		if !errors.Is(err, errOtherHistory) && (!damaged || mended) {
 			return err
@@ -46,6 +54,35 @@ func (k *Keeper) Run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// rebuild is the request to begin anew. It ends the follower as an error does.
+type rebuild struct{ wiped chan struct{} }
+
+func (*rebuild) Error() string { return "directory: a rebuild was asked for" }
+
+// Rebuild deletes all records and builds them anew from the ledger, up to everything
+// acknowledged before the call. If ctx ends, that goes on without its caller.
+func (k *Keeper) Rebuild(ctx context.Context) error {
+	through := k.cfg.Acked()
+	again := &rebuild{make(chan struct{})}
+	select {
+	case k.rebuilds <- again:
+	case <-k.ended:
+		return ErrStopped
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case <-again.wiped:
+	case <-k.ended:
+		return ErrStopped
+	}
+	v, err := k.view(ctx, through)
+	if err != nil {
+		return err
+	}
+	return v.snap.Close()
 }
 
 // loadKnown remembers all numbers, so that a new one costs no look-up.
@@ -127,6 +164,8 @@ func (k *Keeper) fold(ctx context.Context, in <-chan []*ledger.Entry) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case again := <-k.rebuilds:
+			return again
 		case a := <-k.asks:
 			k.waiting = append(k.waiting, a)
 		case <-due:

@@ -109,10 +109,12 @@ type Keeper struct {
 	// batchWait is how long an entry waits for others.
 	batchWait time.Duration
 
-	asks   chan ask
-	ended  chan struct{} // closed when Run has returned
-	status atomic.Pointer[Status]
-	wrong  atomic.Pointer[string]
+	asks chan ask
+	// rebuilds are asked for; who asks hears when the records are gone.
+	rebuilds chan *rebuild
+	ended    chan struct{} // closed when Run has returned
+	status   atomic.Pointer[Status]
+	wrong    atomic.Pointer[string]
 
 	testingOnlyBeforeCommit func() error
 }
@@ -160,7 +162,7 @@ func Open(cfg Config) (*Keeper, error) {
 	}
 	tokens := directory.NewTokens(cfg.Keys.Directory)
 	k := &Keeper{cfg: cfg, db: db, tokens: tokens, tokenKey: tokens.Key(), batchWait: batchWait,
-		asks: make(chan ask), ended: make(chan struct{})}
+		asks: make(chan ask), rebuilds: make(chan *rebuild), ended: make(chan struct{})}
 	err = k.load()
 	if errors.Is(err, errFolder) {
 		k.cfg.Logger.Warn("directory is built anew from the ledger", "error", err)

@@ -425,3 +425,34 @@ func TestGap(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRebuild: the records that are built anew have the same root.
+func TestRebuild(t *testing.T) {
+	f := newFake()
+	cfg := f.config(filepath.Join(t.TempDir(), "directory"))
+	l := start(t, f, cfg)
+	for i := range 40 {
+		f.append(i%5, system, i)
+	}
+	before := l.commit(40)
+	if err := before.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.k.Rebuild(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if after := l.k.Status(); after.Numbers != before.Statement.Numbers || after.Entries != before.Statement.Entries || after.Applied < before.Position {
+		t.Errorf("%+v after %+v", after, before.Statement)
+	}
+	if after := l.commit(40); after.Statement.Root != before.Statement.Root {
+		t.Errorf("another root")
+	} else if err := after.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.end(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.k.Rebuild(t.Context()); !errors.Is(err, ErrStopped) {
+		t.Errorf("after the end: %v", err)
+	}
+}

@@ -2872,9 +2872,15 @@ type DoctorResponse struct {
 	// What is committed of every number's history.
 	Directory *DirectoryStatus `protobuf:"bytes,12,opt,name=directory,proto3" json:"directory,omitempty"`
 	// The newest checkpoint that a timestamping authority stamped; absent: none is asked.
-	Timestamp     *TimestampStatus `protobuf:"bytes,13,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Timestamp *TimestampStatus `protobuf:"bytes,13,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
+	// Damaged messages of the stream, at most 1,000.
+	Damages []*Damage `protobuf:"bytes,14,rep,name=damages,proto3" json:"damages,omitempty"`
+	// How the stream is read again and compared.
+	Scrub *ScrubStatus `protobuf:"bytes,15,opt,name=scrub,proto3" json:"scrub,omitempty"`
+	// What the state blocks, and what helps.
+	IntegrityMeans string `protobuf:"bytes,16,opt,name=integrity_means,json=integrityMeans,proto3" json:"integrity_means,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *DoctorResponse) Reset() {
@@ -2977,6 +2983,27 @@ func (x *DoctorResponse) GetTimestamp() *TimestampStatus {
 	return nil
 }
 
+func (x *DoctorResponse) GetDamages() []*Damage {
+	if x != nil {
+		return x.Damages
+	}
+	return nil
+}
+
+func (x *DoctorResponse) GetScrub() *ScrubStatus {
+	if x != nil {
+		return x.Scrub
+	}
+	return nil
+}
+
+func (x *DoctorResponse) GetIntegrityMeans() string {
+	if x != nil {
+		return x.IntegrityMeans
+	}
+	return ""
+}
+
 // TimestampStatus is the newest checkpoint with an RFC 3161 timestamp.
 type TimestampStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3032,6 +3059,334 @@ func (x *TimestampStatus) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// Damage is one message of the ledger's stream that is not what was recorded.
+type Damage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its sequence in the stream.
+	Message uint64 `protobuf:"varint,1,opt,name=message,proto3" json:"message,omitempty"`
+	// Its positions; 0: unknown.
+	First uint64 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`
+	// The last of them.
+	Last uint64 `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	// What is wrong.
+	Problem string `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
+	// How many numbers its entries are about, whose checks are BLOCK.
+	Numbers uint64 `protobuf:"varint,5,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	// Every check is BLOCK: it is about all, or nobody knows whom.
+	Everybody bool `protobuf:"varint,6,opt,name=everybody,proto3" json:"everybody,omitempty"`
+	// It is a whole commit of other entries, which no damaged file gives.
+	Tampered bool `protobuf:"varint,7,opt,name=tampered,proto3" json:"tampered,omitempty"`
+	// It is read from verified copies, and blocks nothing.
+	Mended bool `protobuf:"varint,8,opt,name=mended,proto3" json:"mended,omitempty"`
+	// When it was found.
+	FoundAt       *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=found_at,json=foundAt,proto3" json:"found_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Damage) Reset() {
+	*x = Damage{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Damage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Damage) ProtoMessage() {}
+
+func (x *Damage) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Damage.ProtoReflect.Descriptor instead.
+func (*Damage) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Damage) GetMessage() uint64 {
+	if x != nil {
+		return x.Message
+	}
+	return 0
+}
+
+func (x *Damage) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *Damage) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *Damage) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *Damage) GetNumbers() uint64 {
+	if x != nil {
+		return x.Numbers
+	}
+	return 0
+}
+
+func (x *Damage) GetEverybody() bool {
+	if x != nil {
+		return x.Everybody
+	}
+	return false
+}
+
+func (x *Damage) GetTampered() bool {
+	if x != nil {
+		return x.Tampered
+	}
+	return false
+}
+
+func (x *Damage) GetMended() bool {
+	if x != nil {
+		return x.Mended
+	}
+	return false
+}
+
+func (x *Damage) GetFoundAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FoundAt
+	}
+	return nil
+}
+
+// ScrubStatus is how far the reading of the whole stream is.
+type ScrubStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bytes a second; 0: it is off.
+	PaceBytes uint64 `protobuf:"varint,1,opt,name=pace_bytes,json=paceBytes,proto3" json:"pace_bytes,omitempty"`
+	// Position compared last in the pass under way; 0: between two.
+	Position uint64 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	// When the last full pass ended.
+	FinishedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
+	// How long it took, in seconds.
+	Seconds float64 `protobuf:"fixed64,4,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	// Positions it compared.
+	Positions     uint64 `protobuf:"varint,5,opt,name=positions,proto3" json:"positions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScrubStatus) Reset() {
+	*x = ScrubStatus{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScrubStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScrubStatus) ProtoMessage() {}
+
+func (x *ScrubStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScrubStatus.ProtoReflect.Descriptor instead.
+func (*ScrubStatus) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ScrubStatus) GetPaceBytes() uint64 {
+	if x != nil {
+		return x.PaceBytes
+	}
+	return 0
+}
+
+func (x *ScrubStatus) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *ScrubStatus) GetFinishedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FinishedAt
+	}
+	return nil
+}
+
+func (x *ScrubStatus) GetSeconds() float64 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+func (x *ScrubStatus) GetPositions() uint64 {
+	if x != nil {
+		return x.Positions
+	}
+	return 0
+}
+
+// RepairRequest offers copies.
+type RepairRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The exact bytes of entries, from wherever they come.
+	Entries       [][]byte `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairRequest) Reset() {
+	*x = RepairRequest{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairRequest) ProtoMessage() {}
+
+func (x *RepairRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
+func (*RepairRequest) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *RepairRequest) GetEntries() [][]byte {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+// RepairResponse says what became of them.
+type RepairResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Entries that were lost and are here again.
+	Taken uint64 `protobuf:"varint,1,opt,name=taken,proto3" json:"taken,omitempty"`
+	// Entries that are not what was recorded.
+	Refused uint64 `protobuf:"varint,2,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Entries that are not lost.
+	Unneeded uint64 `protobuf:"varint,3,opt,name=unneeded,proto3" json:"unneeded,omitempty"`
+	// Messages made whole by these entries.
+	Mended uint64 `protobuf:"varint,4,opt,name=mended,proto3" json:"mended,omitempty"`
+	// Messages that are still lost.
+	Left          uint64 `protobuf:"varint,5,opt,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairResponse) Reset() {
+	*x = RepairResponse{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairResponse) ProtoMessage() {}
+
+func (x *RepairResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
+func (*RepairResponse) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *RepairResponse) GetTaken() uint64 {
+	if x != nil {
+		return x.Taken
+	}
+	return 0
+}
+
+func (x *RepairResponse) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *RepairResponse) GetUnneeded() uint64 {
+	if x != nil {
+		return x.Unneeded
+	}
+	return 0
+}
+
+func (x *RepairResponse) GetMended() uint64 {
+	if x != nil {
+		return x.Mended
+	}
+	return 0
+}
+
+func (x *RepairResponse) GetLeft() uint64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
 // DirectoryStatus is how far nobody can leave out an event any more
 // (docs/reference/completeness.md).
 type DirectoryStatus struct {
@@ -3052,7 +3407,7 @@ type DirectoryStatus struct {
 
 func (x *DirectoryStatus) Reset() {
 	*x = DirectoryStatus{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3064,7 +3419,7 @@ func (x *DirectoryStatus) String() string {
 func (*DirectoryStatus) ProtoMessage() {}
 
 func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3077,7 +3432,7 @@ func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryStatus.ProtoReflect.Descriptor instead.
 func (*DirectoryStatus) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{39}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DirectoryStatus) GetPosition() uint64 {
@@ -3124,7 +3479,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3136,7 +3491,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3149,7 +3504,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{40}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{44}
 }
 
 // RebuildResponse is progress, and at the end the result.
@@ -3167,7 +3522,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3179,7 +3534,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3192,7 +3547,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{41}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RebuildResponse) GetPosition() uint64 {
@@ -3228,7 +3583,7 @@ type IntakeBatch struct {
 
 func (x *IntakeBatch) Reset() {
 	*x = IntakeBatch{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3240,7 +3595,7 @@ func (x *IntakeBatch) String() string {
 func (*IntakeBatch) ProtoMessage() {}
 
 func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3253,7 +3608,7 @@ func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntakeBatch.ProtoReflect.Descriptor instead.
 func (*IntakeBatch) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{42}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *IntakeBatch) GetRecords() []*RecordRequest {
@@ -3485,7 +3840,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\rDoctorRequest\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\x01 \x01(\bR\tstateHash\x12#\n" +
-	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xe4\x04\n" +
+	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xea\x05\n" +
 	"\x0eDoctorResponse\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x1c\n" +
 	"\tintegrity\x18\x02 \x01(\tR\tintegrity\x12H\n" +
@@ -3499,7 +3854,10 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"durability\x18\b \x01(\x0e2\x16.consent.v1.DurabilityR\n" +
 	"durability\x129\n" +
 	"\tdirectory\x18\f \x01(\v2\x1b.consent.v1.DirectoryStatusR\tdirectory\x129\n" +
-	"\ttimestamp\x18\r \x01(\v2\x1b.consent.v1.TimestampStatusR\ttimestamp\x1a<\n" +
+	"\ttimestamp\x18\r \x01(\v2\x1b.consent.v1.TimestampStatusR\ttimestamp\x12,\n" +
+	"\adamages\x18\x0e \x03(\v2\x12.consent.v1.DamageR\adamages\x12-\n" +
+	"\x05scrub\x18\x0f \x01(\v2\x17.consent.v1.ScrubStatusR\x05scrub\x12'\n" +
+	"\x0fintegrity_means\x18\x10 \x01(\tR\x0eintegrityMeans\x1a<\n" +
 	"\x0eStateHashEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
@@ -3508,7 +3866,33 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"Q\n" +
 	"\x0fTimestampStatus\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12*\n" +
-	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xcf\x01\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x89\x02\n" +
+	"\x06Damage\x12\x18\n" +
+	"\amessage\x18\x01 \x01(\x04R\amessage\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\x04R\x04last\x12\x18\n" +
+	"\aproblem\x18\x04 \x01(\tR\aproblem\x12\x18\n" +
+	"\anumbers\x18\x05 \x01(\x04R\anumbers\x12\x1c\n" +
+	"\teverybody\x18\x06 \x01(\bR\teverybody\x12\x1a\n" +
+	"\btampered\x18\a \x01(\bR\btampered\x12\x16\n" +
+	"\x06mended\x18\b \x01(\bR\x06mended\x125\n" +
+	"\bfound_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\afoundAt\"\xbd\x01\n" +
+	"\vScrubStatus\x12\x1d\n" +
+	"\n" +
+	"pace_bytes\x18\x01 \x01(\x04R\tpaceBytes\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x04R\bposition\x12;\n" +
+	"\vfinished_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"finishedAt\x12\x18\n" +
+	"\aseconds\x18\x04 \x01(\x01R\aseconds\x12\x1c\n" +
+	"\tpositions\x18\x05 \x01(\x04R\tpositions\")\n" +
+	"\rRepairRequest\x12\x18\n" +
+	"\aentries\x18\x01 \x03(\fR\aentries\"\x88\x01\n" +
+	"\x0eRepairResponse\x12\x14\n" +
+	"\x05taken\x18\x01 \x01(\x04R\x05taken\x12\x18\n" +
+	"\arefused\x18\x02 \x01(\x04R\arefused\x12\x1a\n" +
+	"\bunneeded\x18\x03 \x01(\x04R\bunneeded\x12\x16\n" +
+	"\x06mended\x18\x04 \x01(\x04R\x06mended\x12\x12\n" +
+	"\x04left\x18\x05 \x01(\x04R\x04left\"\xcf\x01\n" +
 	"\x0fDirectoryStatus\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12'\n" +
 	"\x0fcovers_position\x18\x02 \x01(\x04R\x0ecoversPosition\x12;\n" +
@@ -3526,7 +3910,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n" +
 	"\vIntakeBatch\x123\n" +
-	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords2\xa0\t\n" +
+	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords2\xe1\t\n" +
 	"\rLedgerService\x12?\n" +
 	"\x06Record\x12\x19.consent.v1.RecordRequest\x1a\x1a.consent.v1.RecordResponse\x12U\n" +
 	"\fRecordStream\x12\x1f.consent.v1.RecordStreamRequest\x1a .consent.v1.RecordStreamResponse(\x010\x01\x12K\n" +
@@ -3544,7 +3928,8 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\n" +
 	"CloseInbox\x12\x1d.consent.v1.CloseInboxRequest\x1a\x1e.consent.v1.CloseInboxResponse\x12?\n" +
 	"\x06Doctor\x12\x19.consent.v1.DoctorRequest\x1a\x1a.consent.v1.DoctorResponse\x12D\n" +
-	"\aRebuild\x12\x1a.consent.v1.RebuildRequest\x1a\x1b.consent.v1.RebuildResponse0\x01BIZGgithub.com/consent-ledger/consent-ledger/proto/gen/consent/v1;consentv1b\x06proto3"
+	"\aRebuild\x12\x1a.consent.v1.RebuildRequest\x1a\x1b.consent.v1.RebuildResponse0\x01\x12?\n" +
+	"\x06Repair\x12\x19.consent.v1.RepairRequest\x1a\x1a.consent.v1.RepairResponseBIZGgithub.com/consent-ledger/consent-ledger/proto/gen/consent/v1;consentv1b\x06proto3"
 
 var (
 	file_consent_v1_ledger_service_proto_rawDescOnce sync.Once
@@ -3558,7 +3943,7 @@ func file_consent_v1_ledger_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_ledger_service_proto_rawDescData
 }
 
-var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*RecordRequest)(nil),           // 0: consent.v1.RecordRequest
 	(*RecordResponse)(nil),          // 1: consent.v1.RecordResponse
@@ -3599,90 +3984,100 @@ var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*DoctorRequest)(nil),           // 36: consent.v1.DoctorRequest
 	(*DoctorResponse)(nil),          // 37: consent.v1.DoctorResponse
 	(*TimestampStatus)(nil),         // 38: consent.v1.TimestampStatus
-	(*DirectoryStatus)(nil),         // 39: consent.v1.DirectoryStatus
-	(*RebuildRequest)(nil),          // 40: consent.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 41: consent.v1.RebuildResponse
-	(*IntakeBatch)(nil),             // 42: consent.v1.IntakeBatch
-	nil,                             // 43: consent.v1.DoctorResponse.StateHashEntry
-	nil,                             // 44: consent.v1.DoctorResponse.AppliedEntry
-	nil,                             // 45: consent.v1.RebuildResponse.StateHashEntry
-	(*Fact)(nil),                    // 46: consent.v1.Fact
-	(*timestamppb.Timestamp)(nil),   // 47: google.protobuf.Timestamp
-	(Durability)(0),                 // 48: consent.v1.Durability
-	(*Actor)(nil),                   // 49: consent.v1.Actor
+	(*Damage)(nil),                  // 39: consent.v1.Damage
+	(*ScrubStatus)(nil),             // 40: consent.v1.ScrubStatus
+	(*RepairRequest)(nil),           // 41: consent.v1.RepairRequest
+	(*RepairResponse)(nil),          // 42: consent.v1.RepairResponse
+	(*DirectoryStatus)(nil),         // 43: consent.v1.DirectoryStatus
+	(*RebuildRequest)(nil),          // 44: consent.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 45: consent.v1.RebuildResponse
+	(*IntakeBatch)(nil),             // 46: consent.v1.IntakeBatch
+	nil,                             // 47: consent.v1.DoctorResponse.StateHashEntry
+	nil,                             // 48: consent.v1.DoctorResponse.AppliedEntry
+	nil,                             // 49: consent.v1.RebuildResponse.StateHashEntry
+	(*Fact)(nil),                    // 50: consent.v1.Fact
+	(*timestamppb.Timestamp)(nil),   // 51: google.protobuf.Timestamp
+	(Durability)(0),                 // 52: consent.v1.Durability
+	(*Actor)(nil),                   // 53: consent.v1.Actor
 }
 var file_consent_v1_ledger_service_proto_depIdxs = []int32{
-	46, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
+	50, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
 	2,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
-	47, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
-	48, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
+	51, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
+	52, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
 	2,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
 	4,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
-	46, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
+	50, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
 	3,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
 	2,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
 	11, // 9: consent.v1.ListPublicKeysResponse.keys:type_name -> consent.v1.PublicKey
 	2,  // 10: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
 	15, // 11: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
 	16, // 12: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
-	47, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
+	51, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
 	2,  // 14: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
 	22, // 15: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
-	47, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
-	49, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
+	51, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
+	53, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
 	2,  // 18: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
-	49, // 19: consent.v1.WithdrawPackRequest.actor:type_name -> consent.v1.Actor
+	53, // 19: consent.v1.WithdrawPackRequest.actor:type_name -> consent.v1.Actor
 	2,  // 20: consent.v1.WithdrawPackResponse.receipt:type_name -> consent.v1.Receipt
 	29, // 21: consent.v1.ListPacksResponse.packs:type_name -> consent.v1.PublishedPack
-	47, // 22: consent.v1.PublishedPack.recorded_at:type_name -> google.protobuf.Timestamp
+	51, // 22: consent.v1.PublishedPack.recorded_at:type_name -> google.protobuf.Timestamp
 	32, // 23: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
-	47, // 24: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
-	47, // 25: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
+	51, // 24: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
+	51, // 25: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
 	2,  // 26: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
-	43, // 27: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
-	44, // 28: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
-	48, // 29: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
-	39, // 30: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
+	47, // 27: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
+	48, // 28: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
+	52, // 29: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
+	43, // 30: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
 	38, // 31: consent.v1.DoctorResponse.timestamp:type_name -> consent.v1.TimestampStatus
-	47, // 32: consent.v1.TimestampStatus.at:type_name -> google.protobuf.Timestamp
-	47, // 33: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
-	45, // 34: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
-	0,  // 35: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
-	0,  // 36: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
-	5,  // 37: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
-	7,  // 38: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
-	9,  // 39: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
-	12, // 40: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
-	14, // 41: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
-	18, // 42: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
-	20, // 43: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
-	23, // 44: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
-	25, // 45: consent.v1.LedgerService.WithdrawPack:input_type -> consent.v1.WithdrawPackRequest
-	27, // 46: consent.v1.LedgerService.ListPacks:input_type -> consent.v1.ListPacksRequest
-	30, // 47: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
-	34, // 48: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
-	36, // 49: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
-	40, // 50: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
-	1,  // 51: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
-	6,  // 52: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
-	8,  // 53: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
-	10, // 54: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
-	13, // 55: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
-	17, // 56: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
-	19, // 57: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
-	21, // 58: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
-	24, // 59: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
-	26, // 60: consent.v1.LedgerService.WithdrawPack:output_type -> consent.v1.WithdrawPackResponse
-	28, // 61: consent.v1.LedgerService.ListPacks:output_type -> consent.v1.ListPacksResponse
-	31, // 62: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
-	35, // 63: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
-	37, // 64: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
-	41, // 65: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
-	51, // [51:66] is the sub-list for method output_type
-	36, // [36:51] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	39, // 32: consent.v1.DoctorResponse.damages:type_name -> consent.v1.Damage
+	40, // 33: consent.v1.DoctorResponse.scrub:type_name -> consent.v1.ScrubStatus
+	51, // 34: consent.v1.TimestampStatus.at:type_name -> google.protobuf.Timestamp
+	51, // 35: consent.v1.Damage.found_at:type_name -> google.protobuf.Timestamp
+	51, // 36: consent.v1.ScrubStatus.finished_at:type_name -> google.protobuf.Timestamp
+	51, // 37: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
+	49, // 38: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
+	0,  // 39: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
+	0,  // 40: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
+	5,  // 41: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
+	7,  // 42: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
+	9,  // 43: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
+	12, // 44: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
+	14, // 45: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
+	18, // 46: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
+	20, // 47: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
+	23, // 48: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
+	25, // 49: consent.v1.LedgerService.WithdrawPack:input_type -> consent.v1.WithdrawPackRequest
+	27, // 50: consent.v1.LedgerService.ListPacks:input_type -> consent.v1.ListPacksRequest
+	30, // 51: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
+	34, // 52: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
+	36, // 53: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
+	44, // 54: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
+	41, // 55: consent.v1.LedgerService.Repair:input_type -> consent.v1.RepairRequest
+	1,  // 56: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
+	6,  // 57: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
+	8,  // 58: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
+	10, // 59: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
+	13, // 60: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
+	17, // 61: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
+	19, // 62: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
+	21, // 63: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
+	24, // 64: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
+	26, // 65: consent.v1.LedgerService.WithdrawPack:output_type -> consent.v1.WithdrawPackResponse
+	28, // 66: consent.v1.LedgerService.ListPacks:output_type -> consent.v1.ListPacksResponse
+	31, // 67: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
+	35, // 68: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
+	37, // 69: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
+	45, // 70: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
+	42, // 71: consent.v1.LedgerService.Repair:output_type -> consent.v1.RepairResponse
+	56, // [56:72] is the sub-list for method output_type
+	40, // [40:56] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_ledger_service_proto_init() }
@@ -3703,7 +4098,7 @@ func file_consent_v1_ledger_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_ledger_service_proto_rawDesc), len(file_consent_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   46,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

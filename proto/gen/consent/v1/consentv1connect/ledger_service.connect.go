@@ -72,6 +72,8 @@ const (
 	LedgerServiceDoctorProcedure = "/consent.v1.LedgerService/Doctor"
 	// LedgerServiceRebuildProcedure is the fully-qualified name of the LedgerService's Rebuild RPC.
 	LedgerServiceRebuildProcedure = "/consent.v1.LedgerService/Rebuild"
+	// LedgerServiceRepairProcedure is the fully-qualified name of the LedgerService's Repair RPC.
+	LedgerServiceRepairProcedure = "/consent.v1.LedgerService/Repair"
 )
 
 // LedgerServiceClient is a client for the consent.v1.LedgerService service.
@@ -110,6 +112,8 @@ type LedgerServiceClient interface {
 	Doctor(context.Context, *connect.Request[v1.DoctorRequest]) (*connect.Response[v1.DoctorResponse], error)
 	// Rebuild deletes the projections and folds them anew, with progress.
 	Rebuild(context.Context, *connect.Request[v1.RebuildRequest]) (*connect.ServerStreamForClient[v1.RebuildResponse], error)
+	// Repair takes copies of lost entries; each must have the leaf that was recorded.
+	Repair(context.Context, *connect.Request[v1.RepairRequest]) (*connect.Response[v1.RepairResponse], error)
 }
 
 // NewLedgerServiceClient constructs a client for the consent.v1.LedgerService service. By default,
@@ -213,6 +217,12 @@ func NewLedgerServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(ledgerServiceMethods.ByName("Rebuild")),
 			connect.WithClientOptions(opts...),
 		),
+		repair: connect.NewClient[v1.RepairRequest, v1.RepairResponse](
+			httpClient,
+			baseURL+LedgerServiceRepairProcedure,
+			connect.WithSchema(ledgerServiceMethods.ByName("Repair")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -233,6 +243,7 @@ type ledgerServiceClient struct {
 	closeInbox      *connect.Client[v1.CloseInboxRequest, v1.CloseInboxResponse]
 	doctor          *connect.Client[v1.DoctorRequest, v1.DoctorResponse]
 	rebuild         *connect.Client[v1.RebuildRequest, v1.RebuildResponse]
+	repair          *connect.Client[v1.RepairRequest, v1.RepairResponse]
 }
 
 // Record calls consent.v1.LedgerService.Record.
@@ -310,6 +321,11 @@ func (c *ledgerServiceClient) Rebuild(ctx context.Context, req *connect.Request[
 	return c.rebuild.CallServerStream(ctx, req)
 }
 
+// Repair calls consent.v1.LedgerService.Repair.
+func (c *ledgerServiceClient) Repair(ctx context.Context, req *connect.Request[v1.RepairRequest]) (*connect.Response[v1.RepairResponse], error) {
+	return c.repair.CallUnary(ctx, req)
+}
+
 // LedgerServiceHandler is an implementation of the consent.v1.LedgerService service.
 type LedgerServiceHandler interface {
 	// Record makes one fact durable. `unavailable` with reason UNCERTAIN means the
@@ -346,6 +362,8 @@ type LedgerServiceHandler interface {
 	Doctor(context.Context, *connect.Request[v1.DoctorRequest]) (*connect.Response[v1.DoctorResponse], error)
 	// Rebuild deletes the projections and folds them anew, with progress.
 	Rebuild(context.Context, *connect.Request[v1.RebuildRequest], *connect.ServerStream[v1.RebuildResponse]) error
+	// Repair takes copies of lost entries; each must have the leaf that was recorded.
+	Repair(context.Context, *connect.Request[v1.RepairRequest]) (*connect.Response[v1.RepairResponse], error)
 }
 
 // NewLedgerServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -445,6 +463,12 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(ledgerServiceMethods.ByName("Rebuild")),
 		connect.WithHandlerOptions(opts...),
 	)
+	ledgerServiceRepairHandler := connect.NewUnaryHandler(
+		LedgerServiceRepairProcedure,
+		svc.Repair,
+		connect.WithSchema(ledgerServiceMethods.ByName("Repair")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/consent.v1.LedgerService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case LedgerServiceRecordProcedure:
@@ -477,6 +501,8 @@ func NewLedgerServiceHandler(svc LedgerServiceHandler, opts ...connect.HandlerOp
 			ledgerServiceDoctorHandler.ServeHTTP(w, r)
 		case LedgerServiceRebuildProcedure:
 			ledgerServiceRebuildHandler.ServeHTTP(w, r)
+		case LedgerServiceRepairProcedure:
+			ledgerServiceRepairHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -544,4 +570,8 @@ func (UnimplementedLedgerServiceHandler) Doctor(context.Context, *connect.Reques
 
 func (UnimplementedLedgerServiceHandler) Rebuild(context.Context, *connect.Request[v1.RebuildRequest], *connect.ServerStream[v1.RebuildResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.Rebuild is not implemented"))
+}
+
+func (UnimplementedLedgerServiceHandler) Repair(context.Context, *connect.Request[v1.RepairRequest]) (*connect.Response[v1.RepairResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("consent.v1.LedgerService.Repair is not implemented"))
 }

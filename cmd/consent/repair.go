@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/consent-ledger/consent-ledger/consumers/client"
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/bundle"
+	"github.com/consent-ledger/consent-ledger/node"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+const repairLong = `Put back entries that the ledger's stream has lost, from any copy of them:
+
+  a folder         a backup of the ledger's folder, whose server is stopped; it is not
+                   touched, and the temporary folder must have room for its stream
+  a file           a bundle that consent export wrote; it holds some entries, not all
+  http(s)://...    another server that serves this ledger; --from-key-file has its key
+
+Nobody has to trust the copy: an entry is taken only if its hash is the one in the
+ledger's tree, so each is put back byte for byte. The stream itself cannot be written
+at an old place; what is put back is kept in the folder mended, and belongs into every
+backup from then on.
+
+What is lost, and whom that blocks, is what consent doctor lists. Exit code 0: nothing
+is lost any more; 5: something still is.`
+
+// repairBytesMax bounds one request.
+const repairBytesMax = 4 << 20
+
+// repaired is what repair says.
+type repaired struct {
+	Taken    uint64 `json:"taken"`
+	Refused  uint64 `json:"refused"`
+	Unneeded uint64 `json:"unneeded"`
+	Mended   uint64 `json:"mended"`
+	Left     uint64 `json:"left"`
+}
+
+func repairCommand(g *globals) *cobra.Command {
+	var f folderFlags
+	var from []string
+	var key string
+	c := &cobra.Command{
+		Use:     "repair --from COPY",
+		Short:   "Put back lost entries from a backup, a bundle or another server",
+		Long:    repairLong,
+		Example: "  consent repair --from /backup/ledger\n  consent repair --from case.zip --from https://standby.example --from-key-file standby.key\n  consent repair --dir ./ledger --from /backup/ledger",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if len(from) == 0 {
+				return usageError(&hinted{errors.New("no copy is named"), "name one with --from: a folder, a bundle, or a server's URL"})
+			}
+			return f.with(g, c, func(ctx context.Context, cl *client.Client) error {
+				return g.repair(ctx, c, cl, from, key)
+			})
+		},
+	}
+	f.add(c)
+	c.Flags().StringArrayVar(&from, "from", nil, "where copies are: a folder, a bundle, or a server's URL; may be repeated")
+	c.Flags().StringVar(&key, "from-key-file", "", "file with the API key of the server named by --from")
+	return c
+}
+
+func (g *globals) repair(ctx context.Context, c *cobra.Command, cl *client.Client, from []string, key string) error {
+	var sum repaired
+	for _, where := range from {
+		if err := g.repairFrom(ctx, c, cl, where, key, &sum); err != nil {
+			return fmt.Errorf("--from %s: %w", where, err)
+		}
+	}
+	left, err := lost(ctx, cl)
+	if err != nil {
+		return err
+	}
+	sum.Left = uint64(len(left))
+	if err := g.writeRepaired(c.OutOrStdout(), sum); err != nil {
+		return err
+	}
+	if sum.Left > 0 {
+		return verificationError(&hinted{errors.New("messages are still lost"), "consent doctor lists them; name another copy"})
+	}
+	return nil
+}
+
+// repairFrom offers what one copy has, until it has nothing more that is wanted:
+// doctor lists a bounded number of damages at a time.
+func (g *globals) repairFrom(ctx context.Context, c *cobra.Command, cl *client.Client, where, key string, sum *repaired) error {
+	src, err := openCopy(ctx, where, key)
+	if err != nil {
+		return err
+	}
+	defer src.close()
+	for {
+		damages, err := lost(ctx, cl)
+		if err != nil || len(damages) == 0 {
+			return err
+		}
+		o := offer{cl: cl, sum: sum}
+		before := sum.Mended
+		if err := src.entries(ctx, damages, func(entry []byte) error { return o.add(ctx, entry) }); err != nil {
+			return err
+		}
+		if err := o.send(ctx); err != nil {
+			return err
+		}
+		if sum.Mended == before {
+			return nil
+		}
+		fmt.Fprintf(c.ErrOrStderr(), "consent: %d messages put back from %s\n", sum.Mended-before, where)
+	}
+}
+
+// lost lists what is damaged and not mended, as far as doctor does.
+func lost(ctx context.Context, cl *client.Client) ([]*consentv1.Damage, error) {
+	res, err := cl.Ledger.Doctor(ctx, connect.NewRequest(&consentv1.DoctorRequest{}))
+	if err != nil {
+		return nil, err
+	}
+	var out []*consentv1.Damage
+	for _, d := range res.Msg.GetDamages() {
+		if !d.GetMended() {
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+func (g *globals) writeRepaired(w io.Writer, r repaired) error {
+	if !g.human() {
+		doc, err := jsonOf(r)
+		if err != nil {
+			return err
+		}
+		return g.document(w, doc)
+	}
+	_, err := fmt.Fprintf(w, "%d messages put back, with %d entries; %d still lost", r.Mended, r.Taken, r.Left)
+	if err == nil && r.Refused > 0 {
+		_, err = fmt.Fprintf(w, "; %d entries of the copies are not what was recorded", r.Refused)
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(w)
+	}
+	return err
+}
+
+// offer gathers entries into requests.
+type offer struct {
+	cl    *client.Client
+	sum   *repaired
+	req   consentv1.RepairRequest
+	bytes int
+}
+
+func (o *offer) add(ctx context.Context, entry []byte) error {
+	o.req.Entries, o.bytes = append(o.req.Entries, entry), o.bytes+len(entry)
+	if o.bytes < repairBytesMax {
+		return nil
+	}
+	return o.send(ctx)
+}
+
+func (o *offer) send(ctx context.Context) error {
+	if len(o.req.GetEntries()) == 0 {
+		return nil
+	}
+	res, err := o.cl.Ledger.Repair(ctx, connect.NewRequest(&o.req))
+	if err != nil {
+		return err
+	}
+	o.sum.Taken += res.Msg.GetTaken()
+	o.sum.Refused += res.Msg.GetRefused()
+	o.sum.Unneeded += res.Msg.GetUnneeded()
+	o.sum.Mended += res.Msg.GetMended()
+	o.req.Entries, o.bytes = nil, 0
+	return nil
+}
+
+// copies is where entries can be had from.
+type copies interface {
+	// entries visits what the copy has of the damaged messages, and maybe more.
+	entries(ctx context.Context, damages []*consentv1.Damage, visit func(entry []byte) error) error
+	close() error
+}
+
+func openCopy(ctx context.Context, where, keyFile string) (copies, error) {
+	if u, err := url.Parse(where); err == nil && (u.Scheme == "http" || u.Scheme == "https") {
+		if keyFile == "" {
+			return nil, usageError(&hinted{errors.New("the other server's key is not named"), "name its file with --from-key-file"})
+		}
+		key, err := os.ReadFile(keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("--from-key-file: %w", err)
+		}
+		cl, err := client.New(where, strings.TrimSpace(string(key)), client.Options{})
+		return serverCopy{cl}, err
+	}
+	info, err := os.Stat(where)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		c, err := node.OpenCopy(ctx, where, nil)
+		return folderCopy{c}, err
+	}
+	return bundleCopy(where), nil
+}
+
+// serverCopy asks another server, a position at a time.
+type serverCopy struct{ cl *client.Client }
+
+func (s serverCopy) entries(ctx context.Context, damages []*consentv1.Damage, visit func([]byte) error) error {
+	for _, d := range damages {
+		for at := max(d.GetFirst(), 1); at <= d.GetLast(); at++ {
+			res, err := s.cl.Ledger.GetReceipt(ctx, connect.NewRequest(&consentv1.GetReceiptRequest{Position: at}))
+			switch {
+			case errors.Is(err, client.ErrNotFound), errors.Is(err, client.ErrDamaged):
+				continue // lost there too
+			case err != nil:
+				return err
+			}
+			if err := visit(res.Msg.GetEntry()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s serverCopy) close() error { s.cl.Close(); return nil }
+
+// folderCopy reads the stream of a backup, whose messages have the same sequences.
+type folderCopy struct{ *node.Copy }
+
+func (f folderCopy) entries(ctx context.Context, damages []*consentv1.Damage, visit func([]byte) error) error {
+	for _, d := range damages {
+		m, err := f.Message(ctx, d.GetMessage())
+		if errors.Is(err, ledger.ErrNotFound) {
+			continue // the backup is older, or damaged there too
+		}
+		if err != nil {
+			return err
+		}
+		var c consentv1.Commit
+		if proto.Unmarshal(m.Data, &c) != nil {
+			continue
+		}
+		for _, e := range c.GetEntries() {
+			if err := visit(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (f folderCopy) close() error { return f.Close() }
+
+// bundleCopy is the path of a bundle.
+type bundleCopy string
+
+func (b bundleCopy) entries(_ context.Context, _ []*consentv1.Damage, visit func([]byte) error) error {
+	f, err := os.Open(string(b))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return bundle.Entries(f, info.Size(), visit)
+}
+
+func (bundleCopy) close() error { return nil }

@@ -1,0 +1,138 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/directory"
+	"github.com/consent-ledger/consent-ledger/ledger/mend"
+	"github.com/consent-ledger/consent-ledger/ledger/tree"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
+)
+
+const (
+	// ScrubPaceDefault reads a ledger of 100 million entries, some 60 GB, in four hours.
+	ScrubPaceDefault = 4 << 20
+	// ScrubOff is a pace at which nothing is read.
+	ScrubOff = -1
+	// scrubEvery keeps a small ledger from being read all the time.
+	scrubEvery = time.Hour
+)
+
+// openMender binds what stands in for messages that the stream has lost. Nobody
+// reads commits but through it.
+func (n *Node) openMender() (err error) {
+	n.mender, err = mend.Open(mend.Config{Dir: n.folder.path(mendedDir), Ledger: n.keys.LedgerID(), Stream: n.log, Now: n.cfg.Clock.Wall, Logger: n.cfg.Logger}, n.directoryKey)
+	if err == nil {
+		n.onClose(n.mender.Close)
+	}
+	return err
+}
+
+// directoryKey is a number's in the directory.
+func (n *Node) directoryKey(e164 string) directory.Key {
+	return directory.KeyOf(e164, n.keys.Directory(directory.BucketOf(e164)))
+}
+
+// beginMending looks for what a start can know is lost. It comes before the tree is
+// compared, so that what the tree itself keeps is put back first.
+func (n *Node) beginMending(ctx context.Context) error {
+	n.mender.Know(n.tree)
+	missing, err := n.log.Missing(ctx)
+	if err != nil {
+		return err
+	}
+	return n.mender.Begin(ctx, missing)
+}
+
+// runScrub reads the stream again and again, unless it is switched off.
+func (n *Node) runScrub(ctx context.Context) error {
+	if n.cfg.ScrubPace < 0 {
+		<-ctx.Done()
+		return nil
+	}
+	return n.mender.RunScrub(ctx, mend.Scrub{PaceBytes: n.cfg.ScrubPace, Every: n.cfg.scrubEvery})
+}
+
+// integrity is the ledger's state: the worst there is.
+func (n *Node) integrity() string {
+	if s := n.mender.State(); s != "" {
+		return s
+	}
+	return n.tree.State(n.writer.Acked())
+}
+
+// errMendFirst refuses to fold anew what cannot be read to its end.
+var errMendFirst = errors.New("the ledger has lost messages, and a rebuild could not get past them; nothing was changed: first consent repair --from COPY")
+
+// integrityStates are all that a served ledger can have; the others refuse a start.
+var integrityStates = []string{tree.StateOK, tree.StateCatchingUp, tree.StateTailRepaired, mend.StateDamaged, mend.StateTampered}
+
+// integrityMeans says what each state blocks and what helps (docs/reference/proof.md).
+var integrityMeans = map[string]string{
+	tree.StateOK:           "stream, tree and everything signed agree; nothing is blocked",
+	tree.StateCatchingUp:   "the tree is far behind and no checkpoint covers the newest entries yet; nothing is blocked; wait",
+	tree.StateTailRepaired: "the stream had lost its newest messages and got them back byte for byte; nothing is blocked; look at the disk",
+	mend.StateDamaged:      "messages are lost; checks of the numbers they are about are BLOCK, or all checks if that cannot be known; everything is recorded, stops too; put them back: consent repair --from COPY",
+	mend.StateTampered:     "the stream holds other entries than were recorded; every check is BLOCK; everything is recorded, stops too; find out who wrote them, then: consent repair --from COPY",
+	stateRolledBack:        "the stream ends before what was signed; nothing is served, or positions would be used twice; put back the newest copy of the folder",
+}
+
+// stateRolledBack is that of a folder whose start was refused.
+const stateRolledBack = "ROLLED_BACK"
+
+// Refused is what doctor says of a folder whose start was refused over its
+// integrity; nil for any other error.
+func Refused(err error) *consentv1.DoctorResponse {
+	res := &consentv1.DoctorResponse{Problems: []string{}}
+	switch {
+	case errors.Is(err, tree.ErrRolledBack):
+		res.Integrity, res.IntegrityMeans = stateRolledBack, integrityMeans[stateRolledBack]
+	case errors.Is(err, tree.ErrTampered):
+		res.Integrity = mend.StateTampered
+		res.IntegrityMeans = "the stream holds other entries than were signed; nothing is served; compare with a copy whose leaves match, and put back the newest whole copy of the folder"
+	case errors.Is(err, ledger.ErrDamaged):
+		res.Integrity = mend.StateDamaged
+		res.IntegrityMeans = "messages are lost where positions could be used twice, or cannot be compared; nothing is served; consent repair --dir D --from COPY, or put back the newest whole copy of the folder"
+	default:
+		return nil
+	}
+	res.Problems = append(res.Problems, err.Error())
+	return res
+}
+
+// integrity adds what is read whenever somebody asks. It may be called once.
+func (m *metrics) integrity(n *Node) {
+	gauge := func(name, help string, read func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+	}
+	for _, state := range integrityStates {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "consent_integrity_state", Help: "1 for the state the ledger's integrity is in, 0 for the others.",
+			ConstLabels: prometheus.Labels{"state": state}}, func() float64 { return truth(n.integrity() == state) }))
+	}
+	gauge("consent_integrity_blocked_numbers", "Numbers that are blocked because something about them is lost.", func() float64 { numbers, _ := n.mender.Blocked(); return float64(numbers) })
+	gauge("consent_integrity_blocks_all", "1 while every check is BLOCK because of damage.", func() float64 { _, all := n.mender.Blocked(); return truth(all) })
+	gauge("consent_integrity_damaged_messages", "Damaged messages of the stream that are not mended.", func() float64 { open, _ := n.mender.Counts(); return float64(open) })
+	gauge("consent_integrity_mended_messages", "Damaged messages of the stream that are read from verified copies.", func() float64 { _, mended := n.mender.Counts(); return float64(mended) })
+	gauge("consent_scrub_pace_bytes_per_second", "How many bytes of the stream the scrubber reads a second; 0: it is off.", func() float64 { return float64(n.mender.ScrubStatus().PaceBytes) })
+	gauge("consent_scrub_position", "Position compared last in the pass under way; 0 between two.", func() float64 { return float64(n.mender.ScrubStatus().Position) })
+	gauge("consent_scrub_pass_positions", "Positions compared by the last full pass.", func() float64 { return float64(n.mender.ScrubStatus().Positions) })
+	gauge("consent_scrub_pass_seconds", "Time the last full pass took.", func() float64 { return n.mender.ScrubStatus().Took.Seconds() })
+	gauge("consent_scrub_pass_finished_timestamp_seconds", "When the last full pass ended; 0: none has.", func() float64 {
+		if at := n.mender.ScrubStatus().Finished; !at.IsZero() {
+			return float64(at.Unix())
+		}
+		return 0
+	})
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
