@@ -315,3 +315,37 @@ func manyLines(n int) string {
 	}
 	return b.String()
 }
+
+// TestNoListOpensOnItsSilence: through the server, what a wrong file would have
+// opened stays blocked, and what is of no use is told.
+func TestNoListOpensOnItsSilence(t *testing.T) {
+	e := testenv.New(t)
+	e.Seller("acme")
+	refused := func(name, text, says string, plan *consentv1.RegistryPlan, licensees ...string) {
+		t.Helper()
+		_, err := loadAsIs(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(1), Name: name, Plan: plan, Licensees: licensees}, text)
+		if connect.CodeOf(err) != connect.CodeInvalidArgument || !strings.Contains(err.Error(), says) {
+			t.Errorf("error %v, want one with %q", err, says)
+		}
+		if d := e.Check(&consentv1.Question{Number: ann, Seller: "acme", Channel: consentv1.Channel_CHANNEL_VOICE_LIVE, Purpose: consentv1.Purpose_PURPOSE_MARKETING}); d.GetVerdict() == consentv1.Verdict_VERDICT_ALLOW {
+			t.Errorf("%s: %v", says, d)
+		}
+	}
+	codes := func(codes ...string) *consentv1.RegistryPlan { return &consentv1.RegistryPlan{AreaCodes: codes} }
+	refused("list.txt", "", "--accept-empty", codes("212"))
+	refused("list.txt", "212,5550102\n", "--area-code", nil)
+	mustLoad(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.txt"}, "212,5550101\n"+manyLines(200))
+	refused("list.txt", "", "--accept-empty", codes("212"))
+	refused("list.txt", "212,5550102\n470,5550102\n", "area code 212: 201 listed now, 1 in this list", codes("212", "470"))
+	refused("list.txt", "212,5550102\n", "--accept-shrunk", codes("212"), "acme")
+	refused("list.txt", "470,5550102\n", "--area-code says 212", codes("212"))
+	refused("changes.txt", "470,5550102,"+daysAgo(1)+",A\n", "470: 1", &consentv1.RegistryPlan{BaseDate: daysAgo(2)})
+	refused("changes.txt", "", "--accept-empty", &consentv1.RegistryPlan{BaseDate: daysAgo(2)})
+	if u := use(t, e, ann); !u.GetListed() || u.GetVersionDate() != daysAgo(2) {
+		t.Errorf("the list of before: %v", u)
+	}
+	res := mustLoad(t, e, &consentv1.RegistryFile{Registry: "us_national_dcn", VersionDate: daysAgo(1), Name: "list.txt", Licensees: []string{"acmee"}}, "212,5550101\n")
+	if n := res.GetNotices(); len(n) != 2 || !strings.Contains(n[0], "acmee") || !strings.Contains(n[1], "us_national_dcn") {
+		t.Errorf("notices %q", n)
+	}
+}
