@@ -188,7 +188,8 @@ func (f *finder) targets() ([]target, error) {
 	if len(f.found)+len(f.behind)+len(f.uncovered) == 0 {
 		f.behind[f.newest] = nil
 	}
-	for _, day := range slices.Sorted(maps.Keys(f.behind)) {
+	if days := slices.Sorted(maps.Keys(f.behind)); len(days) > 0 {
+		day := days[0]
 		where := ""
 		if areas := f.behind[day]; areas != nil {
 			where = " (rows by area code: " + f.rows.name(areas) + ")"
