@@ -102,21 +102,28 @@ func (o *operations) LoadRegistry(ctx context.Context, st *connect.ClientStream[
 		return nil, badList(err)
 	}
 	built, err := u.build()
-	if err == nil && built.Before == 0 {
-		err = registry.CheckVersionDate(built.Loaded.GetVersionDate(), o.n.cfg.Clock.Wall())
+	for _, b := range built {
+		if err == nil && b.Before == 0 {
+			err = registry.CheckVersionDate(b.Loaded.GetVersionDate(), o.n.cfg.Clock.Wall())
+		}
 	}
 	if err != nil {
 		return nil, badList(err)
 	}
 	u.load.at("storing")
-	receipt, err := o.n.recordList(ctx, built)
+	receipt, err := o.n.recordLists(ctx, built)
 	if err != nil {
 		return nil, err
 	}
 	u.loaded = true
-	m := built.Loaded
-	return &consentv1.LoadRegistryResponse{Receipt: receipt, VersionDate: m.GetVersionDate(), Rows: m.GetRows(), Malformed: built.Lines.Malformed,
-		MalformedLines: built.Lines.MalformedLines, Added: m.GetAdded(), Removed: m.GetRemoved(), WithoutEffect: built.WithoutEffect, ReplacesPosition: uint64(built.Replaces)}, nil
+	lines := built[0].Lines
+	res := &consentv1.LoadRegistryResponse{Receipt: receipt, VersionDate: built[0].Loaded.GetVersionDate(), Malformed: lines.Malformed, MalformedLines: lines.MalformedLines,
+		Versions: uint32(len(built)), Notices: o.n.listNotices(built[0].Loaded)}
+	for _, b := range built {
+		res.Rows, res.Added, res.Removed = res.Rows+b.Loaded.GetRows(), res.Added+b.Loaded.GetAdded(), res.Removed+b.Loaded.GetRemoved()
+		res.WithoutEffect, res.ReplacesPosition = res.WithoutEffect+b.WithoutEffect, max(res.ReplacesPosition, uint64(b.Replaces))
+	}
+	return res, nil
 }
 
 // badList says why nothing of a list was loaded.
@@ -128,6 +135,9 @@ func badList(err error) error {
 		{registry.ErrVersionDate, "version_date", ""},
 		{registry.ErrBase, "base_date", ""},
 		{registry.ErrPlan, "registry", ""},
+		{registry.ErrEmpty, "file", ""},
+		{registry.ErrCover, "area_codes", ""},
+		{registry.ErrShrunk, "file", ""},
 		{listfile.ErrColumn, "file", ""},
 	} {
 		if errors.Is(err, known.err) {
@@ -230,16 +240,16 @@ func (u *upload) open(f *consentv1.RegistryFile) (err error) {
 }
 
 // build reads all files into one list.
-func (u *upload) build() (registry.Built, error) {
+func (u *upload) build() ([]registry.Built, error) {
 	u.load.at("reading")
 	b, err := registry.NewBuilder(planOf(u.first))
 	if err != nil {
-		return registry.Built{}, err
+		return nil, err
 	}
 	for _, f := range u.files {
 		u.load.read.Store(f.read)
 		if err := b.AddFile(registry.File{Name: f.about.GetName(), Content: f, Size: f.size, Sum: ledger.Hash(f.sum.Sum(nil)), Submitted: f.about.GetSubmitted()}); err != nil {
-			return registry.Built{}, err
+			return nil, err
 		}
 		u.load.read.Store(nil)
 		u.load.done.Add(f.size)
@@ -264,7 +274,7 @@ func planOf(f *consentv1.RegistryFile) registry.Plan {
 	p := f.GetPlan()
 	out := registry.Plan{Registry: f.GetRegistry(), VersionDate: f.GetVersionDate(), Licensees: f.GetLicensees(), BaseDate: p.GetBaseDate(), Wash: registry.Wash(p.GetWash()),
 		Publisher: p.GetPublisher(), Subscription: p.GetSubscription(), Format: p.GetFormat(), Column: p.GetColumn(), ChangeColumn: p.GetChangeColumn(),
-		Region: p.GetRegion(), AreaCodes: p.GetAreaCodes(), WholeCountry: p.GetWholeCountry(), ExpectRows: p.GetExpectRows(), AcceptShrunk: p.GetAcceptShrunk()}
+		Region: p.GetRegion(), AreaCodes: p.GetAreaCodes(), WholeCountry: p.GetWholeCountry(), ExpectRows: p.GetExpectRows(), AcceptShrunk: p.GetAcceptShrunk(), AcceptEmpty: p.GetAcceptEmpty()}
 	if p.GetFetchedAt() != nil {
 		out.FetchedAt = p.GetFetchedAt().AsTime()
 	}
@@ -277,23 +287,36 @@ func planOf(f *consentv1.RegistryFile) registry.Plan {
 	return out
 }
 
-// recordList stores a list's object and records the list. The numbers answer from
-// the very commit that holds the fact.
-func (n *Node) recordList(ctx context.Context, built registry.Built) (*consentv1.Receipt, error) {
-	if built.Before == 0 {
-		name := ledger.Hash(built.Loaded.GetObjectSha256())
-		err := objects{n.files, n.keys, registryObject}.Put(ctx, name, func(w io.Writer) error { _, err := built.Object.Encode(w); return err })
-		if err != nil {
-			return nil, err
+// recordLists stores the objects of lists and records the lists, handed to the
+// writer together; the receipt is that of the last. The numbers answer from the very
+// commit that holds the fact.
+func (n *Node) recordLists(ctx context.Context, built []registry.Built) (*consentv1.Receipt, error) {
+	var facts []*consentv1.Fact
+	for _, b := range built {
+		if b.Before == 0 {
+			name := ledger.Hash(b.Loaded.GetObjectSha256())
+			err := objects{n.files, n.keys, registryObject}.Put(ctx, name, func(w io.Writer) error { _, err := b.Object.Encode(w); return err })
+			if err != nil {
+				return nil, err
+			}
+			defer n.registry.Prime(b)()
 		}
-		defer n.registry.Prime(built)()
+		facts = append(facts, listFact(b))
 	}
-	receipt, err := n.recorder.System(ctx, listFact(built.Loaded))
+	receipts, err := n.recorder.SystemAll(ctx, facts)
 	if err != nil {
 		return nil, err
 	}
-	if err := n.runner.WaitApplied(ctx, receipt.Position); err != nil {
+	last := receipts[0]
+	for _, r := range receipts[1:] {
+		if duplicate := last.Duplicate && r.Duplicate; r.Position > last.Position {
+			last, last.Duplicate = r, duplicate
+		} else {
+			last.Duplicate = duplicate
+		}
+	}
+	if err := n.runner.WaitApplied(ctx, last.Position); err != nil {
 		return nil, err
 	}
-	return ledgerrpc.Receipt(receipt), nil
+	return ledgerrpc.Receipt(last), nil
 }

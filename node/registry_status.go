@@ -18,9 +18,41 @@ import (
 
 // listFact is the fact of a list. The same numbers for the same sellers, day and
 // coverage are the same event: loading them again adds nothing.
-func listFact(m *consentv1.RegistryLoaded) *consentv1.Fact {
-	event := sha256.Sum256(fmt.Appendf(nil, "%x %s %s %q %q %d", m.GetObjectSha256(), m.GetRegistry(), m.GetVersionDate(), m.GetLicensees(), m.GetAreaCodes(), m.GetCallingCode()))
-	return &consentv1.Fact{Source: "consent-ledger", EventId: "registry-" + hex.EncodeToString(event[:16]), Kind: &consentv1.Fact_RegistryLoaded{RegistryLoaded: m}}
+func listFact(b registry.Built) *consentv1.Fact {
+	m := b.Loaded
+	event := fmt.Appendf(nil, "%x %s %s %q %q %d", m.GetObjectSha256(), m.GetRegistry(), m.GetVersionDate(), m.GetLicensees(), m.GetAreaCodes(), m.GetCallingCode())
+	if b.Again != 0 {
+		event = fmt.Appendf(event, " after %d", b.Again)
+	}
+	sum := sha256.Sum256(event)
+	return &consentv1.Fact{Source: "consent-ledger", EventId: "registry-" + hex.EncodeToString(sum[:16]), Kind: &consentv1.Fact_RegistryLoaded{RegistryLoaded: m}}
+}
+
+// listNotices says what a list that was loaded may be of no use for.
+func (n *Node) listNotices(m *consentv1.RegistryLoaded) (out []string) {
+	for _, seller := range m.GetLicensees() {
+		if !n.index.Seller(seller) {
+			out = append(out, fmt.Sprintf("licensee: no seller %q is registered, so nobody is answered from this list by that name; register it, or load the list again with the right --licensee", shownID(seller)))
+		}
+	}
+	if asks, ok := n.packs.Snapshot().AsksRegistry(m.GetRegistry()); ok && !asks {
+		out = append(out, fmt.Sprintf("registry: no rule asks for the list %q, so it decides nothing; `consent rules show` names the lists that rules ask for", shownID(m.GetRegistry())))
+	}
+	return out
+}
+
+// shownID keeps what could be a phone number out of texts.
+func shownID(id string) string {
+	digits := 0
+	for _, c := range id {
+		if c >= '0' && c <= '9' {
+			digits++
+		}
+	}
+	if digits >= 7 {
+		return "…"
+	}
+	return id
 }
 
 // GetRegistryLoad tells how far a load is.
@@ -63,7 +95,7 @@ func (o *operations) ListRegistries(context.Context, *consentv1.ListRegistriesRe
 	for _, v := range o.n.registry.Snapshot().Versions() {
 		maxAge, by := maxAgeOf(o.n.lists.law, v.Registry)
 		m := &consentv1.RegistryVersion{Registry: v.Registry, VersionDate: v.VersionDate, MaxAgeDays: uint32(maxAge), MaxAgeBy: by, Position: uint64(v.Position),
-			Licensees: v.Licensees, Numbers: v.Numbers, Added: v.Added, Removed: v.Removed, FollowsDate: v.FollowsDate, AreaCodes: v.AreaCodes,
+			Licensees: v.Licensees, Numbers: v.Numbers, Added: v.Added, Removed: v.Removed, FollowsDate: v.FollowsDate, ChangesUnknown: v.ChangesUnknown, AreaCodes: v.AreaCodes,
 			CallingCode: uint32(v.CallingCode), Asked: v.Asked, Publisher: v.Publisher, Subscription: v.Subscription, Whole: v.Whole, Problem: v.Problem}
 		if age, ok := v.AgeDays(now); ok {
 			m.AgeDays = uint32(age)

@@ -35,12 +35,19 @@ over-age list blocks. Without --licensee it serves all sellers.
 Forms: flat (the FTC's lists, us_…), tps (the UK's, uk_…), csv (any other list with
 a column of numbers). A file may be zipped. With --base-date the files are a change
 list, which must follow the newest version that is loaded. An import that broke off
-goes on where it was when it is run again. Forms, coverage and what is refused:
+goes on where it was when it is run again.
+
+A list says of every number that it covers and does not hold that it may be called,
+so what it covers is never guessed: a list of +1 covers the area codes that its files'
+names or --area-code say, or its --whole-country. A file without numbers, of another
+area code than its name says, or that would open more than a tenth of the numbers of
+an area code that are blocked now, is refused; --accept-empty and --accept-shrunk are
+for those who know better. Forms, coverage and what is refused:
 docs/reference/registry.md.`,
 		Example: `  consent import registry --registry us_national_dnc 2026-11-9_212_3f2a0c.txt.zip 2026-11-9_415_77d1.txt.zip
   consent import registry --registry us_national_dnc --base-date 2026-11-09 2026-11-10_US_3f2a0d.txt
   consent import registry --registry uk_tps --version-date 2026-11-01 tps.txt
-  consent import registry --registry us_tx_no_call --format csv --version-date 2026-10-01 --column phone texas.csv
+  consent import registry --registry us_tx_no_call --format csv --version-date 2026-10-01 --column phone --whole-country texas.csv
   consent import registry --registry au_dncr --wash unlisted --version-date 2026-11-20 --submitted sent.csv answer.csv`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -55,7 +62,7 @@ docs/reference/registry.md.`,
 	s.StringVar(&f.list.VersionDate, "version-date", "", "the day of the list, YYYY-MM-DD; default: from the file's name")
 	s.StringSliceVar(&f.list.Licensees, "licensee", nil, "sellers licensed for it; default all")
 	s.StringVar(&f.plan.Format, "format", "", "flat, tps or csv; default: as the registry writes its lists")
-	s.StringVar(&f.plan.BaseDate, "base-date", "", "it is a change list: the day of the version it follows, YYYY-MM-DD")
+	s.StringVar(&f.plan.BaseDate, "base-date", "", "it is a change list: the day of the version, or versions, that it follows, YYYY-MM-DD")
 	s.StringVar(&f.plan.Wash, "wash", "", "it is the answer of a washing service and holds: listed, unlisted or removed (the list sent without those listed)")
 	s.StringSliceVar(&f.list.Submitted, "submitted", nil, "files that were sent to the washing service")
 	s.StringVar(&f.plan.Publisher, "publisher", "", "who publishes it")
@@ -64,11 +71,12 @@ docs/reference/registry.md.`,
 	s.StringVar(&f.plan.Column, "column", "", "csv: the column of numbers; default the only one, or one of a usual name")
 	s.StringVar(&f.plan.ChangeColumn, "change-column", "", "csv: the column of a change list that says A (added) or D (deleted)")
 	s.StringVar(&f.plan.Delimiter, "delimiter", "", "csv: the character between columns; default as in the first line")
-	s.StringSliceVar(&f.plan.AreaCodes, "area-code", nil, "area codes covered besides those that names and numbers show")
+	s.StringSliceVar(&f.plan.AreaCodes, "area-code", nil, "area codes covered besides those that the files' names say")
 	s.BoolVar(&f.plan.WholeCountry, "whole-country", false, "the list covers every area code of its country")
 	s.Float64Var(&f.maxBad, "max-bad", 1, "lines, in percent, that may be unreadable; more refuse the list")
 	s.Uint64Var(&f.plan.ExpectRows, "expect-rows", 0, "how many numbers the files hold; any other number refuses the list")
-	s.BoolVar(&f.plan.AcceptShrunk, "accept-shrunk", false, "the list may have lost more than a tenth of its numbers")
+	s.BoolVar(&f.plan.AcceptShrunk, "accept-shrunk", false, "it may open more than a tenth of the numbers of an area code that are blocked now")
+	s.BoolVar(&f.plan.AcceptEmpty, "accept-empty", false, "a file, or an area code that is covered, may have no number")
 	return needs(c, "registry")
 }
 
@@ -126,12 +134,18 @@ func (g *globals) writeLoaded(c *cobra.Command, registry string, res *consentv1.
 	if at := res.GetReplacesPosition(); at > 0 {
 		fmt.Fprintf(stderr, "consent: it takes the place of position %d, which is of the same day and holds something else\n", at)
 	}
+	for _, notice := range res.GetNotices() {
+		fmt.Fprintf(stderr, "consent: %s\n", notice)
+	}
 	if !g.human() {
 		return g.document(c.OutOrStdout(), messageJSON(res))
 	}
 	change := ""
 	if res.GetAdded()+res.GetRemoved() > 0 {
 		change = fmt.Sprintf(", %d added, %d removed", res.GetAdded(), res.GetRemoved())
+	}
+	if n := res.GetVersions(); n > 1 {
+		change += fmt.Sprintf(", in %d versions", n)
 	}
 	_, err := fmt.Fprintf(c.OutOrStdout(), "%s of %s: %d numbers, %d lines that could not be read%s; recorded at position %d\n",
 		registry, res.GetVersionDate(), res.GetRows(), res.GetMalformed(), change, res.GetReceipt().GetPosition())

@@ -65,6 +65,9 @@ func sinceBefore(v *consentv1.RegistryVersion) string {
 	if v.GetFollowsDate() == "" {
 		return "-"
 	}
+	if v.GetChangesUnknown() {
+		return "unknown: " + v.GetFollowsDate() + " was loaded later"
+	}
 	return fmt.Sprintf("+%d -%d since %s", v.GetAdded(), v.GetRemoved(), v.GetFollowsDate())
 }
 

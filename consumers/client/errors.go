@@ -112,7 +112,7 @@ func clarify(server string, err error) error {
 	case ce.Code() == connect.CodeUnauthenticated, ce.Code() == connect.CodePermissionDenied:
 		out.Kind = ErrKey
 		out.Hint = "name the key's file with --key-file or CONSENT_KEY_FILE; init wrote it to D/admin.key"
-	case !connect.IsWireError(err) && ce.Code() == connect.CodeUnavailable:
+	case !connect.IsWireError(err) && (ce.Code() == connect.CodeUnavailable || errors.Is(err, io.ErrUnexpectedEOF)): // the end of a stream is a message
 		out.Kind, out.Message = ErrNotReady, "the connection to "+server+" broke: "+ce.Message()
 		out.Hint = "is it a Consent Ledger server? Its log says more"
 	case ce.Code() == connect.CodeUnavailable, ce.Code() == connect.CodeResourceExhausted, ce.Code() == connect.CodeAborted:

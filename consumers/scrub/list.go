@@ -389,47 +389,41 @@ func checkHeader(header, ours []string) error {
 	return nil
 }
 
-// usualNames are names under which the numbers stand, the likeliest first.
-var usualNames = []string{"phone", "number", "phone_number", "phonenumber", "mobile", "mobile_phone", "msisdn", "telephone", "cell"}
+// usualNames are names under which the numbers stand, beside those with a usual word.
+var usualNames = []string{"number", "phonenumber"}
 
 // usualWords are words in the name of a column that holds phone numbers.
 var usualWords = []string{"phone", "mobile", "msisdn", "telephone", "cell", "cellphone"}
 
-// phoneColumn finds the column with the numbers: the one that is named; else one
-// of a usual name; else the only one with a usual word in its name, or the only one.
+// phoneColumn finds the column with the numbers: the one that is named; else the
+// only one of a usual name or with a usual word in its name, or the only one there is.
+// Of two it takes neither: the one may be listed where the other is not.
 func phoneColumn(header []string, column string) (int, error) {
-	names := usualNames
-	if column != "" {
-		names = []string{column}
-	}
-	for _, name := range names {
-		named := func(h string) bool { return plainColumn(h) == plainColumn(name) }
-		at := slices.IndexFunc(header, named)
-		if at >= 0 && slices.ContainsFunc(header[at+1:], named) {
-			return 0, &ListError{Problem: fmt.Sprintf("two columns are named %q", safe(name)), Fix: "rename the one without the numbers"}
-		}
-		if at >= 0 {
-			return at, nil
-		}
-	}
 	shown := make([]string, len(header))
-	var like []int
+	var found []int
 	for i, h := range header {
 		shown[i] = safe(h) // a list without a header has numbers here
-		words := strings.Split(plainColumn(h), "_")
-		if slices.ContainsFunc(words, func(w string) bool { return slices.Contains(usualWords, w) }) {
-			like = append(like, i)
+		if column != "" && plainColumn(h) == plainColumn(column) || column == "" && usual(h) {
+			found = append(found, i)
 		}
 	}
 	switch {
-	case column == "" && len(like) == 1:
-		return like[0], nil
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1 && plainColumn(header[found[0]]) == plainColumn(header[found[1]]):
+		return 0, &ListError{Problem: fmt.Sprintf("two columns are named %q", safe(plainColumn(header[found[0]]))), Fix: "rename the one without the numbers"}
+	case len(found) > 1:
+		return 0, &ListError{Problem: "several columns may hold the numbers", Fix: fmt.Sprintf("name one with --column; there are: %q", shown)}
 	case column == "" && len(header) == 1:
 		return 0, nil
-	case column == "" && len(like) > 1:
-		return 0, &ListError{Problem: "several columns may hold the numbers", Fix: fmt.Sprintf("name one with --column; there are: %q", shown)}
 	}
 	return 0, &ListError{Problem: "no column holds the numbers, as far as the header says", Fix: fmt.Sprintf("name it with --column; there are: %q", shown)}
+}
+
+// usual tells whether a column of that name may hold the numbers.
+func usual(name string) bool {
+	plain := plainColumn(name)
+	return slices.Contains(usualNames, plain) || slices.ContainsFunc(strings.Split(plain, "_"), func(w string) bool { return slices.Contains(usualWords, w) })
 }
 
 func plainColumn(name string) string {

@@ -166,9 +166,11 @@ func TestPhoneColumn(t *testing.T) {
 	}{
 		{"id,phone", "", "phone"},
 		{"id,Mobile Phone", "", "Mobile Phone"},
-		{"number,phone", "", "phone"},
+		{"number,phone", "", "several columns may hold the numbers"},
+		{"phone,mobile", "", "several columns may hold the numbers"}, // the mobile may be listed where the other is not
+		{"phone,mobile", "mobile", "mobile"},
 		{"id,Customer Phone 1", "", "Customer Phone 1"},
-		{"phone-type,cell", "", "cell"},
+		{"phone-type,cell", "", "several columns may hold the numbers"},
 		{"x", "", "x"},
 		{"id,tel", "tel", "tel"},
 		{"Home Phone,Work Phone", "work phone", "Work Phone"},
@@ -179,7 +181,7 @@ func TestPhoneColumn(t *testing.T) {
 	} {
 		header := strings.Split(c.header, ",")
 		at, err := phoneColumn(header, c.column)
-		if err == nil && header[at] != c.want || err != nil && !strings.Contains(err.Error(), c.want) {
+		if err == nil && header[at] != c.want || err != nil && strings.Contains(c.header, c.want) || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q, --column %q: column %d (%v), want %s", c.header, c.column, at, err, c.want)
 		}
 	}

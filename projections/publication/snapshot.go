@@ -74,6 +74,16 @@ func (s *sets) of(seller string) (*rules.Packs, bool) {
 	return s.base, s.base != nil
 }
 
+// AsksRegistry tells whether a rule of anybody's packs asks what a registry says; ok
+// is false if not all of them are at hand.
+func (s *Snapshot) AsksRegistry(registry string) (asks, ok bool) {
+	all, ok := []*rules.Packs{s.live.base}, s.live.base != nil
+	for _, own := range s.live.own {
+		all, ok = append(all, own), ok && own != nil
+	}
+	return slices.ContainsFunc(all, func(p *rules.Packs) bool { return p != nil && p.AsksRegistry(registry) }), ok
+}
+
 // Published lists every publication, in the order of the ledger. Do not change it.
 func (s *Snapshot) Published() []Published { return s.all }
 

@@ -92,6 +92,9 @@ func minus(a, b *Set, within *mask) *Set {
 	var out setBuilder
 	for no, p := range a.eachPage {
 		q := b.page(no)
+		if p == q || within.passes(no<<(pageBits+blockBits), (no+1)<<(pageBits+blockBits)-1) {
+			continue
+		}
 		for i, members := range p.each {
 			at := no<<pageBits | i
 			if q != nil {
@@ -126,6 +129,12 @@ func (m *mask) block(no uint64, b block) block {
 		return true
 	})
 	return kept.block()
+}
+
+// passes tells whether none of the numbers from first to last counts, as far as
+// that is seen at once: they are of one area code.
+func (m *mask) passes(first, last uint64) bool {
+	return m != nil && first/1e10 == 1 && last/1e10 == 1 && areaCode(first) == areaCode(last) && !m[areaCode(first)]
 }
 
 // covers tells whether a number counts.

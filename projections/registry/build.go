@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -28,6 +27,18 @@ var (
 
 	// ErrPlan: what was asked for does not go together.
 	ErrPlan = errors.New("plan")
+
+	// ErrEmpty: there is no number where the list's silence would mean something.
+	// Nothing is loaded.
+	ErrEmpty = errors.New("without numbers")
+
+	// ErrCover: what the list covers is not said, or its rows say something else.
+	// Nothing is loaded.
+	ErrCover = errors.New("coverage")
+
+	// ErrShrunk: the list would open numbers that are blocked now. Nothing is
+	// loaded.
+	ErrShrunk = errors.New("shrunk")
 )
 
 // CheckVersionDate tells whether a list of that day can exist now. A day ahead is
@@ -49,9 +60,10 @@ type Builder struct {
 	plan Plan
 	date string
 	form form
-	// named: every file so far says its area code.
+	// named: every file so far says its area code; codes are those they say.
 	named bool
 	codes mask
+	rows  tally // of all files, without those that were submitted
 	lines listfile.Lines
 	sums  [][sha256.Size]byte // of the files, in order
 
@@ -101,37 +113,24 @@ func (b *Builder) AddFile(f File) error {
 		return err
 	}
 	defer r.Close()
-	lines, err := listfile.Read(r, b.form.lines(b.plan), b.plan.badShareMax(), b.receiver(name, f.Submitted))
+	var rows tally
+	lines, err := listfile.Read(r, b.form.lines(b.plan), b.plan.badShareMax(), b.receiver(&rows, f.Submitted))
 	b.lines.Join(lines)
-	if n, ok := listfile.Digits([]byte(name.AreaCode)); ok && b.form.calling == 1 {
-		b.codes[n] = true
-	} else {
-		b.named = false
+	if err != nil || f.Submitted {
+		return err
 	}
-	return err
+	return b.said(name, &rows)
 }
 
-// receiver takes the rows of one file.
-//
-// What a list covers decides what its silence means. A name that says one area
-// code covers that one, whatever else stands in it: a stray line must not make all
-// its neighbours look unlisted. Without such a name the codes that occur are
-// covered, in a full list; a change list covers what it changes.
-func (b *Builder) receiver(name listfile.FileName, submitted bool) func(listfile.Row) error {
+// receiver takes the rows of one file, and counts them.
+func (b *Builder) receiver(rows *tally, submitted bool) func(listfile.Row) error {
 	switch {
 	case b.plan.BaseDate != "":
-		return b.changed.add
+		return func(r listfile.Row) error { rows.count(r.Number); return b.changed.add(r) }
 	case submitted:
 		return func(r listfile.Row) error { return b.asked.add(r.Number) }
-	case name.AreaCode == "" && b.form.calling == 1:
-		return func(r listfile.Row) error {
-			if r.Number/1e10 == 1 {
-				b.codes[areaCode(r.Number)] = true
-			}
-			return b.numbers.add(r.Number)
-		}
 	}
-	return func(r listfile.Row) error { return b.numbers.add(r.Number) }
+	return func(r listfile.Row) error { rows.count(r.Number); return b.numbers.add(r.Number) }
 }
 
 func (b *Builder) dated(name listfile.FileName) error {
@@ -160,57 +159,94 @@ type Built struct {
 	// because its files hold something else; 0: none.
 	Replaces ledger.Position
 
-	// Before is the fact if this very version was loaded before; Loaded is then
-	// what was recorded.
+	// Before is the fact if this very version was loaded before, and counts; Loaded
+	// is then what was recorded.
 	Before ledger.Position
+	// Again is the fact of an earlier load of this very version, of which another
+	// one of its day has taken the place since; 0: none.
+	Again ledger.Position
 
 	numbers *numbers
 	changes *changes    // nil: it follows nothing that is here
 	follows ledger.Hash // the object it follows
 }
 
-// Finish puts the version together, among the versions of the snapshot.
-func (b *Builder) Finish(lists *Snapshot) (Built, error) {
+// Finish puts the version together, among the versions of the snapshot. A change
+// list makes one new version of each that it changes; everything else makes one.
+// What would open numbers that are blocked now is refused.
+func (b *Builder) Finish(lists *Snapshot) ([]Built, error) {
 	if b.date == "" {
-		return Built{}, fmt.Errorf("%w: the file's name has none; give --version-date", ErrVersionDate)
+		return nil, fmt.Errorf("%w: the file's name has none; give --version-date", ErrVersionDate)
 	}
 	if n := b.plan.ExpectRows; n != 0 && b.lines.Read-b.lines.Malformed != n {
-		return Built{}, fmt.Errorf("%w: it holds %d rows where %d were expected", listfile.ErrTruncated, b.lines.Read-b.lines.Malformed, n)
+		return nil, fmt.Errorf("%w: it holds %d rows where %d were expected", listfile.ErrTruncated, b.lines.Read-b.lines.Malformed, n)
 	}
-	out := Built{Lines: b.lines, Object: &Object{}}
-	out.Loaded = &consentv1.RegistryLoaded{
-		Registry: b.plan.Registry, Publisher: b.plan.Publisher, Subscription: b.plan.Subscription, Licensees: sortedLicensees(b.plan.Licensees),
-		VersionDate: b.date, FileSha256: b.fileSum(), Lines: b.lines.Read, Malformed: b.lines.Malformed,
-		CallingCode: uint32(b.form.calling), AreaCodes: b.areaCodes(), BaseVersionDate: b.plan.BaseDate, Washed: b.plan.Wash != "",
+	if b.plan.BaseDate != "" {
+		return b.finishChange(lists)
 	}
-	if !b.plan.FetchedAt.IsZero() {
-		out.Loaded.FetchedAt = timestamppb.New(b.plan.FetchedAt)
+	cover, err := b.cover()
+	if err != nil {
+		return nil, err
 	}
-	if w := lists.loadedBefore(out.Loaded); w != nil {
-		return Built{Loaded: w.loaded, Lines: b.lines, Before: w.position}, nil
-	}
-	var err error
-	switch {
-	case b.plan.BaseDate != "":
-		err = b.finishChange(&out, lists)
-	case b.plan.Wash != "":
+	out := b.begin(cover)
+	if b.plan.Wash != "" {
 		err = b.finishWash(&out)
-	default:
+	} else {
 		err = b.finishFull(&out, lists)
 	}
-	if err != nil {
-		return Built{}, err
+	if err == nil {
+		err = b.seal(&out, lists)
 	}
+	return []Built{out}, err
+}
+
+// begin is what is known of a version before its numbers are.
+func (b *Builder) begin(cover coverage) Built {
+	m := &consentv1.RegistryLoaded{
+		Registry: b.plan.Registry, Publisher: b.plan.Publisher, Subscription: b.plan.Subscription, Licensees: sortedLicensees(b.plan.Licensees),
+		VersionDate: b.date, FileSha256: b.fileSum(), Lines: b.lines.Read, Malformed: b.lines.Malformed,
+		CallingCode: uint32(cover.calling), AreaCodes: cover.codes.areaCodes(), BaseVersionDate: b.plan.BaseDate, Washed: b.plan.Wash != "",
+	}
+	if !b.plan.FetchedAt.IsZero() {
+		m.FetchedAt = timestamppb.New(b.plan.FetchedAt)
+	}
+	return Built{Loaded: m, Lines: b.lines, Object: &Object{}}
+}
+
+// seal names a version's numbers, finds it among those loaded before, and refuses
+// it if it would open numbers.
+func (b *Builder) seal(out *Built, lists *Snapshot) error {
 	name, err := out.Object.Encode(io.Discard)
 	if err != nil {
-		return Built{}, err
+		return err
 	}
-	out.Loaded.ObjectSha256, out.Loaded.Rows = name[:], out.numbers.set.Len()
-	if w := lists.loadedBefore(out.Loaded); w != nil {
-		return Built{Loaded: w.loaded, Lines: b.lines, Before: w.position}, nil
+	m := out.Loaded
+	m.ObjectSha256, m.Rows = name[:], out.numbers.set.Len()
+	now, same := lists.sameDay(m)
+	switch {
+	case len(same) > 0 && same[0] == now:
+		*out = b.loadedBefore(now, lists)
+		return nil
+	case len(same) > 0:
+		out.Again = same[0].position
 	}
-	out.Replaces = lists.replaced(out.Loaded)
-	return out, nil
+	if now != nil {
+		out.Replaces = now.position
+	}
+	if b.plan.AcceptShrunk {
+		return nil
+	}
+	return lists.opens(newListVersion(0, time.Time{}, m), out.numbers)
+}
+
+// loadedBefore is what there is to say of a version that is here already.
+func (b *Builder) loadedBefore(w *listVersion, lists *Snapshot) Built {
+	out := Built{Loaded: w.loaded, Lines: b.lines, Before: w.position}
+	_, same := lists.sameDay(w.loaded)
+	if i := slices.Index(same, w); i >= 0 && i+1 < len(same) {
+		out.Again = same[i+1].position
+	}
+	return out
 }
 
 // fileSum names what the version was made of.
@@ -225,49 +261,21 @@ func (b *Builder) fileSum() []byte {
 	return all.Sum(nil)
 }
 
-func (b *Builder) areaCodes() []string {
-	if b.plan.WholeCountry {
-		return nil
-	}
-	for _, code := range b.plan.AreaCodes {
-		n, _ := listfile.Digits([]byte(code))
-		b.codes[n] = true
-	}
-	return b.codes.areaCodes()
-}
-
-// shrinkMin and shrinkShare: a full list that has lost a tenth of a thousand
-// numbers or more since the version before is probably half a file.
-const (
-	shrinkMin   = 1000
-	shrinkShare = 10
-)
-
 func (b *Builder) finishFull(out *Built, lists *Snapshot) error {
 	set, err := b.numbers.done()
 	if err != nil {
 		return err
 	}
-	m := out.Loaded
-	if b.form.calling == 1 && len(m.GetAreaCodes()) == 0 && !b.plan.WholeCountry {
-		// No area codes would mean the whole country.
-		return errors.New("the list is empty and its name says no area code; nothing is loaded")
-	}
 	*out.Object = Object{Form: FormFull, Numbers: set}
 	out.numbers = &numbers{set: set}
-	v := newListVersion(0, time.Time{}, m)
+	v := newListVersion(0, time.Time{}, out.Loaded)
 	previous := lists.before(v)
 	if previous == nil || previous.numbers == nil {
 		return nil
 	}
 	c := &changes{}
 	c.added, c.removed = compare(previous.numbers.set, set, v.coverage.codes)
-	m.Added, m.Removed = c.added.Len(), c.removed.Len()
-	before := set.Len() + m.GetRemoved() - min(m.GetAdded(), set.Len()+m.GetRemoved())
-	if before >= shrinkMin && m.GetRemoved() > m.GetAdded() && (m.GetRemoved()-m.GetAdded())*shrinkShare > before && !b.plan.AcceptShrunk {
-		return fmt.Errorf("%w: of %d numbers of %s it has %d fewer; if the list is whole, say --accept-shrunk", listfile.ErrTruncated,
-			before, previous.date, m.GetRemoved()-m.GetAdded())
-	}
+	out.Loaded.Added, out.Loaded.Removed = c.added.Len(), c.removed.Len()
 	out.changes, out.follows = c, previous.object
 	return nil
 }
@@ -296,101 +304,6 @@ func (b *Builder) finishWash(out *Built) error {
 	*out.Object = Object{Form: FormWash, Numbers: listed, Asked: asked}
 	out.numbers = &numbers{listed, asked}
 	return nil
-}
-
-// finishChange applies a change list to the version it says it follows, which
-// must be the newest for all whom it serves and all it covers: otherwise changes
-// are missing in between, or would be undone.
-func (b *Builder) finishChange(out *Built, lists *Snapshot) error {
-	m := out.Loaded
-	v := newListVersion(0, time.Time{}, m)
-	named := b.named || len(b.plan.AreaCodes) > 0
-	base, err := lists.base(v, named)
-	if err != nil {
-		return err
-	}
-	if !named { // it covers what it changes
-		v.coverage = base.coverage
-		m.AreaCodes, m.CallingCode = base.coverage.codes.areaCodes(), uint32(base.coverage.calling)
-	}
-	added, removed := b.changed.done()
-	var c changes
-	c.added = minus(added, base.numbers.set, v.coverage.codes)
-	c.removed = minus(removed, minus(removed, base.numbers.set, nil), v.coverage.codes)
-	out.WithoutEffect = added.Len() + removed.Len() - c.added.Len() - c.removed.Len()
-	*out.Object = Object{Form: FormChange, Base: base.object, Added: c.added, Removed: c.removed}
-	out.numbers = &numbers{set: base.numbers.set.edit(c.added, c.removed)}
-	out.changes, out.follows = &c, base.object
-	m.BaseObjectSha256, m.Added, m.Removed = base.object[:], c.added.Len(), c.removed.Len()
-	return nil
-}
-
-// collector gathers numbers in any order.
-type collector struct {
-	set     *Set
-	pending []uint64
-}
-
-// pendingMax is how many numbers are gathered before they are sorted into the set.
-const pendingMax = 4 << 20
-
-func (c *collector) add(n uint64) error {
-	if c.pending = append(c.pending, n); len(c.pending) < pendingMax {
-		return nil
-	}
-	_, err := c.done()
-	return err
-}
-
-func (c *collector) done() (*Set, error) {
-	if !slices.IsSorted(c.pending) {
-		slices.Sort(c.pending)
-	}
-	if c.set == nil {
-		c.set = &Set{}
-	}
-	c.set = c.set.edit(setOf(c.pending), nil)
-	c.pending = c.pending[:0]
-	if c.set.Len() > numbersMax {
-		return nil, listfile.ErrTooLarge
-	}
-	return c.set, nil
-}
-
-// changer gathers the rows of a change list, of which the last about a number
-// counts.
-type changer struct {
-	added, removed Set
-	pending        []listfile.Row
-}
-
-func (c *changer) add(r listfile.Row) error {
-	if c.pending = append(c.pending, r); len(c.pending) == pendingMax {
-		c.flush()
-	}
-	return nil
-}
-
-func (c *changer) flush() {
-	slices.SortStableFunc(c.pending, func(a, b listfile.Row) int { return cmp.Compare(a.Number, b.Number) })
-	var plus, minus []uint64
-	for i, r := range c.pending {
-		switch {
-		case i+1 < len(c.pending) && c.pending[i+1].Number == r.Number:
-		case r.Removed:
-			minus = append(minus, r.Number)
-		default:
-			plus = append(plus, r.Number)
-		}
-	}
-	a, r := setOf(plus), setOf(minus)
-	c.added, c.removed = *c.added.edit(a, r), *c.removed.edit(r, a)
-	c.pending = c.pending[:0]
-}
-
-func (c *changer) done() (added, removed *Set) {
-	c.flush()
-	return &c.added, &c.removed
 }
 
 // shown keeps what could be a phone number out of errors.

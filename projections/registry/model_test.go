@@ -100,20 +100,54 @@ func (w *town) settle() {
 	}
 }
 
-// load builds a version as a server does, and tells whether it was taken.
-func (w *town) load(v *naive, plan registry.Plan, text string) bool {
-	plan.Registry, plan.Licensees, plan.AreaCodes, plan.AcceptShrunk = dnc, v.licensees, v.codes, true
-	built, object, err := buildPlan(plan, w.p.Snapshot(), file{name: "list.txt", text: text})
+// load builds versions as a server does, and tells whether they were taken. like is
+// what is known of each by the area codes it covers.
+func (w *town) load(plan registry.Plan, text string, like ...*naive) bool {
+	plan.Registry, plan.AcceptShrunk, plan.AcceptEmpty = dnc, true, true
+	b, err := registry.NewBuilder(plan)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	err = b.AddFile(registry.File{Name: "list.txt", Content: strings.NewReader(text), Size: int64(len(text))})
+	var all []registry.Built
+	if err == nil {
+		all, err = b.Finish(w.p.Snapshot())
+	}
 	if err != nil {
 		if plan.BaseDate == "" {
 			w.t.Fatal(err)
 		}
 		return false
 	}
-	if built.Before != 0 {
-		return false
+	taken := false
+	for _, built := range all {
+		i := slices.IndexFunc(like, func(v *naive) bool { return slices.Equal(v.codes, built.Loaded.GetAreaCodes()) })
+		if built.Before != 0 {
+			continue
+		}
+		if i < 0 {
+			w.t.Fatalf("a version of %v was made", built.Loaded.GetAreaCodes())
+		}
+		w.record(built)
+		like[i].position, taken = w.at, true
+		w.versions = append(w.versions, like[i])
 	}
-	w.files.put(ledger.Hash(built.Loaded.GetObjectSha256()), object)
+	slices.SortFunc(w.versions, func(a, b *naive) int {
+		if newer(a, b) {
+			return -1
+		}
+		return 1
+	})
+	w.settle()
+	return taken
+}
+
+func (w *town) record(built registry.Built) {
+	var object bytes.Buffer
+	if _, err := built.Object.Encode(&object); err != nil {
+		w.t.Fatal(err)
+	}
+	w.files.put(ledger.Hash(built.Loaded.GetObjectSha256()), object.Bytes())
 	release := w.p.Prime(built)
 	w.at++
 	e := &ledger.Entry{Position: w.at, RecordedAt: recorded, Msg: &consentv1.Entry{Fact: &consentv1.Fact{Kind: &consentv1.Fact_RegistryLoaded{RegistryLoaded: built.Loaded}}}}
@@ -125,16 +159,6 @@ func (w *town) load(v *naive, plan registry.Plan, text string) bool {
 	if got := w.p.Problems(); len(got) > 0 {
 		w.t.Fatalf("problems %q", got)
 	}
-	v.position = w.at
-	w.versions = append(w.versions, v)
-	slices.SortFunc(w.versions, func(a, b *naive) int {
-		if newer(a, b) {
-			return -1
-		}
-		return 1
-	})
-	w.settle()
-	return true
 }
 
 var (
@@ -170,38 +194,75 @@ func (w *town) full(t *rapid.T, uniform bool) {
 			fmt.Fprintf(&text, "%d\n", n-1e10)
 		}
 	}
-	w.load(v, registry.Plan{VersionDate: v.date}, text.String())
+	w.load(registry.Plan{VersionDate: v.date, Licensees: v.licensees, AreaCodes: v.codes}, text.String(), v)
 }
 
-// change loads a change list on a version that may be the newest or not. It must
-// be taken exactly if nothing newer serves all that it does.
+// change loads a change list on a day that some version is of. It must be taken
+// exactly if every area code it is for is covered, and what counts there for all its
+// sellers is of that day, and nothing newer is there for any of them; and if it
+// changes nothing elsewhere.
 func (w *town) change(t *rapid.T) {
 	if len(w.versions) == 0 {
 		return
 	}
 	like := rapid.SampledFrom(w.versions).Draw(t, "base")
-	// A day means the version that counts on it.
-	base := w.versions[slices.IndexFunc(w.versions, func(u *naive) bool { return u.date == like.date && like.within(u) })]
-	if base.day.After(day(45)) {
+	if like.day.After(day(45)) {
 		return // the next could be of tomorrow
 	}
-	v := &naive{day: base.day.AddDate(0, 0, rapid.IntRange(1, 9).Draw(t, "after")), licensees: like.licensees, codes: like.codes, base: base, numbers: maps.Clone(base.numbers)}
-	v.date = v.day.Format(time.DateOnly)
+	codes := rapid.SampledFrom([][]string{like.codes, modelCodes[0], modelCodes[2]}).Draw(t, "of")
+	made, want := map[*naive]*naive{}, true
+	on := like.day.AddDate(0, 0, rapid.IntRange(1, 9).Draw(t, "after"))
+	for _, code := range codes {
+		base, newest := w.counts(code, like.licensees)
+		if base == nil || base.date != like.date || newest != like.date {
+			want = false
+			break
+		}
+		if made[base] == nil {
+			made[base] = &naive{day: on, date: on.Format(time.DateOnly), licensees: like.licensees, base: base, numbers: maps.Clone(base.numbers)}
+		}
+		made[base].codes = append(made[base].codes, code)
+	}
 	var text strings.Builder
 	for i := range rapid.IntRange(0, 6).Draw(t, "rows") {
 		n := rapid.SampledFrom(modelNumbers()).Draw(t, "number")
+		if !slices.Contains(codes, fmt.Sprint(n/1e7%1000)) {
+			if !rapid.Bool().Draw(t, "elsewhere") {
+				continue
+			}
+			want = false
+		}
 		removed := rapid.Bool().Draw(t, "removed")
-		if v.covers(n) {
-			v.numbers[n] = !removed
+		for _, v := range made {
+			if v.covers(n) {
+				v.numbers[n] = !removed
+			}
 		}
 		fmt.Fprintf(&text, "%d,2026-10-01T00:00:%02d,%s\n", n-1e10, i, map[bool]string{true: "D", false: "A"}[removed])
 	}
-	newest := w.versions[slices.IndexFunc(w.versions, v.within)]
-	repeated := slices.ContainsFunc(w.versions, func(u *naive) bool { return u.date == v.date && u.base != nil && u.base.date == base.date })
-	taken := w.load(v, registry.Plan{VersionDate: v.date, BaseDate: base.date}, text.String())
-	if want := newest == base && !repeated; taken != want && !repeated {
-		t.Fatalf("a change list of %s on %s taken: %v; the newest is of %s", v.date, base.date, taken, newest.date)
+	date := on.Format(time.DateOnly)
+	repeated := slices.ContainsFunc(w.versions, func(u *naive) bool { return u.date == date && u.base != nil && u.base.date == like.date })
+	taken := w.load(registry.Plan{VersionDate: date, BaseDate: like.date, Licensees: like.licensees, AreaCodes: codes}, text.String(), slices.Collect(maps.Values(made))...)
+	if taken != want && !repeated {
+		t.Fatalf("a change list of %s on %s for %v taken: %v", date, like.date, codes, taken)
 	}
+}
+
+// counts is the version that counts for an area code and all of some sellers, and
+// the newest day of any that counts for one of them.
+func (w *town) counts(code string, sellers []string) (v *naive, newest string) {
+	asked := &naive{licensees: sellers}
+	for _, u := range w.versions {
+		common := len(u.licensees) == 0 || len(sellers) == 0 || slices.ContainsFunc(u.licensees, asked.licensed)
+		if !common || !slices.Contains(u.codes, code) {
+			continue
+		}
+		newest = max(newest, u.date)
+		if asked.within(u) {
+			return u, newest
+		}
+	}
+	return nil, newest
 }
 
 // answer is what the model says.

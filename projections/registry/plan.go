@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -9,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/projections/registry/listfile"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -40,16 +38,19 @@ type Plan struct {
 	Comma                byte
 	// Region is that of numbers without a country code; empty: the registry's.
 	Region string
-	// AreaCodes are covered beside those that names and numbers show;
-	// WholeCountry covers all.
+	// AreaCodes are covered beside those that the files' names say; WholeCountry
+	// covers all. One of the three is needed for a list of +1.
 	AreaCodes    []string
 	WholeCountry bool
 	// BadShareMax is the share of lines, in percent, that may be unreadable; nil: 1.
 	BadShareMax *float64
 	// ExpectRows is how many numbers the files hold, if that is known; 0: it is not.
 	ExpectRows uint64
-	// AcceptShrunk: the list may have lost more than a tenth of its numbers.
+	// AcceptShrunk: of what is blocked now the list may open more than a tenth of an
+	// area code.
 	AcceptShrunk bool
+	// AcceptEmpty: a file, or an area code that is covered, may have no number.
+	AcceptEmpty bool
 }
 
 // File is one file of a version.
@@ -131,6 +132,15 @@ func (p *Plan) check() (form, error) {
 	case "tps":
 		f.calling = 44
 	}
+	if len(p.AreaCodes) > 0 {
+		if f.calling > 1 {
+			return bad("area codes are those of +1; a list of +%d covers its whole country", f.calling)
+		}
+		f.calling = 1
+	}
+	if p.WholeCountry && len(p.AreaCodes) > 0 {
+		return bad("a list covers the whole country or some area codes; say one of --whole-country and --area-code")
+	}
 	return f, nil
 }
 
@@ -192,66 +202,20 @@ func (s *Snapshot) before(v *listVersion) *linked {
 	return nil
 }
 
-// loadedBefore finds the very version: the same files of a change list, or the
-// same numbers, for the same day, sellers and coverage.
-func (s *Snapshot) loadedBefore(m *consentv1.RegistryLoaded) *listVersion {
-	for _, w := range s.of(m.GetRegistry()).all {
-		l := w.loaded
-		same := l.GetVersionDate() == m.GetVersionDate() && l.GetBaseVersionDate() == m.GetBaseVersionDate() && slices.Equal(w.licensees, m.GetLicensees())
-		if len(m.GetObjectSha256()) == 0 {
-			same = same && m.GetBaseVersionDate() != "" && bytes.Equal(l.GetFileSha256(), m.GetFileSha256())
-		} else {
-			same = same && bytes.Equal(l.GetObjectSha256(), m.GetObjectSha256()) && slices.Equal(l.GetAreaCodes(), m.GetAreaCodes()) && l.GetCallingCode() == m.GetCallingCode()
-		}
-		if same {
-			return w.listVersion
-		}
-	}
-	return nil
-}
-
-// base finds the version that a change list follows. Without area codes of its
-// own it covers what that version covers.
-func (s *Snapshot) base(v *listVersion, named bool) (*linked, error) {
-	var found, newest *linked
-	for _, w := range s.of(v.registry).all {
-		u := *v
-		if !named {
-			u.coverage = w.coverage
-		}
-		if !w.usable() || !u.follows(w.listVersion) {
-			continue
-		}
-		if newest == nil {
-			newest = w
-		}
-		if w.date == v.baseDate {
-			found = w
-			break
-		}
-	}
-	switch {
-	case newest == nil:
-		return nil, fmt.Errorf("%w: the change list follows the version of %s, and no version is loaded that covers what it changes; load the full list", ErrBase, v.baseDate)
-	case found != newest:
-		return nil, fmt.Errorf("%w: the change list follows the version of %s, but the newest here is of %s; load the change lists in between in their order, or the full list",
-			ErrBase, v.baseDate, newest.date)
-	case !found.older(v):
-		return nil, fmt.Errorf("%w: a change list of %s cannot follow the version of %s", ErrBase, v.date, found.date)
-	case found.numbers == nil:
-		return nil, fmt.Errorf("%w: the numbers of the version of %s are not here yet; try again when they are", ErrBase, found.date)
-	}
-	return found, nil
-}
-
-// replaced finds a version of the same day, for the same sellers and numbers, that
-// holds something else.
-func (s *Snapshot) replaced(m *consentv1.RegistryLoaded) ledger.Position {
+// sameDay gives the version that counts of m's day, sellers and coverage, nil if
+// there is none, and all of them that are m, the newest first.
+func (s *Snapshot) sameDay(m *consentv1.RegistryLoaded) (now *listVersion, same []*listVersion) {
 	v := newListVersion(0, time.Time{}, m)
 	for _, w := range s.of(v.registry).all {
-		if w.date == v.date && slices.Equal(w.licensees, v.licensees) && v.coverage.includes(w.coverage) && w.coverage.includes(v.coverage) && w.object != v.object && w.washed == v.washed {
-			return w.position
+		if w.date != v.date || w.washed != v.washed || !slices.Equal(w.licensees, v.licensees) || !v.coverage.includes(w.coverage) || !w.coverage.includes(v.coverage) {
+			continue
+		}
+		if now == nil {
+			now = w.listVersion
+		}
+		if w.object == v.object && w.baseDate == v.baseDate {
+			same = append(same, w.listVersion)
 		}
 	}
-	return 0
+	return now, same
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,8 +29,26 @@ type file struct {
 	submitted  bool
 }
 
+// build builds a version of which the area codes are said that occur in files whose
+// names say none.
 func build(date string, files ...file) (registry.Built, []byte, error) {
-	return buildPlan(registry.Plan{Registry: dnc, VersionDate: date}, &registry.Snapshot{}, files...)
+	var codes []string
+	for _, f := range files {
+		if f.name == "list.txt" || f.name == "rest.txt" {
+			codes = append(codes, codesOf(f.text)...)
+		}
+	}
+	return buildPlan(registry.Plan{Registry: dnc, VersionDate: date, AreaCodes: codes}, &registry.Snapshot{}, files...)
+}
+
+// codesOf are the area codes of a flat list's lines.
+func codesOf(text string) (codes []string) {
+	for line := range strings.Lines(text) {
+		if len(line) > 10 && !slices.Contains(codes, line[:3]) {
+			codes = append(codes, line[:3])
+		}
+	}
+	return codes
 }
 
 // buildPlan builds a version among those of a snapshot.
@@ -43,9 +62,16 @@ func buildPlan(p registry.Plan, lists *registry.Snapshot, files ...file) (regist
 			return registry.Built{}, nil, err
 		}
 	}
-	built, err := b.Finish(lists)
-	if err != nil || built.Object == nil {
-		return built, nil, err
+	all, err := b.Finish(lists)
+	if err != nil {
+		return registry.Built{}, nil, err
+	}
+	if len(all) != 1 {
+		return registry.Built{}, nil, fmt.Errorf("%d versions where one was meant", len(all))
+	}
+	built := all[0]
+	if built.Object == nil {
+		return built, nil, nil
 	}
 	var object bytes.Buffer
 	_, err = built.Object.Encode(&object)
@@ -81,11 +107,10 @@ func TestBuild(t *testing.T) {
 		codes      []string
 	}{
 		{"one area code", "", []file{{name: "2026-11-9_818_g.txt", text: n818}}, "2026-11-09", 2, []string{"818"}},
-		{"an area code without numbers", "", []file{{name: "2026-11-9_818_g.txt", text: ""}}, "2026-11-09", 0, []string{"818"}},
-		{"a stray line covers nothing", "", []file{{name: "2026-11-9_818_g.txt", text: n818 + n205}}, "2026-11-09", 3, []string{"818"}},
+		{"a stray line covers nothing", "", []file{{name: "2026-11-9_818_g.txt", text: strings.Repeat(n818, 60) + n205}}, "2026-11-09", 3, []string{"818"}},
 		{"two files", "", []file{{name: "2026-11-9_818_g.txt", text: n818}, {name: "2026-11-9_205_g.txt", text: n205}}, "2026-11-09", 3, []string{"205", "818"}},
 		{"one of them unnamed", "2026-11-09", []file{{name: "2026-11-9_818_g.txt", text: n818}, {name: "rest.txt", text: n205}}, "2026-11-09", 3, []string{"205", "818"}},
-		{"a state", "2026-11-09", []file{{name: "dnc.txt", text: n818 + n205}}, "2026-11-09", 3, []string{"205", "818"}},
+		{"a state", "2026-11-09", []file{{name: "list.txt", text: n818 + n205}}, "2026-11-09", 3, []string{"205", "818"}},
 		{"doubles", "", []file{{name: "2026-11-9_818_g.txt", text: n818 + n818}}, "2026-11-09", 2, []string{"818"}},
 		{"zip", "", []file{{name: "2026-11-9_818_g.txt.zip", text: zipped(t, file{name: "2026-11-9_818_g.txt", text: n818})}}, "2026-11-09", 2, []string{"818"}},
 		{"zip with a plain name inside", "", []file{{name: "2026-11-9_818_g.txt.zip", text: zipped(t, file{name: "a.txt", text: n818}, file{name: "readme.pdf", text: "x"})}}, "2026-11-09", 2, []string{"818"}},
@@ -123,7 +148,8 @@ func TestBuildRefuses(t *testing.T) {
 		{"another date", "2026-11-10", []file{{name: "2026-11-9_818_g.txt", text: one}}, "one version at a time"},
 		{"no list in the zip", "", []file{{name: "x.zip", text: zipped(t, file{name: "readme.md", text: ""})}}, "holds no .txt or .csv"},
 		{"no zip", "", []file{{name: "x.zip", text: one}}, "zip: "},
-		{"nothing", "2026-11-09", []file{{name: "list.txt", text: ""}}, "the list is empty and its name says no area code"},
+		{"nothing", "2026-11-09", []file{{name: "list.txt", text: ""}}, "--accept-empty"},
+		{"nothing of an area code", "", []file{{name: "2026-11-9_818_g.txt", text: ""}}, "the file of area code 818 has no numbers"},
 		{"not a list", "2026-11-09", []file{{name: "list.txt", text: "hello\n"}}, "not a flat list"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -17,6 +17,9 @@ type Status struct {
 	Added, Removed        uint64 // against the version it follows
 	// FollowsDate is the day of the version it follows; empty: none is known.
 	FollowsDate string
+	// ChangesUnknown: Added and Removed are not, because the version it follows was
+	// recorded after it.
+	ChangesUnknown bool
 	// AreaCodes and CallingCode are what it covers; none and 0: everything.
 	AreaCodes   []string
 	CallingCode int
@@ -40,6 +43,9 @@ func (s *Snapshot) Versions() []Status {
 		}
 		if v.previous != nil {
 			d.FollowsDate = v.previous.date
+			if d.ChangesUnknown = v.previous.position > v.position; d.ChangesUnknown {
+				d.Added, d.Removed = 0, 0
+			}
 		}
 		if v.numbers != nil {
 			d.Whole, d.Numbers = true, v.numbers.set.Len()

@@ -14,3 +14,15 @@ func (p *Packs) RegistryMaxAge(registry string) (days int, pack string, ok bool)
 	}
 	return days, pack, ok
 }
+
+// AsksRegistry tells whether any rule asks what a registry says.
+func (p *Packs) AsksRegistry(registry string) bool {
+	for _, k := range p.packs {
+		for i := range k.Registry {
+			if k.Registry[i].Registry == registry {
+				return true
+			}
+		}
+	}
+	return false
+}

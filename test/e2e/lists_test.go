@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,8 +56,25 @@ func (l listLoad) end() (*consentv1.LoadRegistryResponse, error) {
 	return res.Msg, nil
 }
 
-// load loads one file whole.
+// load loads one file whole. If nothing says what it covers, it is for all area codes
+// that occur in it.
 func load(t *testing.T, e *testenv.Env, f *consentv1.RegistryFile, text string) (*consentv1.LoadRegistryResponse, error) {
+	t.Helper()
+	if p := f.GetPlan(); p.GetBaseDate() == "" && p.GetFormat() == "" && f.GetName() == "list.txt" && len(p.GetAreaCodes()) == 0 && !p.GetWholeCountry() {
+		if f.Plan = p; p == nil {
+			f.Plan = &consentv1.RegistryPlan{}
+		}
+		for line := range strings.Lines(text) {
+			if code := line[:3]; !slices.Contains(f.Plan.AreaCodes, code) {
+				f.Plan.AreaCodes = append(f.Plan.AreaCodes, code)
+			}
+		}
+	}
+	return loadAsIs(t, e, f, text)
+}
+
+// loadAsIs loads one file whole.
+func loadAsIs(t *testing.T, e *testenv.Env, f *consentv1.RegistryFile, text string) (*consentv1.LoadRegistryResponse, error) {
 	t.Helper()
 	l := beginLoad(t.Context(), t, e, f)
 	_ = l.Send(&consentv1.LoadRegistryRequest{Chunk: []byte(text)}) // a refusal comes with the answer
@@ -110,7 +128,7 @@ const ann, bob = "+12125550101", "+12125550102"
 func TestTwoLoadsOfOneList(t *testing.T) {
 	e := testenv.New(t)
 	e.Seller("acme")
-	first := beginLoad(t.Context(), t, e, &consentv1.RegistryFile{VersionDate: daysAgo(3), Name: "list.txt"})
+	first := beginLoad(t.Context(), t, e, &consentv1.RegistryFile{VersionDate: daysAgo(3), Name: "list.txt", Plan: &consentv1.RegistryPlan{AreaCodes: []string{"212"}}})
 	waitLoading(t, e, true)
 	_, err := load(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.txt"}, "212,5550102\n")
 	if connect.CodeOf(err) != connect.CodeFailedPrecondition || !strings.Contains(err.Error(), "another load") {
@@ -124,7 +142,7 @@ func TestTwoLoadsOfOneList(t *testing.T) {
 	if u := use(t, e, ann); !u.GetListed() || u.GetVersionDate() != daysAgo(3) {
 		t.Errorf("after the first load: %v", u)
 	}
-	mustLoad(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.txt"}, "212,5550102\n")
+	mustLoad(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.txt"}, "212,5550101\n212,5550102\n")
 }
 
 // TestFileThatChanges: what arrives is not what was announced.
@@ -156,7 +174,7 @@ func TestLoadThatBreaksOff(t *testing.T) {
 	text := b.Bytes()
 	sum := sha256.Sum256(text)
 	about := func(offset uint64) *consentv1.RegistryFile {
-		return &consentv1.RegistryFile{VersionDate: daysAgo(1), Name: "list.txt", Sha256: sum[:], Offset: offset}
+		return &consentv1.RegistryFile{VersionDate: daysAgo(1), Name: "list.txt", Sha256: sum[:], Offset: offset, Plan: &consentv1.RegistryPlan{AreaCodes: []string{"212"}}}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	l := beginLoad(ctx, t, e, about(0))
@@ -192,7 +210,8 @@ func TestChecksWhileListsChange(t *testing.T) {
 	e := testenv.New(t)
 	e.Seller("acme")
 	const versions = 12 // on even days ago ann is listed, on odd ones bob
-	mustLoad(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(versions), Name: "list.txt"}, "212,5550101\n")
+	const others = 20   // that stay on the list
+	mustLoad(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(versions), Name: "list.txt"}, "212,5550101\n"+manyLines(others))
 	done := make(chan struct{})
 	var checks sync.WaitGroup
 	for range 2 {
@@ -224,7 +243,7 @@ func TestChecksWhileListsChange(t *testing.T) {
 		}
 		text := fmt.Sprintf("212,%s,%s,D\n212,%s,%s,A\n", off, daysAgo(ago), on, daysAgo(ago))
 		res := mustLoad(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(ago), Name: "changes.txt", Plan: &consentv1.RegistryPlan{BaseDate: daysAgo(ago + 1)}}, text)
-		if res.GetAdded() != 1 || res.GetRemoved() != 1 || res.GetRows() != 1 {
+		if res.GetAdded() != 1 || res.GetRemoved() != 1 || res.GetRows() != 1+others {
 			t.Fatalf("%d days ago: %v", ago, res)
 		}
 	}
@@ -265,7 +284,7 @@ func TestWhatNoListIs(t *testing.T) {
 		"fewer than expected": {&consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.txt", Plan: &consentv1.RegistryPlan{ExpectRows: 2001}}, manyLines(2000),
 			"2000 rows where 2001 were expected"},
 		"no zip":    {&consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.zip"}, manyLines(10), "zip"},
-		"no base":   {&consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "c.txt", Plan: &consentv1.RegistryPlan{BaseDate: daysAgo(9)}}, "", "newest here is of " + daysAgo(3)},
+		"no base":   {&consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "c.txt", Plan: &consentv1.RegistryPlan{BaseDate: daysAgo(9)}}, "212,5550101," + daysAgo(2) + ",D\n", "newest here is of " + daysAgo(3)},
 		"backwards": {&consentv1.RegistryFile{VersionDate: daysAgo(4), Name: "c.txt", Plan: &consentv1.RegistryPlan{BaseDate: daysAgo(3)}}, "", "cannot follow"},
 		"no form":   {&consentv1.RegistryFile{Registry: "moon_dnc", VersionDate: daysAgo(2), Name: "c.txt"}, "", "--format"},
 		"a number for an account": {&consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.txt", Plan: &consentv1.RegistryPlan{Subscription: "2125550101"}}, manyLines(2000),
@@ -295,4 +314,38 @@ func manyLines(n int) string {
 		fmt.Fprintf(&b, "212,%07d\n", 2_000_000+i)
 	}
 	return b.String()
+}
+
+// TestNoListOpensOnItsSilence: through the server, what a wrong file would have
+// opened stays blocked, and what is of no use is told.
+func TestNoListOpensOnItsSilence(t *testing.T) {
+	e := testenv.New(t)
+	e.Seller("acme")
+	refused := func(name, text, says string, plan *consentv1.RegistryPlan, licensees ...string) {
+		t.Helper()
+		_, err := loadAsIs(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(1), Name: name, Plan: plan, Licensees: licensees}, text)
+		if connect.CodeOf(err) != connect.CodeInvalidArgument || !strings.Contains(err.Error(), says) {
+			t.Errorf("error %v, want one with %q", err, says)
+		}
+		if d := e.Check(&consentv1.Question{Number: ann, Seller: "acme", Channel: consentv1.Channel_CHANNEL_VOICE_LIVE, Purpose: consentv1.Purpose_PURPOSE_MARKETING}); d.GetVerdict() == consentv1.Verdict_VERDICT_ALLOW {
+			t.Errorf("%s: %v", says, d)
+		}
+	}
+	codes := func(codes ...string) *consentv1.RegistryPlan { return &consentv1.RegistryPlan{AreaCodes: codes} }
+	refused("list.txt", "", "--accept-empty", codes("212"))
+	refused("list.txt", "212,5550102\n", "--area-code", nil)
+	mustLoad(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.txt"}, "212,5550101\n"+manyLines(200))
+	refused("list.txt", "", "--accept-empty", codes("212"))
+	refused("list.txt", "212,5550102\n470,5550102\n", "area code 212: 201 listed now, 1 in this list", codes("212", "470"))
+	refused("list.txt", "212,5550102\n", "--accept-shrunk", codes("212"), "acme")
+	refused("list.txt", "470,5550102\n", "--area-code says 212", codes("212"))
+	refused("changes.txt", "470,5550102,"+daysAgo(1)+",A\n", "470: 1", &consentv1.RegistryPlan{BaseDate: daysAgo(2)})
+	refused("changes.txt", "", "--accept-empty", &consentv1.RegistryPlan{BaseDate: daysAgo(2)})
+	if u := use(t, e, ann); !u.GetListed() || u.GetVersionDate() != daysAgo(2) {
+		t.Errorf("the list of before: %v", u)
+	}
+	res := mustLoad(t, e, &consentv1.RegistryFile{Registry: "us_national_dcn", VersionDate: daysAgo(1), Name: "list.txt", Licensees: []string{"acmee"}}, "212,5550101\n")
+	if n := res.GetNotices(); len(n) != 2 || !strings.Contains(n[0], "acmee") || !strings.Contains(n[1], "us_national_dcn") {
+		t.Errorf("notices %q", n)
+	}
 }

@@ -1156,7 +1156,7 @@ type RegistryPlan struct {
 	Delimiter string `protobuf:"bytes,9,opt,name=delimiter,proto3" json:"delimiter,omitempty"`
 	// ISO country of numbers without a country code; empty: the registry's.
 	Region string `protobuf:"bytes,10,opt,name=region,proto3" json:"region,omitempty"`
-	// Area codes covered beside those that names and numbers show.
+	// Area codes covered beside those that the files' names say.
 	AreaCodes []string `protobuf:"bytes,11,rep,name=area_codes,json=areaCodes,proto3" json:"area_codes,omitempty"`
 	// It covers all of its country.
 	WholeCountry bool `protobuf:"varint,12,opt,name=whole_country,json=wholeCountry,proto3" json:"whole_country,omitempty"`
@@ -1164,8 +1164,11 @@ type RegistryPlan struct {
 	BadShareMax *float64 `protobuf:"fixed64,13,opt,name=bad_share_max,json=badShareMax,proto3,oneof" json:"bad_share_max,omitempty"`
 	// Rows the files hold; zero: not known.
 	ExpectRows uint64 `protobuf:"varint,14,opt,name=expect_rows,json=expectRows,proto3" json:"expect_rows,omitempty"`
-	// The list may have lost more than a tenth of its numbers.
-	AcceptShrunk  bool `protobuf:"varint,15,opt,name=accept_shrunk,json=acceptShrunk,proto3" json:"accept_shrunk,omitempty"`
+	// It may open more than a tenth of the numbers of an area code that are blocked
+	// now.
+	AcceptShrunk bool `protobuf:"varint,15,opt,name=accept_shrunk,json=acceptShrunk,proto3" json:"accept_shrunk,omitempty"`
+	// A file, or an area code that is covered, may have no number.
+	AcceptEmpty   bool `protobuf:"varint,16,opt,name=accept_empty,json=acceptEmpty,proto3" json:"accept_empty,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1305,14 +1308,21 @@ func (x *RegistryPlan) GetAcceptShrunk() bool {
 	return false
 }
 
+func (x *RegistryPlan) GetAcceptEmpty() bool {
+	if x != nil {
+		return x.AcceptEmpty
+	}
+	return false
+}
+
 // LoadRegistryResponse says what was loaded.
 type LoadRegistryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Receipt of the RegistryLoaded fact.
+	// Receipt of the RegistryLoaded fact; of several, the last.
 	Receipt *Receipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	// The day of the list.
 	VersionDate string `protobuf:"bytes,2,opt,name=version_date,json=versionDate,proto3" json:"version_date,omitempty"`
-	// Numbers on the list.
+	// Numbers on the list; of a change list, on all versions it has changed.
 	Rows uint64 `protobuf:"varint,3,opt,name=rows,proto3" json:"rows,omitempty"`
 	// Lines that could not be read.
 	Malformed uint64 `protobuf:"varint,4,opt,name=malformed,proto3" json:"malformed,omitempty"`
@@ -1326,8 +1336,12 @@ type LoadRegistryResponse struct {
 	WithoutEffect uint64 `protobuf:"varint,8,opt,name=without_effect,json=withoutEffect,proto3" json:"without_effect,omitempty"`
 	// Another version of the same day, whose place it takes; zero: none.
 	ReplacesPosition uint64 `protobuf:"varint,9,opt,name=replaces_position,json=replacesPosition,proto3" json:"replaces_position,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Versions that were made: a change list makes one of each version it changes.
+	Versions uint32 `protobuf:"varint,10,opt,name=versions,proto3" json:"versions,omitempty"`
+	// What somebody should look at: it was loaded all the same.
+	Notices       []string `protobuf:"bytes,11,rep,name=notices,proto3" json:"notices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LoadRegistryResponse) Reset() {
@@ -1421,6 +1435,20 @@ func (x *LoadRegistryResponse) GetReplacesPosition() uint64 {
 		return x.ReplacesPosition
 	}
 	return 0
+}
+
+func (x *LoadRegistryResponse) GetVersions() uint32 {
+	if x != nil {
+		return x.Versions
+	}
+	return 0
+}
+
+func (x *LoadRegistryResponse) GetNotices() []string {
+	if x != nil {
+		return x.Notices
+	}
+	return nil
 }
 
 // GetRegistryLoadRequest asks about a load.
@@ -1685,9 +1713,11 @@ type RegistryVersion struct {
 	// Its numbers are here, and it answers.
 	Whole bool `protobuf:"varint,19,opt,name=whole,proto3" json:"whole,omitempty"`
 	// Why it never will.
-	Problem       string `protobuf:"bytes,20,opt,name=problem,proto3" json:"problem,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Problem string `protobuf:"bytes,20,opt,name=problem,proto3" json:"problem,omitempty"`
+	// What came and went is not known: the version it follows was recorded after it.
+	ChangesUnknown bool `protobuf:"varint,21,opt,name=changes_unknown,json=changesUnknown,proto3" json:"changes_unknown,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RegistryVersion) Reset() {
@@ -1858,6 +1888,13 @@ func (x *RegistryVersion) GetProblem() string {
 		return x.Problem
 	}
 	return ""
+}
+
+func (x *RegistryVersion) GetChangesUnknown() bool {
+	if x != nil {
+		return x.ChangesUnknown
+	}
+	return false
 }
 
 // PublishPackRequest is one rule pack of a seller.
@@ -3698,7 +3735,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x06sha256\x18\x05 \x01(\fR\x06sha256\x12\x16\n" +
 	"\x06offset\x18\x06 \x01(\x04R\x06offset\x12\x1c\n" +
 	"\tsubmitted\x18\a \x01(\bR\tsubmitted\x12,\n" +
-	"\x04plan\x18\b \x01(\v2\x18.consent.v1.RegistryPlanR\x04plan\"\x8c\x04\n" +
+	"\x04plan\x18\b \x01(\v2\x18.consent.v1.RegistryPlanR\x04plan\"\xaf\x04\n" +
 	"\fRegistryPlan\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\tR\x06format\x12\x1b\n" +
 	"\tbase_date\x18\x02 \x01(\tR\bbaseDate\x12\x12\n" +
@@ -3718,8 +3755,9 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\rbad_share_max\x18\r \x01(\x01H\x00R\vbadShareMax\x88\x01\x01\x12\x1f\n" +
 	"\vexpect_rows\x18\x0e \x01(\x04R\n" +
 	"expectRows\x12#\n" +
-	"\raccept_shrunk\x18\x0f \x01(\bR\facceptShrunkB\x10\n" +
-	"\x0e_bad_share_max\"\xc7\x02\n" +
+	"\raccept_shrunk\x18\x0f \x01(\bR\facceptShrunk\x12!\n" +
+	"\faccept_empty\x18\x10 \x01(\bR\vacceptEmptyB\x10\n" +
+	"\x0e_bad_share_max\"\xfd\x02\n" +
 	"\x14LoadRegistryResponse\x12-\n" +
 	"\areceipt\x18\x01 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\x12!\n" +
 	"\fversion_date\x18\x02 \x01(\tR\vversionDate\x12\x12\n" +
@@ -3729,7 +3767,10 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x05added\x18\x06 \x01(\x04R\x05added\x12\x18\n" +
 	"\aremoved\x18\a \x01(\x04R\aremoved\x12%\n" +
 	"\x0ewithout_effect\x18\b \x01(\x04R\rwithoutEffect\x12+\n" +
-	"\x11replaces_position\x18\t \x01(\x04R\x10replacesPosition\"L\n" +
+	"\x11replaces_position\x18\t \x01(\x04R\x10replacesPosition\x12\x1a\n" +
+	"\bversions\x18\n" +
+	" \x01(\rR\bversions\x12\x18\n" +
+	"\anotices\x18\v \x03(\tR\anotices\"L\n" +
 	"\x16GetRegistryLoadRequest\x12\x1a\n" +
 	"\bregistry\x18\x01 \x01(\tR\bregistry\x12\x16\n" +
 	"\x06sha256\x18\x02 \x03(\fR\x06sha256\"\x9f\x01\n" +
@@ -3743,7 +3784,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"bytesTotal\"\x17\n" +
 	"\x15ListRegistriesRequest\"Q\n" +
 	"\x16ListRegistriesResponse\x127\n" +
-	"\bversions\x18\x01 \x03(\v2\x1b.consent.v1.RegistryVersionR\bversions\"\xfa\x04\n" +
+	"\bversions\x18\x01 \x03(\v2\x1b.consent.v1.RegistryVersionR\bversions\"\xa3\x05\n" +
 	"\x0fRegistryVersion\x12\x1a\n" +
 	"\bregistry\x18\x01 \x01(\tR\bregistry\x12!\n" +
 	"\fversion_date\x18\x02 \x01(\tR\vversionDate\x12\x19\n" +
@@ -3769,7 +3810,8 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\n" +
 	"fetched_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\tfetchedAt\x12\x14\n" +
 	"\x05whole\x18\x13 \x01(\bR\x05whole\x12\x18\n" +
-	"\aproblem\x18\x14 \x01(\tR\aproblem\"\x95\x01\n" +
+	"\aproblem\x18\x14 \x01(\tR\aproblem\x12'\n" +
+	"\x0fchanges_unknown\x18\x15 \x01(\bR\x0echangesUnknown\"\x95\x01\n" +
 	"\x12PublishPackRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\fR\x04file\x12\x16\n" +
