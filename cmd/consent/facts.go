@@ -123,6 +123,7 @@ func (f *factFlags) fact(number string) *consentv1.Fact {
 
 func grantCommand(g *globals) *cobra.Command {
 	var f factFlags
+	var wording string
 	c := &cobra.Command{
 		Use:   "grant NUMBER --seller S --channel c --purpose p --level l",
 		Short: "Record that a person agreed",
@@ -144,6 +145,7 @@ cannot be read refuses it. Without --occurred-at it was given now.`,
 				k.Evidence = &consentv1.Evidence{Words: f.words, Method: f.method}
 			}
 			fact := f.fact(args[0])
+			fact.Wording = wording
 			fact.Kind = &consentv1.Fact_ConsentGranted{ConsentGranted: k}
 			return g.recordOne(c, fact, true)
 		},
@@ -152,6 +154,7 @@ cannot be read refuses it. Without --occurred-at it was given now.`,
 	f.addScope(c, "")
 	c.Flags().StringVar(&f.level, "level", "", "how strong: express_written, express, implied, or what a rule pack adds")
 	c.Flags().StringVar(&f.expiresAt, "expires-at", "", "when it ends: RFC 3339, or a date; default it does not")
+	c.Flags().StringVar(&wording, "wording", "", "the text that the person was shown, by the id it was published under: consent wording add")
 	f.addWords(c, "the words by which the person agreed")
 	f.addIdentity(c)
 	return needs(c, "seller", "channel", "purpose", "level")

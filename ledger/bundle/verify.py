@@ -319,6 +319,7 @@ class Entry:
 
     def __init__(self, raw):
         m = message(raw, lists=(10,))
+        self.recorded = tuple(message(m.get(2, (0, b""))[1]).get(n, (0, b""))[0] for n in (1, 2))
         self.position, self.person, self.seq = m.get(1, (0, b""))[0], m.get(6, (0, b""))[1], m.get(7, (0, b""))[0]
         self.prev, self.fact = m.get(8, (0, b""))[1], m.get(9, (0, b""))[1]
         self.parts, self.leaf = [], leaf_hash(raw)
@@ -391,7 +392,7 @@ def directory_statement(entry):
     m = message(raw)
     form, covers, numbers, entries = (m.get(n, (0, b""))[0] for n in (1, 2, 5, 6))
     root, token_key = (m.get(n, (0, b""))[1] for n in (4, 7))
-    check(form == 1 and len(root) == 32 and len(token_key) == 32, "a directory of another form")
+    check(form == 1 and 3 in m and len(root) == 32 and len(token_key) == 32, "a directory of another form")
     check(numbers <= entries <= covers < entry.position and (numbers == 0) == (entries == 0), "a directory with impossible counts")
     return covers, root, token_key
 
@@ -450,10 +451,12 @@ def history(entry, e164, token, path, proof, events):
 
 # --- a bundle ---
 def instant(text):
-    """RFC 3339 in UTC, up to nanoseconds, as Go writes it."""
+    """Seconds and nanoseconds of RFC 3339 in UTC, as Go writes it."""
     match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{0,8}[1-9]))?Z", text)
     try:
-        check(match and datetime.strptime(match[1], "%Y-%m-%dT%H:%M:%S"), "a time that is none")
+        check(match, "a time that is none")
+        at = datetime.strptime(match[1] + "+0000", "%Y-%m-%dT%H:%M:%S%z")
+        return int(at.timestamp()), int((match[2] or "0").ljust(9, "0"))
     except ValueError:
         raise Refused("a time that is none") from None
 
@@ -747,12 +750,11 @@ def receipt(raw, keys):
     check(len(signed) == 8 and signed[7] == "" and signed[0] == "consent-ledger/commit@v1", "it is no signed commit")
     check(signed[1] + "/receipts" == name, "a receipt of another ledger")
     first, count, root = number(signed[2]), number(signed[3]), base(signed[6])
-    instant(signed[4])
-    check(signed[5] in ("fsync", "lazy", "unverified"), "a durability that is none")
+    check(instant(signed[4]) and signed[5] in ("fsync", "lazy", "unverified"), "a durability that is none")
     check(first <= position < first + count, f"position {position} is not among those signed")
     check(included(leaf, position - first, count, path, root), f"these bytes are not what was signed for position {position}")
     if what == "entry":
-        check(Entry(shown).position == position, "the entry says another position")
+        check((Entry(shown).position, Entry(shown).recorded) == (position, instant(signed[4])), "the entry says another position or time")
     return [("signed", True, f"by {name}, the key you gave"), ("recorded", True, f"position {position}, at {signed[4]}, durability {signed[5]}"),
             ("unchanged", True, f"leaf hash {leaf.hex()}")]
 
@@ -769,7 +771,7 @@ def verify(file, keys_text, policy_text=None, earlier=None):
     held = None if earlier is None else earlier.read(NOTE_MAX + 1)
     if held is not None and held[:2] == b"PK":
         held = Zip(earlier).read("checkpoint")
-    return Bundle(file, keys, parse_policy(policy_text) if policy_text else None, held).claims
+    return Bundle(file, keys, None if policy_text is None else parse_policy(policy_text), held).claims
 
 
 def main(args):
@@ -780,13 +782,15 @@ def main(args):
     if len(args) not in (2, 3):
         print(__doc__, file=sys.stderr)
         return 2
-    texts = [pathlib.Path(name).read_text(encoding="utf-8") for name in args[1:]]
     try:
+        texts = [pathlib.Path(name).read_text(encoding="utf-8") for name in args[1:]]
         with open(args[0], "rb") as f, open(earlier or args[0], "rb") as held:
             claims = verify(f, texts[0], texts[1] if texts[1:] else None, held if earlier else None)
     except Refused as why:
         print(f"verify.py: REFUSED: {why}", file=sys.stderr)
         return 5
+    except OSError as why:
+        sys.exit(f"verify.py: {why}")
     for name, _, said in claims:
         print(f"{name:<12}{said}")
     return 0

@@ -176,7 +176,7 @@ func appendRound(ctx context.Context, r *recorder.Recorder, round, callers, know
 		if known > 0 {
 			which %= known
 		}
-		o := r.Record(ctx, []declare.Declaration{{Fact: benchGrant(benchNumber(which), fmt.Sprintf("%d-%d-%d", round, caller, i))}})
+		o := r.Record(ctx, []declare.Declaration{{Fact: benchGrant(benchNumber(which), fmt.Sprintf("%d-%d-%d", round, caller, i)), Owned: true}})
 		return o[0].Err
 	})
 }

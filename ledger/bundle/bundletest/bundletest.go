@@ -58,7 +58,7 @@ keys, policy = open(sys.argv[2]).read(), open(sys.argv[3]).read()
 earlier = open(sys.argv[4], "rb").read()
 for path in sys.stdin.read().splitlines():
     try:
-        claims = verify.verify(io.BytesIO(open(path, "rb").read()), keys, policy, io.BytesIO(earlier) if earlier else None)
+        claims = verify.verify(io.BytesIO(open(path, "rb").read()), keys, policy or None, io.BytesIO(earlier) if earlier else None)
         print(json.dumps({"Claims": [{"claim": n, "proven": p, "text": s} for n, p, s in claims]}))
     except verify.Refused as why:
         print(json.dumps({"Refused": str(why)}))
