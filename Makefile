@@ -24,8 +24,8 @@ lint: ## format, vet, staticcheck, generated code, buf, tidy modules
 generate: ## proto/gen anew, with the pinned generators
 	bash .ci/run generate
 
-soak: ## the race detector, each property CHECKS times, each fuzz function for FUZZTIME
-	go test -race -timeout 60m ./...
+soak: ## the race detector and all of the damage table, each property CHECKS times, each fuzz function for FUZZTIME
+	CONSENT_SOAK=1 go test -race -timeout 90m ./...
 	RAPID_CHECKS=$(CHECKS) go test -timeout 60m ./...
 	@set -e; for p in $$(go list ./...); do \
 		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \

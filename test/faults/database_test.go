@@ -29,8 +29,12 @@ func TestDamagedDatabase(t *testing.T) {
 	s.stop()
 	serve(t, dir).stop() // a start writes tables of what the log before holds
 	copyFolder(t, dir, whole)
+	kinds := []string{"*.sst", "MANIFEST-*"} // one is found when it is read, one when it is opened
+	if os.Getenv("CONSENT_SOAK") != "" {
+		kinds = append(kinds, "*.log")
+	}
 	for _, folder := range []string{"projections", "index", "tree", "directory"} {
-		for _, files := range []string{"*.sst", "MANIFEST-*", "*.log"} {
+		for _, files := range kinds {
 			t.Run(folder+" "+files, func(t *testing.T) {
 				copyFolder(t, whole, dir)
 				if damage(t, filepath.Join(dir, folder, files)) == 0 {
