@@ -329,7 +329,7 @@ func (n *Node) openLedger(ctx context.Context) (err error) {
 const stateCacheBytes = 3 << 29
 
 func (n *Node) openProjections(ctx context.Context) (err error) {
-	if n.stateDB, err = store.Open(n.folder.path(projectionsDir), store.Options{Logger: n.cfg.Logger, CacheBytes: stateCacheBytes}); err != nil {
+	if n.stateDB, err = store.Open(n.folder.path(projectionsDir), store.Options{Logger: n.cfg.Logger, CacheBytes: stateCacheBytes, Derived: true}); err != nil {
 		return err
 	}
 	n.onClose(n.stateDB.Close)

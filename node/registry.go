@@ -53,7 +53,7 @@ func (n *Node) openLists() (err error) {
 	if n.lists.spool, err = openSpool(n.folder.path(spoolDir), n.keys, n.cfg.Clock.Wall()); err != nil {
 		return err
 	}
-	if n.lists.db, err = store.Open(n.folder.path(listsDir), store.Options{Logger: n.cfg.Logger, CacheBytes: 8 << 20, BlockBytes: 64 << 10, NoLog: true}); err != nil {
+	if n.lists.db, err = store.Open(n.folder.path(listsDir), store.Options{Logger: n.cfg.Logger, CacheBytes: 8 << 20, BlockBytes: 64 << 10, NoLog: true, Derived: true}); err != nil {
 		return err
 	}
 	n.onClose(n.lists.db.Close)

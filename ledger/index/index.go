@@ -114,7 +114,7 @@ func Open(dir string, o Options) (*Index, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	db, err := store.Open(dir, store.Options{Logger: o.Logger, CacheBytes: o.CacheBytes,
+	db, err := store.Open(dir, store.Options{Logger: o.Logger, CacheBytes: o.CacheBytes, Derived: true,
 		MemTableBytes: memTableBytes, NoLog: true, Layers: layers, Uncompressed: true})
 	if err != nil {
 		return nil, fmt.Errorf("index: %w", err)

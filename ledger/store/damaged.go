@@ -14,9 +14,9 @@ import (
 
 // A file that a disk has damaged is noticed by its checksum, in the middle of a read or
 // a compaction. The process ends: nothing may be answered from such a database, and
-// Pebble would stumble over the file for ever. Before that it leaves a mark, and the
-// next Open begins with an empty database, which its owner fills from the stream as it
-// does one that was deleted. So a restart heals it, whoever restarts it.
+// Pebble would stumble over the file for ever. If it is Derived, it leaves a mark before
+// that, and the next Open begins with an empty database, which its owner fills from the
+// stream as it does one that was deleted. So a restart heals it, whoever restarts it.
 const (
 	// markFile says which file is damaged.
 	markFile = "DAMAGED"
@@ -28,12 +28,14 @@ const (
 // is not among them: it is held.
 var ownFiles = []string{"*.sst", "*.blob", "*.log", "MANIFEST-*", "OPTIONS-*", "CURRENT*", "marker.*", "*.dbtmp"}
 
-// markDamaged is what Pebble calls when it finds a damaged file.
-func (l logger) markDamaged(dir string, i pebble.DataCorruptionInfo) {
-	err := mark(dir, fmt.Sprintf("%s: %v", filepath.Base(i.Path), i.Details))
-	remedy := "start it again: the database is then made anew from the ledger"
-	if err != nil {
-		remedy = "it could not be marked; delete the folder and start again: the database is then made anew from the ledger"
+// endDamaged is what Pebble calls when it finds a damaged file.
+func (l logger) endDamaged(dir string, derived bool, i pebble.DataCorruptionInfo) {
+	remedy := "what it holds is nowhere else: put back the folder from the newest backup"
+	if derived {
+		remedy = "start it again: the database is then made anew from the ledger"
+		if err := mark(dir, fmt.Sprintf("%s: %v", filepath.Base(i.Path), i.Details)); err != nil {
+			remedy = "it could not be marked; delete the folder and start again: the database is then made anew from the ledger"
+		}
 	}
 	l.log.Error("a database is damaged; the process ends", "folder", dir, "file", filepath.Base(i.Path), "error", i.Details.Error(), "remedy", remedy)
 	os.Exit(1)

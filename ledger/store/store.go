@@ -1,7 +1,8 @@
 // Package store is Pebble for everybody: one table of key spaces (keys.go),
 // batches, scans and the state hash.
 //
-// Nothing in a database of this package is the truth. Writes are not synced
+// Nothing in a database of this package is the truth, but for one that is not Derived,
+// whose owner syncs what matters. Writes are not synced
 // unless asked: a commit leaves its batch in the write-ahead log, which a killed
 // process keeps and a lost power supply may cut off at its end. What is left is
 // always a prefix of the batches committed. So whoever writes puts the position
@@ -25,6 +26,9 @@ import (
 var (
 	// ErrLocked: another process has the folder open. Nothing was read or written.
 	ErrLocked = errors.New("store: folder is in use by another process")
+
+	// ErrDamaged: a file of a database that is not Derived is damaged. Nothing was changed.
+	ErrDamaged = errors.New("store: a file of this folder is damaged, and what it holds is nowhere else: put back the folder from the newest backup")
 
 	// ErrFailed: an earlier scan broke off, so what followed from it may be wrong.
 	// The database takes no more commits; close it.
@@ -54,6 +58,10 @@ type Options struct {
 	Layers int
 	// Uncompressed is for keys and values that are as good as random.
 	Uncompressed bool
+	// Derived: everything in it follows from streams, so that a damaged one is set aside
+	// and filled anew. Without it a damaged one is never opened empty: that would be to
+	// forget what nobody else knows.
+	Derived bool
 }
 
 // DB is one open database. All methods are safe for concurrent use; Close must
@@ -78,7 +86,7 @@ type DB struct {
 
 // Open opens the database in dir and makes it if it is not there; the parent
 // must exist. ErrLocked if another process has it open. What was found damaged
-// before is set aside, and the database is empty.
+// before is set aside if it is Derived, and the database is empty; else it is ErrDamaged.
 func Open(dir string, o Options) (*DB, error) { return openOn(vfs.Default, dir, o) }
 
 func openOn(disk vfs.FS, dir string, o Options) (*DB, error) {
@@ -93,7 +101,10 @@ func openOn(disk vfs.FS, dir string, o Options) (*DB, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	db, err := openLocked(disk, dir, o, lock)
-	if pebble.IsCorruptionError(err) {
+	switch damaged := pebble.IsCorruptionError(err); {
+	case damaged && !o.Derived:
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	case damaged:
 		if err = mark(dir, err.Error()); err == nil {
 			db, err = openLocked(disk, dir, o, lock)
 		}
@@ -107,15 +118,17 @@ func openOn(disk vfs.FS, dir string, o Options) (*DB, error) {
 // openLocked opens what is there, unless it is marked as damaged.
 func openLocked(disk vfs.FS, dir string, o Options, lock *pebble.Lock) (*DB, error) {
 	talk := newLogger(o.Logger)
-	if err := talk.setAside(dir); err != nil {
-		return nil, err
+	if o.Derived {
+		if err := talk.setAside(dir); err != nil {
+			return nil, err
+		}
 	}
 	opts := pebbleOptions(o)
 	wal := &walFS{FS: disk, log: talk}
 	opts.Logger, opts.Lock, opts.FS = talk, lock, wal
 	unwritten := make(chan error, 1)
 	opts.EventListener = &pebble.EventListener{
-		DataCorruption: func(i pebble.DataCorruptionInfo) { talk.markDamaged(dir, i) },
+		DataCorruption: func(i pebble.DataCorruptionInfo) { talk.endDamaged(dir, o.Derived, i) },
 		BackgroundError: func(err error) {
 			talk.Errorf("background error: %s", err)
 			select {

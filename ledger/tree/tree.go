@@ -198,7 +198,7 @@ func Open(cfg Config) (*Tree, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	db, err := store.Open(cfg.Dir, store.Options{Logger: cfg.Logger, CacheBytes: cacheBytes, MemTableBytes: memTableBytes, Layers: layers, Uncompressed: true})
+	db, err := store.Open(cfg.Dir, store.Options{Logger: cfg.Logger, CacheBytes: cacheBytes, MemTableBytes: memTableBytes, Layers: layers, Uncompressed: true, Derived: true})
 	if err != nil {
 		return nil, fmt.Errorf("tree: %w", err)
 	}

@@ -679,3 +679,34 @@ func TestDoctorOfAFolder(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedMended: what stands in for lost messages, and who is blocked because of
+// them, is nowhere else. When that is damaged itself, nobody is answered as if it had
+// never been.
+func TestDamagedMended(t *testing.T) {
+	d := newDamaged(t)
+	d.withoutTail()
+	d.flipIn(d.seqOf("g-3"), regions[8], true)
+	s := serve(t, d.dir)
+	if got := s.scrubbed().GetIntegrity(); got != "DAMAGED" {
+		t.Fatalf("integrity %s", got)
+	}
+	s.stop()
+	serve(t, d.dir).stop() // a start writes tables of what the log before holds
+	whole := filepath.Join(filepath.Dir(d.dir), "mended")
+	copyFolder(t, filepath.Join(d.dir, "mended"), whole)
+	for _, files := range []string{"*.sst", "MANIFEST-*"} {
+		if damage(t, filepath.Join(d.dir, "mended", files)) == 0 {
+			t.Fatalf("there is no file %s", files)
+		}
+		for range 2 { // a restart makes nothing better
+			refused(t, launch(t, d.dir), "what it holds is nowhere else", "newest backup")
+		}
+		copyFolder(t, whole, filepath.Join(d.dir, "mended"))
+	}
+	s = serve(t, d.dir)
+	if c := codes(s.check(number(3))); !slices.Contains(c, "LEDGER_INTEGRITY") {
+		t.Errorf("put back, and answered: %q", c)
+	}
+	s.stop()
+}
