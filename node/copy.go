@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -99,7 +98,7 @@ func copyStream(from, to, stream string) error {
 			return err
 		}
 		found = true
-		if err := copyTree(path, filepath.Join(to, rel)); err != nil {
+		if err := os.CopyFS(filepath.Join(to, rel), os.DirFS(path)); err != nil {
 			return err
 		}
 		return fs.SkipDir
@@ -107,39 +106,5 @@ func copyStream(from, to, stream string) error {
 	if err == nil && !found {
 		err = fmt.Errorf("%s holds no stream %s", from, stream)
 	}
-	return err
-}
-
-func copyTree(from, to string) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			return os.MkdirAll(filepath.Join(to, rel), 0o700)
-		}
-		if !d.Type().IsRegular() {
-			return nil
-		}
-		return copyFile(path, filepath.Join(to, rel))
-	})
-}
-
-func copyFile(from, to string) (err error) {
-	r, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	w, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	_, err = io.Copy(w, r)
 	return err
 }

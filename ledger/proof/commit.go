@@ -48,7 +48,7 @@ func parseCommit(text string) (Commit, error) {
 type SignedCommit struct {
 	Commit
 	note []byte
-	tree small
+	tree SmallTree
 }
 
 // SignCommit signs entries that are a whole commit. The signer's name is the origin
@@ -60,12 +60,12 @@ func SignCommit(entries []*ledger.Entry, d consentv1.Durability, by note.Signer)
 	}
 	s := &SignedCommit{Commit: Commit{Origin: origin, First: entries[0].Position, Count: len(entries), RecordedAt: entries[0].RecordedAt, Durability: d}}
 	for _, e := range entries {
-		if err := s.tree.add(e.Leaf); err != nil {
+		if err := s.tree.Add(e.Leaf); err != nil {
 			return nil, err
 		}
 	}
 	var err error
-	if s.Root, err = s.tree.root(); err != nil {
+	if s.Root, err = s.tree.Root(); err != nil {
 		return nil, err
 	}
 	if s.note, err = note.Sign(&note.Note{Text: s.text()}, by); err != nil {

@@ -44,7 +44,7 @@ func (d Decisions) text() string {
 type SignedDecisions struct {
 	Decisions
 	note []byte
-	tree small
+	tree SmallTree
 }
 
 // SignDecisions signs the statements of one message, given by their leaves. The
@@ -57,13 +57,13 @@ func SignDecisions(d Decisions, statements []ledger.Hash, by note.Signer) (*Sign
 	}
 	s := &SignedDecisions{Decisions: d}
 	for _, leaf := range statements {
-		if err := s.tree.add(leaf); err != nil {
+		if err := s.tree.Add(leaf); err != nil {
 			return nil, err
 		}
 	}
 	var err error
 	s.Origin, s.Count = origin, len(statements)
-	if s.Root, err = s.tree.root(); err != nil {
+	if s.Root, err = s.tree.Root(); err != nil {
 		return nil, err
 	}
 	if s.note, err = note.Sign(&note.Note{Text: s.text()}, by); err != nil {
@@ -140,12 +140,8 @@ func DecodeDecision(file []byte) (r DecisionReceipt, err error) {
 		return r, form("a statement without its place")
 	}
 	r.Index = int(n)
-	for _, line := range lines[1:] {
-		h, err := decodeHash(line)
-		if err != nil {
-			return r, err
-		}
-		r.Path = append(r.Path, h)
+	if r.Path, err = decodePath(lines[1:]); err != nil {
+		return r, err
 	}
 	if !bytes.Equal(r.Encode(), file) {
 		return r, form("a decision receipt that is not in its one encoding")

@@ -7,7 +7,6 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
-	"github.com/consent-ledger/consent-ledger/ledger"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -81,47 +80,4 @@ func parseInstant(s string) (time.Time, error) {
 		return t, form("%q is no time in its one encoding", clip(s))
 	}
 	return t, nil
-}
-
-// small is a Merkle tree in memory; the maths is tlog's.
-type small struct {
-	size   int64
-	hashes []tlog.Hash
-}
-
-func (s *small) read(indexes []int64) ([]tlog.Hash, error) {
-	out := make([]tlog.Hash, len(indexes))
-	for i, at := range indexes {
-		if at >= int64(len(s.hashes)) {
-			return nil, fmt.Errorf("proof: no hash %d in a tree of %d leaves", at, s.size)
-		}
-		out[i] = s.hashes[at]
-	}
-	return out, nil
-}
-
-func (s *small) add(leaf ledger.Hash) error {
-	hashes, err := tlog.StoredHashesForRecordHash(s.size, tlog.Hash(leaf), tlog.HashReaderFunc(s.read))
-	if err != nil {
-		return fmt.Errorf("proof: %w", err)
-	}
-	s.hashes, s.size = append(s.hashes, hashes...), s.size+1
-	return nil
-}
-
-func (s *small) root() (tlog.Hash, error) {
-	h, err := tlog.TreeHash(s.size, tlog.HashReaderFunc(s.read))
-	if err != nil {
-		return h, fmt.Errorf("proof: %w", err)
-	}
-	return h, nil
-}
-
-// prove gives a leaf and its path.
-func (s *small) prove(i int) (ledger.Hash, tlog.RecordProof, error) {
-	path, err := tlog.ProveRecord(s.size, int64(i), tlog.HashReaderFunc(s.read))
-	if err != nil {
-		return ledger.Hash{}, nil, fmt.Errorf("proof: %w", err)
-	}
-	return ledger.Hash(s.hashes[tlog.StoredHashIndex(0, int64(i))]), path, nil
 }

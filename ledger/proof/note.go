@@ -98,4 +98,16 @@ func decodeHash(s string) (h tlog.Hash, err error) {
 	return h, err
 }
 
+// decodePath reads a path, a hash a line.
+func decodePath(lines []string) (path tlog.RecordProof, err error) {
+	for _, line := range lines {
+		h, err := decodeHash(line)
+		if err != nil {
+			return nil, err
+		}
+		path = append(path, h)
+	}
+	return path, nil
+}
+
 func encode64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }

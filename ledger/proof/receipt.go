@@ -77,12 +77,8 @@ func DecodeReceipt(file []byte) (r Receipt, err error) {
 		return r, form("a receipt without a position")
 	}
 	r.Position = ledger.Position(n)
-	for _, line := range lines[3:] {
-		h, err := decodeHash(line)
-		if err != nil {
-			return r, err
-		}
-		r.Path = append(r.Path, h)
+	if r.Path, err = decodePath(lines[3:]); err != nil {
+		return r, err
 	}
 	if !bytes.Equal(r.Encode(), file) {
 		return r, form("a receipt that is not in its one encoding")

@@ -10,10 +10,12 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/durable"
 )
 
 // Endings of the two files of a stamp: the checkpoint, and the token over its bytes.
@@ -51,7 +53,7 @@ func OpenShelf(dir string) (*Shelf, error) {
 	s := &Shelf{dir: dir}
 	for _, f := range files {
 		// The checkpoint is written last: with it the pair is whole.
-		name, whole := cutSuffix(f.Name(), checkpointEnding)
+		name, whole := strings.CutSuffix(f.Name(), checkpointEnding)
 		m := stampName.FindStringSubmatch(name)
 		if !whole || m == nil {
 			continue
@@ -66,13 +68,6 @@ func OpenShelf(dir string) (*Shelf, error) {
 	return s, nil
 }
 
-func cutSuffix(s, end string) (string, bool) {
-	if len(s) <= len(end) || s[len(s)-len(end):] != end {
-		return "", false
-	}
-	return s[:len(s)-len(end)], true
-}
-
 func (s *Shelf) sort() {
 	slices.SortFunc(s.all, func(a, b entry) int { return cmp.Or(cmp.Compare(a.size, b.size), cmp.Compare(a.name, b.name)) })
 }
@@ -84,7 +79,7 @@ func (s *Shelf) Keep(size int64, st Stamp) error {
 		ending string
 		data   []byte
 	}{{tokenEnding, st.Token}, {checkpointEnding, st.Message}} {
-		if err := writeFile(filepath.Join(s.dir, name+f.ending), f.data); err != nil {
+		if err := durable.Replace(filepath.Join(s.dir, name+f.ending), f.data, 0o600); err != nil {
 			return fmt.Errorf("timestamp: %w", err)
 		}
 	}
@@ -95,30 +90,6 @@ func (s *Shelf) Keep(size int64, st Stamp) error {
 		s.sort()
 	}
 	return nil
-}
-
-// writeFile leaves the old file or the new one after a crash.
-func writeFile(path string, data []byte) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Newest is the last stamp of the largest ledger; ledger.ErrNotFound if there is none.

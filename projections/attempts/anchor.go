@@ -8,10 +8,10 @@ import (
 	"log/slog"
 	"time"
 
-	"golang.org/x/mod/sumdb/tlog"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/proof"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
 	"github.com/consent-ledger/consent-ledger/projections"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -157,61 +157,27 @@ func (a *Anchorer) next(ctx context.Context) (*consentv1.AttemptsAnchored, error
 	if err != nil || last == a.last || first > last {
 		return nil, err
 	}
-	out, t := &consentv1.AttemptsAnchored{}, &tree{}
+	out, t := &consentv1.AttemptsAnchored{}, &proof.SmallTree{}
 	for m, err := range a.Log.Follow(ctx, a.last) {
 		if err != nil {
 			return nil, err
 		}
 		var b consentv1.AttemptBatch
-		if err := errors.Join(proto.Unmarshal(m.Data, &b), t.add(m.Data)); err != nil {
+		if err := errors.Join(proto.Unmarshal(m.Data, &b), t.Add(ledger.LeafHash(m.Data))); err != nil {
 			return nil, fmt.Errorf("message %d: %w", m.Seq, err)
 		}
 		if out.FirstSequence == 0 {
 			out.FirstSequence = m.Seq
 		}
 		out.LastSequence, out.Records = m.Seq, out.GetRecords()+uint64(len(b.GetRecords()))
-		if m.Seq >= last || t.size >= anchorMessagesMax {
+		if m.Seq >= last || t.Size() >= anchorMessagesMax {
 			break
 		}
 	}
-	if t.size == 0 {
+	if t.Size() == 0 {
 		return nil, context.Cause(ctx)
 	}
-	out.Root, err = t.root()
+	root, err := t.Root()
+	out.Root = root[:]
 	return out, err
-}
-
-// tree is a Merkle tree (RFC 9162 section 2.1) in memory; the maths is tlog's.
-type tree struct {
-	size   int64
-	hashes []tlog.Hash
-}
-
-// ReadHashes implements tlog.HashReader.
-func (t *tree) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	out := make([]tlog.Hash, len(indexes))
-	for i, at := range indexes {
-		if at < 0 || at >= int64(len(t.hashes)) {
-			return nil, fmt.Errorf("attempts: no hash %d in a tree of %d leaves", at, t.size)
-		}
-		out[i] = t.hashes[at]
-	}
-	return out, nil
-}
-
-func (t *tree) add(leaf []byte) error {
-	hashes, err := tlog.StoredHashes(t.size, leaf, t)
-	if err != nil {
-		return fmt.Errorf("attempts: Merkle tree: %w", err)
-	}
-	t.hashes, t.size = append(t.hashes, hashes...), t.size+1
-	return nil
-}
-
-func (t *tree) root() ([]byte, error) {
-	h, err := tlog.TreeHash(t.size, t)
-	if err != nil {
-		return nil, fmt.Errorf("attempts: Merkle tree: %w", err)
-	}
-	return h[:], nil
 }
