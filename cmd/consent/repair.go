@@ -270,16 +270,12 @@ func (f folderCopy) close() error { return f.Close() }
 type bundleCopy string
 
 func (b bundleCopy) entries(_ context.Context, _ []*consentv1.Damage, visit func([]byte) error) error {
-	f, err := os.Open(string(b))
+	f, size, err := openSized(string(b))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	return bundle.Entries(f, info.Size(), visit)
+	return bundle.Entries(f, size, visit)
 }
 
 func (bundleCopy) close() error { return nil }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -97,20 +98,28 @@ func verifyBundle(path, keyFile, policyFile, earlier string) (*bundle.Verdict, e
 			return nil, err
 		}
 	}
-	f, err := os.Open(path)
+	f, size, err := openSized(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	v, err := bundle.Verify(f, info.Size(), trust)
+	v, err := bundle.Verify(f, size, trust)
 	if err != nil {
 		return nil, verificationError(err)
 	}
 	return v, nil
+}
+
+// openSized opens a file and tells its size.
+func openSized(path string) (f *os.File, size int64, err error) {
+	if f, err = os.Open(path); err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, info.Size(), nil
 }
 
 // earlierCheckpoint reads a checkpoint that must be signed by the ledger's key.
@@ -132,21 +141,17 @@ func earlierCheckpoint(path string, keys proof.Keys) (*proof.Checkpoint, error) 
 
 // checkpointNote reads the signed note of a checkpoint: the file, or the one in a bundle.
 func checkpointNote(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, size, err := openSized(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
 	start := make([]byte, 2)
 	if _, err := io.ReadFull(f, start); err != nil {
 		return nil, fmt.Errorf("%s is neither a checkpoint nor a bundle: %w", path, err)
 	}
 	if string(start) == "PK" {
-		return bundle.CheckpointNote(f, info.Size())
+		return bundle.CheckpointNote(f, size)
 	}
 	return readBounded(path, proof.NoteBytesMax)
 }

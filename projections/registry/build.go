@@ -82,10 +82,6 @@ func NewBuilder(plan Plan) (*Builder, error) {
 	return &Builder{plan: plan, date: plan.VersionDate, form: f, named: true}, nil
 }
 
-// VersionDate is the day of the list as far as it is known: given, or from the
-// names of the files added.
-func (b *Builder) VersionDate() string { return b.date }
-
 // AddFile reads one file: a list, or a zip that holds one. All files of one
 // version carry the same day. An error leaves the builder useless.
 func (b *Builder) AddFile(f File) error {

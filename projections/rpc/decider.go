@@ -392,7 +392,7 @@ func (d *Decider) one(ctx context.Context, k *desk, known resident) (*consentv1.
 		return rules.Blocked(rules.CodeNumberInvalid, r.at, v.Position), nil
 	}
 	token := d.Keys.Token(x)
-	if broken, err := d.broken(*v, r.number.E164, token); err != nil {
+	if broken, err := d.broken(v, r.number.E164, token); err != nil {
 		return nil, err
 	} else if broken {
 		return rules.Blocked(rules.CodeLedgerIntegrity, r.at, v.Position), nil

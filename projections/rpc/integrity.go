@@ -19,7 +19,7 @@ type Integrity interface {
 // broken tells whether nobody can vouch for what is on record about a number:
 // something about it is lost, or about another number of one of its parties, whose
 // wishes count for all of them.
-func (d *Decider) broken(v runner.View, e164 string, t ledger.Token) (bool, error) {
+func (d *Decider) broken(v *runner.View, e164 string, t ledger.Token) (bool, error) {
 	if d.Integrity == nil || d.Integrity.Whole() {
 		return false, nil
 	}
