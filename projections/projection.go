@@ -7,7 +7,6 @@
 package projections
 
 import (
-	"context"
 	"iter"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
@@ -91,10 +90,4 @@ type Resident interface {
 }
 
 // Source gives the entries of the ledger to those who follow it.
-type Source interface {
-	// Entries yields whole commits in order, decoded and with tokens opened, from
-	// the one that holds the position after `after`; entries at or below `after`
-	// may come along with it. Having reached the tail it waits for more. It ends
-	// only with ctx or an error, and never skips what it cannot read.
-	Entries(ctx context.Context, after ledger.Position) iter.Seq2[[]*ledger.Entry, error]
-}
+type Source = ledger.Source

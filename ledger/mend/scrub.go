@@ -78,8 +78,8 @@ func (m *Mender) RunScrub(ctx context.Context, s Scrub) error {
 			m.cfg.Logger.Warn("scrubber: it could not read on; it tries again", "error", err)
 			wait = s.stall
 		}
-		if !pause(ctx, wait) {
-			return context.Cause(ctx)
+		if err := ledger.Pause(ctx, wait); err != nil {
+			return err
 		}
 	}
 }
@@ -233,23 +233,5 @@ func (p *scrubPass) rest(ctx context.Context, bytes int) error {
 	if wait < 0 {
 		p.due = time.Now() // what could not be read in time is not caught up with
 	}
-	if !pause(ctx, wait) {
-		return context.Cause(ctx)
-	}
-	return nil
-}
-
-// pause waits; false if ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return ledger.Pause(ctx, wait)
 }

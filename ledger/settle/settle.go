@@ -61,21 +61,10 @@ func (p *Policy) fill() {
 		p.Mono = func() time.Duration { return time.Since(start) }
 	}
 	if p.Wait == nil {
-		p.Wait = wait
+		p.Wait = ledger.Pause
 	}
 	if p.Retried == nil {
 		p.Retried = func() {}
-	}
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/durable"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
 )
@@ -162,7 +163,7 @@ func (t *Tree) anchor(ctx context.Context, a *anchored) {
 				pause = max(pause, anchorPause)
 			}
 		}
-		if !waitFor(ctx, pause) {
+		if ledger.Pause(ctx, pause) != nil {
 			break
 		}
 		if c.Size > a.kept.Load() {
@@ -196,19 +197,4 @@ func (t *Tree) keep(ctx context.Context, a *anchored, c proof.Checkpoint) error 
 		t.cfg.Logger.Warn("tree: an anchor takes no checkpoint; it is tried again", "anchor", a.String(), "error", text)
 	}
 	return err
-}
-
-// waitFor waits; false if ctx ended first.
-func waitFor(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
 )
 
@@ -25,7 +26,7 @@ func (t *Tree) cosignAll(ctx context.Context) {
 				pause = anchorPause
 			}
 		}
-		if !waitFor(ctx, pause) {
+		if ledger.Pause(ctx, pause) != nil {
 			return
 		}
 		if now, _ := t.newest(); now.Size > c.Size {

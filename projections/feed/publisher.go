@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -97,10 +98,8 @@ func (p *Publisher) Run(ctx context.Context) error {
 			pause = retryFirst
 		}
 		p.c.Logger.Warn("feed: reading the tail again", "published", p.Published(), "pause", pause, "error", err)
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(pause):
+		if err := ledger.Pause(ctx, pause); err != nil {
+			return err
 		}
 		pause = min(2*pause, retryLast)
 	}
@@ -118,7 +117,9 @@ func (p *Publisher) follow(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	commits := make(chan []*ledger.Entry, readAheadCommits)
-	g.Go(func() error { return p.read(ctx, after, commits) })
+	g.Go(func() error {
+		return ledger.ReadAhead(ctx, "feed", behind(p.c.Source.Entries(ctx, after), after), after, commits)
+	})
 	g.Go(func() error {
 		w := worker{Publisher: p, seq: seq}
 		if tail != nil {
@@ -131,35 +132,18 @@ func (p *Publisher) follow(ctx context.Context) error {
 	return g.Wait()
 }
 
-// read passes on the entries after a position and proves that none is missing.
-func (p *Publisher) read(ctx context.Context, after ledger.Position, out chan<- []*ledger.Entry) error {
-	last := after
-	for c, err := range p.c.Source.Entries(ctx, after) {
-		if err != nil {
-			return fmt.Errorf("feed: after position %d: %w", last, err)
-		}
-		for len(c) > 0 && c[0].Position <= after {
-			c = c[1:]
-		}
-		for _, e := range c {
-			if e.Position != last+1 {
-				return fmt.Errorf("feed: a gap in the ledger's positions: %d follows %d", e.Position, last)
+// behind leaves out entries up to a position.
+func behind(commits iter.Seq2[[]*ledger.Entry, error], after ledger.Position) iter.Seq2[[]*ledger.Entry, error] {
+	return func(yield func([]*ledger.Entry, error) bool) {
+		for c, err := range commits {
+			for len(c) > 0 && c[0].Position <= after {
+				c = c[1:]
 			}
-			last = e.Position
-		}
-		if len(c) == 0 {
-			continue
-		}
-		select {
-		case out <- c:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+			if (len(c) > 0 || err != nil) && !yield(c, err) {
+				return
+			}
 		}
 	}
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	return fmt.Errorf("feed: the source ended after position %d", last)
 }
 
 // worker publishes from one tail on. It belongs to one goroutine.

@@ -31,9 +31,6 @@ var (
 	// Whoever answers from them must block. The cause is wrapped beside it.
 	ErrStopped = errors.New("projections: stopped, state stands still")
 
-	// ErrGap: the source skipped a position. Nothing after it was applied.
-	ErrGap = errors.New("projections: a gap in the ledger's positions")
-
 	// ErrOtherHistory: the state was folded from other entries than the ledger
 	// holds now. Nothing was applied; find out which of the two is right, then
 	// delete the projections or rebuild them.
@@ -226,35 +223,11 @@ func (r *Runner) follow(ctx context.Context) error {
 	if after > 0 {
 		after-- // see the entry applied last once more: it tells whose history this is
 	}
-	g.Go(func() error { return r.read(ctx, after, commits) })
+	g.Go(func() error {
+		return ledger.ReadAhead(ctx, "projections", r.source.Entries(ctx, after), after, commits)
+	})
 	g.Go(func() error { return r.fold(ctx, commits) })
 	return g.Wait()
-}
-
-// read passes commits on and proves that no position is missing.
-func (r *Runner) read(ctx context.Context, after ledger.Position, out chan<- []*ledger.Entry) error {
-	last := after
-	for c, err := range r.source.Entries(ctx, after) {
-		if err != nil {
-			return fmt.Errorf("projections: after position %d: %w", last, err)
-		}
-		for i, e := range c {
-			first := i == 0 && last == after && e.Position <= after+1
-			if e.Position != last+1 && !first {
-				return fmt.Errorf("%w: position %d follows %d", ErrGap, e.Position, last)
-			}
-			last = e.Position
-		}
-		select {
-		case out <- c:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	return fmt.Errorf("projections: the source ended after position %d", last)
 }
 
 // fold applies what is there, many commits at once if many wait.
@@ -397,10 +370,8 @@ func (r *Runner) verified() bool {
 // waitForCompaction holds a bulk fold back, or reads become slow for everybody.
 func (r *Runner) waitForCompaction(ctx context.Context) error {
 	for r.db.CompactionDebtBytes() > debtBytesMax {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(debtPause):
+		if err := ledger.Pause(ctx, debtPause); err != nil {
+			return err
 		}
 	}
 	return nil

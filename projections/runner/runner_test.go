@@ -345,7 +345,7 @@ func TestGapStops(t *testing.T) {
 				s.AppendRaw(c...)
 			}
 			r := start(t, openDB(t, t.TempDir()), s, Options{}, nil, &tally{version: 1})
-			if err := r.WaitApplied(t.Context(), 4); !errors.Is(err, ErrGap) {
+			if err := r.WaitApplied(t.Context(), 4); !errors.Is(err, ledger.ErrGap) {
 				t.Error(err)
 			}
 		})

@@ -124,35 +124,11 @@ func (k *Keeper) follow(ctx context.Context) error {
 	if after > 0 {
 		after-- // see the entry folded last once more: it tells whose history this is
 	}
-	g.Go(func() error { return k.read(ctx, after, commits) })
+	g.Go(func() error {
+		return ledger.ReadAhead(ctx, "directory", k.cfg.Source.Entries(ctx, after), after, commits)
+	})
 	g.Go(func() error { return k.fold(ctx, commits) })
 	return g.Wait()
-}
-
-// read passes commits on and proves that no position is missing.
-func (k *Keeper) read(ctx context.Context, after ledger.Position, out chan<- []*ledger.Entry) error {
-	last := after
-	for c, err := range k.cfg.Source.Entries(ctx, after) {
-		if err != nil {
-			return fmt.Errorf("directory: after position %d: %w", last, err)
-		}
-		for i, e := range c {
-			first := i == 0 && last == after && e.Position <= after+1
-			if e.Position != last+1 && !first {
-				return fmt.Errorf("%w: position %d follows %d", errGap, e.Position, last)
-			}
-			last = e.Position
-		}
-		select {
-		case out <- c:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	return fmt.Errorf("directory: the source ended after position %d", last)
 }
 
 // fold applies what has come, and takes roots between two batches.

@@ -19,7 +19,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -58,15 +57,8 @@ var (
 	// errFolder: what was written is not there. Nothing is proven from it.
 	errFolder = errors.New("directory: the folder `directory` is damaged; remove it while the server is stopped, it is built anew")
 
-	errGap          = errors.New("directory: a gap in the ledger's positions")
 	errOtherHistory = errors.New("directory: folded from another history than this ledger's")
 )
-
-// Source gives the entries of the ledger, whole commits in order, from after a
-// position or a little before, and waits for more; reader.Reader has it.
-type Source interface {
-	Entries(ctx context.Context, after ledger.Position) iter.Seq2[[]*ledger.Entry, error]
-}
 
 // Keys make a number's key of what its entries carry; seal.Keyring has them.
 type Keys interface {
@@ -81,7 +73,7 @@ type Config struct {
 	Dir string
 	// Ledger is the id of the ledger; a folder of another one is built anew.
 	Ledger [16]byte
-	Source Source
+	Source ledger.Source
 	Keys   Keys
 	// Record appends a fact; the same source and event id again is the same entry.
 	Record func(context.Context, *consentv1.Fact) (ledger.Receipt, error)

@@ -415,13 +415,13 @@ func TestGap(t *testing.T) {
 	l := start(t, f, f.config(tempDir(t)))
 	err := <-l.ended
 	l.ended <- err
-	if !errors.Is(err, errGap) {
+	if !errors.Is(err, ledger.ErrGap) {
 		t.Errorf("%v", err)
 	}
 	if s := l.k.Status(); s.Applied > 1 {
 		t.Errorf("applied %d", s.Applied)
 	}
-	if err := l.end(); !errors.Is(err, errGap) {
+	if err := l.end(); !errors.Is(err, ledger.ErrGap) {
 		t.Error(err)
 	}
 }
