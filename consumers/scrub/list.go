@@ -371,6 +371,8 @@ func checkHeader(header, ours []string) error {
 	var there []string
 	for i, name := range header {
 		switch {
+		case strings.Contains(name, "\x00"):
+			return &ListError{Problem: "the list is UTF-16, or no text at all", Fix: "save it as CSV UTF-8"}
 		case strings.Contains(name, "\r"):
 			return &ListError{Problem: "the lines end with CR alone, as old spreadsheets write them", Fix: "save the list as CSV UTF-8"}
 		case !utf8.ValidString(name):
