@@ -151,6 +151,9 @@ type Built struct {
 	Lines listfile.Lines
 	// WithoutEffect counts the rows of a change list that change nothing.
 	WithoutEffect uint64
+	// Opens is where it opens more than a tenth of what is blocked now, as was
+	// accepted, with the counts.
+	Opens []string
 	// Replaces is the version of the same day that this one takes the place of,
 	// because its files hold something else; 0: none.
 	Replaces ledger.Position
@@ -229,10 +232,8 @@ func (b *Builder) seal(out *Built, lists *Snapshot) error {
 	if now != nil {
 		out.Replaces = now.position
 	}
-	if b.plan.AcceptShrunk {
-		return nil
-	}
-	return lists.opens(newListVersion(0, time.Time{}, m), out.numbers)
+	out.Opens, err = lists.opens(newListVersion(0, time.Time{}, m), out.numbers, b.form.shrunk)
+	return err
 }
 
 // loadedBefore is what there is to say of a version that is here already.

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,21 +16,23 @@ const openShare = 10
 // an area that some seller is not to call now, because of the versions that answer
 // now. Each of these is compared that the new one stands in front of, for
 // whichever sellers and areas it does: that it covers more, or serves others, is no
-// reason. v counts as the newest of its day.
-func (s *Snapshot) opens(v *listVersion, n *numbers) error {
+// reason. v counts as the newest of its day. Where it may open them, it is told how many.
+func (s *Snapshot) opens(v *listVersion, n *numbers, may accepted) (told []string, err error) {
 	var newer []*linked // that answer before w, and behind v
 	for _, w := range s.of(v.registry).inUse {
 		if !w.usable() || w.day.After(v.day) {
 			continue
 		}
 		if whom, some := inCommon(v.licensees, w.licensees); some {
-			if err := v.opensOf(w, n, slices.DeleteFunc(slices.Clone(newer), func(x *linked) bool { return !x.serves(whom) })); err != nil {
-				return err
+			more, err := v.opensOf(w, n, slices.DeleteFunc(slices.Clone(newer), func(x *linked) bool { return !x.serves(whom) }), may)
+			if err != nil {
+				return nil, err
 			}
+			told = append(told, more...)
 		}
 		newer = append(newer, w)
 	}
-	return nil
+	return told, nil
 }
 
 // inCommon is the sellers that two versions serve, none meaning all, and whether
@@ -47,7 +50,7 @@ func inCommon(a, b []string) (whom []string, some bool) {
 
 // opensOf compares v with a version w, as far as none of those behind v answers
 // before it.
-func (v *listVersion) opensOf(w *linked, n *numbers, before []*linked) error {
+func (v *listVersion) opensOf(w *linked, n *numbers, before []*linked, may accepted) (told []string, err error) {
 	within := &mask{}
 	anywhere, elsewhere := false, v.coverage.calling != 1 && w.coverage.calling != 1
 	for code := range within {
@@ -60,10 +63,20 @@ func (v *listVersion) opensOf(w *linked, n *numbers, before []*linked) error {
 		elsewhere = false
 	}
 	if !anywhere && !elsewhere {
-		return nil
+		return nil, nil
+	}
+	compared := func(a area) bool {
+		if a < areaOther {
+			return within[a]
+		}
+		return elsewhere && v.coverage.coversArea(a) && w.coverage.coversArea(a)
 	}
 	if w.numbers == nil {
-		return fmt.Errorf("%w: the numbers of the version of %s are not here yet, so what this one would open is not known; try again when they are, or say --accept-shrunk", ErrShrunk, w.date)
+		if may.takesEach(compared) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("%w: the numbers of the version of %s are not here yet, so what this one would open is not known; try again when they are, or say --accept-shrunk %s",
+			ErrShrunk, w.date, acceptAll)
 	}
 	listed := w.numbers.set
 	if v.washed {
@@ -80,35 +93,46 @@ func (v *listVersion) opensOf(w *linked, n *numbers, before []*linked) error {
 	}
 	lost := minus(listed, n.set, only)
 	if lost.Len() == 0 {
-		return nil
+		return nil, nil
 	}
-	return shrunk(new(tally).of(listed, nil), new(tally).of(lost, nil), new(tally).of(n.set, nil), w.date, func(a area) bool {
-		if a < areaOther {
-			return within[a]
-		}
-		return elsewhere && v.coverage.coversArea(a) && w.coverage.coversArea(a)
-	})
+	o := opening{date: w.date, listed: new(tally).of(listed, nil), lost: new(tally).of(lost, nil), now: new(tally).of(n.set, nil)}
+	return o.judge(compared, may)
 }
 
-// shrunk says of which areas too many numbers would be opened.
-func shrunk(listed, lost, now *tally, date string, compared func(area) bool) error {
-	var where []area
-	for i := range lost {
-		if compared(area(i)) && lost[i]*openShare > listed[i] {
-			where = append(where, area(i))
+// opening is what one version would open of another, by area.
+type opening struct {
+	date              string // of the other
+	listed, now, lost *tally
+}
+
+// judge refuses it where too many numbers would be opened and nobody accepts that, and
+// tells where somebody does.
+func (o *opening) judge(compared func(area) bool, may accepted) (told []string, err error) {
+	var where, taken []area
+	for i := range o.lost {
+		switch a := area(i); {
+		case !compared(a) || o.lost[i]*openShare <= o.listed[i]:
+		case may.takes(a):
+			taken = append(taken, a)
+		default:
+			where = append(where, a)
 		}
 	}
-	if len(where) == 0 {
-		return nil
+	if len(where) > 0 {
+		return nil, fmt.Errorf("%w: it would open more than a tenth of what the version of %s blocks (%s); if the list is whole and the registry's own, name these areas: --accept-shrunk %s",
+			ErrShrunk, o.date, strings.Join(o.counts(where), "; "), acceptWords(where))
 	}
-	slices.SortFunc(where, func(a, b area) int { return int(lost[b]) - int(lost[a]) })
-	var out []string
-	for _, a := range where[:min(len(where), areasShown)] {
-		out = append(out, fmt.Sprintf("%s: %d listed now, %d in this list, %d of them gone", a, listed[a], now[a], lost[a]))
+	return o.counts(taken), nil
+}
+
+// counts says of areas how many numbers were listed and are, the greatest loss first.
+func (o *opening) counts(areas []area) (out []string) {
+	areas = slices.SortedStableFunc(slices.Values(areas), func(a, b area) int { return cmp.Compare(o.lost[b], o.lost[a]) })
+	for _, a := range areas[:min(len(areas), areasShown)] {
+		out = append(out, fmt.Sprintf("%s: %d listed now, %d in this list, %d of them gone", a, o.listed[a], o.now[a], o.lost[a]))
 	}
-	if n := len(where) - areasShown; n > 0 {
-		out = append(out, fmt.Sprintf("and %d more", n))
+	if n := len(areas) - areasShown; n > 0 {
+		out = append(out, fmt.Sprintf("and %d more areas", n))
 	}
-	return fmt.Errorf("%w: it would open more than a tenth of what the version of %s blocks (%s); if the list is whole and the registry's own, say --accept-shrunk",
-		ErrShrunk, date, strings.Join(out, "; "))
+	return out
 }
