@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"os/exec"
@@ -247,7 +248,7 @@ func (c *httpCaller) check(request []byte) error {
 	if !strings.HasPrefix(status, "HTTP/1.1 200 ") {
 		return fmt.Errorf("the server answers %q", strings.TrimSpace(status))
 	}
-	length := -1
+	length, chunked := -1, false
 	for {
 		line, err := c.in.ReadSlice('\n')
 		if err != nil {
@@ -256,20 +257,36 @@ func (c *httpCaller) check(request []byte) error {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			break
 		}
-		if name, value, _ := bytes.Cut(line, []byte(": ")); bytes.EqualFold(name, []byte("content-length")) {
+		switch name, value, _ := bytes.Cut(line, []byte(": ")); {
+		case bytes.EqualFold(name, []byte("content-length")):
 			if length, err = strconv.Atoi(string(value)); err != nil {
 				return err
 			}
+		case bytes.EqualFold(name, []byte("transfer-encoding")):
+			chunked = string(value) == "chunked"
 		}
 	}
-	if length < 0 {
-		return errors.New("the server does not say how long its answer is")
-	}
-	c.body = slices.Grow(c.body[:0], length)[:length]
-	if _, err := io.ReadFull(c.in, c.body); err != nil {
+	if err := c.read(length, chunked); err != nil {
 		return err
 	}
 	return c.look()
+}
+
+// read reads the body.
+func (c *httpCaller) read(length int, chunked bool) (err error) {
+	switch {
+	case chunked:
+		if c.body, err = io.ReadAll(httputil.NewChunkedReader(c.in)); err != nil {
+			return err
+		}
+		_, err = c.in.ReadSlice('\n') // that of the last chunk's end
+		return err
+	case length < 0:
+		return errors.New("the server does not say how long its answer is")
+	}
+	c.body = slices.Grow(c.body[:0], length)[:length]
+	_, err = io.ReadFull(c.in, c.body)
+	return err
 }
 
 // look reads an answer now and then: a fast refusal is no decision.
