@@ -78,10 +78,10 @@ func (a area) word() string {
 
 // acceptWords is what to say for some areas, if they are few enough to have been looked at.
 func acceptWords(areas []area) string {
+	areas = slices.Compact(slices.Sorted(slices.Values(areas)))
 	if len(areas) > areasShown {
 		return acceptAll
 	}
-	areas = slices.Sorted(slices.Values(areas))
 	words := make([]string, len(areas))
 	for i, a := range areas {
 		words[i] = a.word()

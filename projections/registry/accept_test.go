@@ -38,6 +38,42 @@ func TestAcceptedInOneArea(t *testing.T) {
 	}
 }
 
+// TestShrunkInSeveralVersions: what shrinks is named at once, whichever versions
+// block there now.
+func TestShrunkInSeveralVersions(t *testing.T) {
+	w := newWorld(t)
+	w.mustTake(registry.Plan{}, named(1, 303, many(303, 100)))
+	w.mustTake(registry.Plan{}, named(5, 720, many(720, 100)))
+	err := w.take(registry.Plan{}, named(20, 303, many(303, 9)), named(20, 720, many(720, 50)))
+	for _, says := range []string{"2026-11-01, 2026-11-05", "area code 303: 100", "area code 720: 100", "--accept-shrunk 303,720"} {
+		if !errors.Is(err, registry.ErrShrunk) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v does not say %q", err, says)
+		}
+	}
+}
+
+// TestTheListOfBeforeAgainElsewhere: a list whose place another one took, which covers
+// more, is no duplicate when it comes again: it would be lost.
+func TestTheListOfBeforeAgainElsewhere(t *testing.T) {
+	w := newWorld(t)
+	first, second := named(1, 303, many(303, 200)), named(1, 720, many(720, 10))
+	w.mustTake(registry.Plan{}, first)
+	w.mustTake(registry.Plan{AcceptShrunk: []string{"303"}}, named(1, 303, many(303, 1)), second)
+	for range 2 {
+		w.mustTake(registry.Plan{}, first)
+		if w.at != 3 {
+			t.Fatalf("%d facts", w.at)
+		}
+		if a := w.p.Snapshot().AppendAnswers(nil, 13035550150, "acme", recorded)[0]; !a.Listed {
+			t.Errorf("%+v", a)
+		}
+	}
+	w.mustTake(registry.Plan{AcceptShrunk: []string{"303"}}, named(1, 303, many(303, 1)), second)
+	if a := w.p.Snapshot().AppendAnswers(nil, 13035550150, "acme", recorded)[0]; a.Listed || w.at != 4 {
+		t.Errorf("%+v, %d facts", a, w.at)
+	}
+}
+
 // TestAcceptedIsTold: what was opened because somebody accepted it is told with its counts.
 func TestAcceptedIsTold(t *testing.T) {
 	w := newWorld(t)

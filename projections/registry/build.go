@@ -162,7 +162,7 @@ type Built struct {
 	// is then what was recorded.
 	Before ledger.Position
 	// Again is the fact of an earlier load of this very version, of which another
-	// one of its day has taken the place since; 0: none.
+	// one of its day has taken the place since, at least for some; 0: none.
 	Again ledger.Position
 
 	numbers *numbers
@@ -221,16 +221,19 @@ func (b *Builder) seal(out *Built, lists *Snapshot) error {
 	}
 	m := out.Loaded
 	m.ObjectSha256, m.Rows = name[:], out.numbers.set.Len()
-	now, same := lists.sameDay(m)
-	switch {
-	case len(same) > 0 && same[0] == now:
+	now, same, front := lists.sameDay(m)
+	if len(same) > 0 && same[0] == now && front == nil {
 		*out = b.loadedBefore(now, lists)
 		return nil
-	case len(same) > 0:
-		out.Again = same[0].position
 	}
 	if now != nil {
 		out.Replaces = now.position
+	}
+	if len(same) > 0 {
+		out.Again = same[0].position
+		if front != nil {
+			out.Replaces = front.position
+		}
 	}
 	out.Opens, err = lists.opens(newListVersion(0, time.Time{}, m), out.numbers, b.form.shrunk)
 	return err
@@ -239,7 +242,7 @@ func (b *Builder) seal(out *Built, lists *Snapshot) error {
 // loadedBefore is what there is to say of a version that is here already.
 func (b *Builder) loadedBefore(w *listVersion, lists *Snapshot) Built {
 	out := Built{Loaded: w.loaded, Lines: b.lines, Before: w.position}
-	_, same := lists.sameDay(w.loaded)
+	_, same, _ := lists.sameDay(w.loaded)
 	if i := slices.Index(same, w); i >= 0 && i+1 < len(same) {
 		out.Again = same[i+1].position
 	}

@@ -51,6 +51,16 @@ func (c coverage) coversArea(a area) bool {
 	return begin == c.calling
 }
 
+// meets tells whether two coverages have an area in common.
+func (c coverage) meets(other coverage) bool {
+	for a := range area(areasMax) {
+		if c.coversArea(a) && other.coversArea(a) {
+			return true
+		}
+	}
+	return false
+}
+
 // tally counts numbers by area.
 type tally [areasMax]uint64
 

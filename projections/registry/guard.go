@@ -19,20 +19,20 @@ const openShare = 10
 // reason. v counts as the newest of its day. Where it may open them, it is told how many.
 func (s *Snapshot) opens(v *listVersion, n *numbers, may accepted) (told []string, err error) {
 	var newer []*linked // that answer before w, and behind v
+	var found openings
 	for _, w := range s.of(v.registry).inUse {
 		if !w.usable() || w.day.After(v.day) {
 			continue
 		}
 		if whom, some := inCommon(v.licensees, w.licensees); some {
-			more, err := v.opensOf(w, n, slices.DeleteFunc(slices.Clone(newer), func(x *linked) bool { return !x.serves(whom) }), may)
-			if err != nil {
+			before := slices.DeleteFunc(slices.Clone(newer), func(x *linked) bool { return !x.serves(whom) })
+			if err := v.opensOf(w, n, before, may, &found); err != nil {
 				return nil, err
 			}
-			told = append(told, more...)
 		}
 		newer = append(newer, w)
 	}
-	return told, nil
+	return found.judge(may)
 }
 
 // inCommon is the sellers that two versions serve, none meaning all, and whether
@@ -50,7 +50,7 @@ func inCommon(a, b []string) (whom []string, some bool) {
 
 // opensOf compares v with a version w, as far as none of those behind v answers
 // before it.
-func (v *listVersion) opensOf(w *linked, n *numbers, before []*linked, may accepted) (told []string, err error) {
+func (v *listVersion) opensOf(w *linked, n *numbers, before []*linked, may accepted, found *openings) error {
 	within := &mask{}
 	anywhere, elsewhere := false, v.coverage.calling != 1 && w.coverage.calling != 1
 	for code := range within {
@@ -63,7 +63,7 @@ func (v *listVersion) opensOf(w *linked, n *numbers, before []*linked, may accep
 		elsewhere = false
 	}
 	if !anywhere && !elsewhere {
-		return nil, nil
+		return nil
 	}
 	compared := func(a area) bool {
 		if a < areaOther {
@@ -73,9 +73,9 @@ func (v *listVersion) opensOf(w *linked, n *numbers, before []*linked, may accep
 	}
 	if w.numbers == nil {
 		if may.takesEach(compared) {
-			return nil, nil
+			return nil
 		}
-		return nil, fmt.Errorf("%w: the numbers of the version of %s are not here yet, so what this one would open is not known; try again when they are, or say --accept-shrunk %s",
+		return fmt.Errorf("%w: the numbers of the version of %s are not here yet, so what this one would open is not known; try again when they are, or say --accept-shrunk %s",
 			ErrShrunk, w.date, acceptAll)
 	}
 	listed := w.numbers.set
@@ -93,45 +93,60 @@ func (v *listVersion) opensOf(w *linked, n *numbers, before []*linked, may accep
 	}
 	lost := minus(listed, n.set, only)
 	if lost.Len() == 0 {
-		return nil, nil
+		return nil
 	}
-	o := opening{date: w.date, listed: new(tally).of(listed, nil), lost: new(tally).of(lost, nil), now: new(tally).of(n.set, nil)}
-	return o.judge(compared, may)
-}
-
-// opening is what one version would open of another, by area.
-type opening struct {
-	date              string // of the other
-	listed, now, lost *tally
-}
-
-// judge refuses it where too many numbers would be opened and nobody accepts that, and
-// tells where somebody does.
-func (o *opening) judge(compared func(area) bool, may accepted) (told []string, err error) {
-	var where, taken []area
-	for i := range o.lost {
-		switch a := area(i); {
-		case !compared(a) || o.lost[i]*openShare <= o.listed[i]:
-		case may.takes(a):
-			taken = append(taken, a)
-		default:
-			where = append(where, a)
+	was, gone, now := new(tally).of(listed, nil), new(tally).of(lost, nil), new(tally).of(n.set, nil)
+	for i := range gone {
+		if a := area(i); compared(a) && gone[i]*openShare > was[i] {
+			found.areas = append(found.areas, opening{a, was[i], now[i], gone[i]})
+			found.dates = append(found.dates, w.date)
 		}
 	}
-	if len(where) > 0 {
-		return nil, fmt.Errorf("%w: it would open more than a tenth of what the version of %s blocks (%s); if the list is whole and the registry's own, name these areas: --accept-shrunk %s",
-			ErrShrunk, o.date, strings.Join(o.counts(where), "; "), acceptWords(where))
+	return nil
+}
+
+// opening is an area of which a list would open too many numbers.
+type opening struct {
+	area              area
+	listed, now, gone uint64
+}
+
+func (o opening) String() string {
+	return fmt.Sprintf("%s: %d listed now, %d in this list, %d of them gone", o.area, o.listed, o.now, o.gone)
+}
+
+// openings are those of one list, and the days of the versions that block there now.
+type openings struct {
+	areas []opening
+	dates []string
+}
+
+// judge refuses them where nobody accepts them, all in one error, and tells the others.
+func (o *openings) judge(may accepted) (told []string, err error) {
+	var refused, taken []opening
+	var where []area
+	for _, x := range o.areas {
+		if may.takes(x.area) {
+			taken = append(taken, x)
+			continue
+		}
+		refused, where = append(refused, x), append(where, x.area)
 	}
-	return o.counts(taken), nil
+	if len(refused) > 0 {
+		slices.Sort(o.dates)
+		return nil, fmt.Errorf("%w: it would open more than a tenth of what the version of %s blocks (%s); if the list is whole and the registry's own, name these areas: --accept-shrunk %s",
+			ErrShrunk, strings.Join(slices.Compact(o.dates), ", "), strings.Join(counts(refused), "; "), acceptWords(where))
+	}
+	return counts(taken), nil
 }
 
 // counts says of areas how many numbers were listed and are, the greatest loss first.
-func (o *opening) counts(areas []area) (out []string) {
-	areas = slices.SortedStableFunc(slices.Values(areas), func(a, b area) int { return cmp.Compare(o.lost[b], o.lost[a]) })
-	for _, a := range areas[:min(len(areas), areasShown)] {
-		out = append(out, fmt.Sprintf("%s: %d listed now, %d in this list, %d of them gone", a, o.listed[a], o.now[a], o.lost[a]))
+func counts(all []opening) (out []string) {
+	slices.SortStableFunc(all, func(a, b opening) int { return cmp.Compare(b.gone, a.gone) })
+	for _, o := range all[:min(len(all), areasShown)] {
+		out = append(out, o.String())
 	}
-	if n := len(areas) - areasShown; n > 0 {
+	if n := len(all) - areasShown; n > 0 {
 		out = append(out, fmt.Sprintf("and %d more areas", n))
 	}
 	return out

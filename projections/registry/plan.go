@@ -213,11 +213,18 @@ func (s *Snapshot) before(v *listVersion) *linked {
 }
 
 // sameDay gives the version that counts of m's day, sellers and coverage, nil if
-// there is none, and all of them that are m, the newest first.
-func (s *Snapshot) sameDay(m *consentv1.RegistryLoaded) (now *listVersion, same []*listVersion) {
+// there is none, and all of them that are m, the newest first. front is one of that day
+// that came later and answers in its place for some seller and area; nil: none does.
+func (s *Snapshot) sameDay(m *consentv1.RegistryLoaded) (now *listVersion, same []*listVersion, front *listVersion) {
 	v := newListVersion(0, time.Time{}, m)
 	for _, w := range s.of(v.registry).all {
-		if w.date != v.date || w.washed != v.washed || !slices.Equal(w.licensees, v.licensees) || !v.coverage.includes(w.coverage) || !w.coverage.includes(v.coverage) {
+		if w.date != v.date || w.washed != v.washed {
+			continue
+		}
+		if !slices.Equal(w.licensees, v.licensees) || !v.coverage.includes(w.coverage) || !w.coverage.includes(v.coverage) {
+			if _, some := inCommon(v.licensees, w.licensees); now == nil && front == nil && some && w.usable() && v.coverage.meets(w.coverage) {
+				front = w.listVersion
+			}
 			continue
 		}
 		if now == nil {
@@ -227,5 +234,5 @@ func (s *Snapshot) sameDay(m *consentv1.RegistryLoaded) (now *listVersion, same 
 			same = append(same, w.listVersion)
 		}
 	}
-	return now, same
+	return now, same, front
 }

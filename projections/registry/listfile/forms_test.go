@@ -185,6 +185,8 @@ func TestUnpack(t *testing.T) {
 	}{
 		"two lists": {packed(t, map[string]func(io.Writer) error{"a.txt": text(list), "b.csv": text(list)}), "two lists"},
 		"no list":   {packed(t, map[string]func(io.Writer) error{"a.exe": text(list)}), "no .txt or .csv"},
+		"in a zip":  {packed(t, map[string]func(io.Writer) error{"a.zip": text(string(one))}), "no .txt or .csv"},
+		"gzip":      {[]byte("\x1f\x8b\x08\x00 and so on"), "packed by gzip"},
 		"cut off":   {one[:len(one)-30], "cut off"},
 		"no zip":    {[]byte(list), "cut off"},
 		"a bomb":    {bomb, "times its own size"},
@@ -226,4 +228,14 @@ func FuzzForms(f *testing.F) {
 			t.Errorf("%d numbers and %d malformed of %d lines", len(got), lines.Malformed, lines.Read)
 		}
 	})
+}
+
+// TestUnpackByItsBytes: a packed file under another name is no list with bad lines.
+func TestUnpackByItsBytes(t *testing.T) {
+	inside := packed(t, map[string]func(io.Writer) error{"a.txt": text("818,5550101\n")})
+	for name, raw := range map[string]string{"list.csv": string(inside), "list.xlsx": string(inside), "list.txt": "\x1f\x8b\x08\x00 and so on", "list.txt.zst": "\x28\xb5\x2f\xfd and so on"} {
+		if _, _, err := unpackAll(name, []byte(raw)); !errors.Is(err, listfile.ErrArchive) || strings.Contains(err.Error(), "cut off") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
