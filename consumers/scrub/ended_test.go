@@ -115,6 +115,21 @@ func TestOntoWhatIsNoFile(t *testing.T) {
 	}
 }
 
+// TestTheWrongColumn: that most rows have no number is told with the column's name.
+func TestTheWrongColumn(t *testing.T) {
+	in := write(t, "in.csv", manyRows(40))
+	for column, told := range map[string]bool{"id": true, "phone": false} {
+		o, said := heard(options())
+		o.Column = column
+		if _, err := Files(t.Context(), (&server{}).serve(t), in, in+".out", o); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(*said, `40 of 40 rows have no number that can be read in column "id"`); got != told {
+			t.Errorf("column %s: %q", column, *said)
+		}
+	}
+}
+
 // TestListThatGrows: a list that is written to while it is read is told.
 func TestListThatGrows(t *testing.T) {
 	in := write(t, "in.csv", manyRows(400))

@@ -54,6 +54,9 @@ func Files(ctx context.Context, decisions consentv1connect.DecisionServiceClient
 	default:
 		err = r.file(ctx, src, header, out)
 	}
+	if s := r.sum; err == nil && 2*s.Invalid > s.Rows {
+		o.Say(fmt.Sprintf("%d of %d rows have no number that can be read in column %q: is it the right one? Name another with --column", s.Invalid, s.Rows, r.list.name))
+	}
 	if err == nil && src.changed() {
 		o.Say("the list was written to while it was read: what came late is not in it, and what went may be; scrub it again when it is whole")
 	}
