@@ -10,13 +10,11 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/http/httputil"
 	"net/url"
 	"os"
 	"os/exec"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -241,12 +239,12 @@ func (c *httpCaller) check(request []byte) error {
 	if _, err := c.conn.Write(request); err != nil {
 		return err
 	}
-	status, err := c.in.ReadString('\n')
+	status, err := c.in.ReadSlice('\n')
 	if err != nil {
 		return err
 	}
-	if !strings.HasPrefix(status, "HTTP/1.1 200 ") {
-		return fmt.Errorf("the server answers %q", strings.TrimSpace(status))
+	if !bytes.HasPrefix(status, []byte("HTTP/1.1 200 ")) {
+		return fmt.Errorf("the server answers %q", bytes.TrimSpace(status))
 	}
 	length, chunked := -1, false
 	for {
@@ -272,20 +270,38 @@ func (c *httpCaller) check(request []byte) error {
 	return c.look()
 }
 
-// read reads the body.
-func (c *httpCaller) read(length int, chunked bool) (err error) {
-	switch {
-	case chunked:
-		if c.body, err = io.ReadAll(httputil.NewChunkedReader(c.in)); err != nil {
+// read reads the body, into memory that is there: a collector in the client would be
+// measured as the server's.
+func (c *httpCaller) read(length int, chunked bool) error {
+	c.body = c.body[:0]
+	if !chunked {
+		if length < 0 {
+			return errors.New("the server does not say how long its answer is")
+		}
+		return c.append(length)
+	}
+	for {
+		line, err := c.in.ReadSlice('\n')
+		if err != nil {
 			return err
 		}
-		_, err = c.in.ReadSlice('\n') // that of the last chunk's end
-		return err
-	case length < 0:
-		return errors.New("the server does not say how long its answer is")
+		n, err := strconv.ParseUint(string(bytes.TrimSpace(line)), 16, 24)
+		if err != nil {
+			return err
+		}
+		if err := c.append(int(n)); err != nil {
+			return err
+		}
+		if _, err := c.in.ReadSlice('\n'); err != nil || n == 0 {
+			return err
+		}
 	}
-	c.body = slices.Grow(c.body[:0], length)[:length]
-	_, err = io.ReadFull(c.in, c.body)
+}
+
+func (c *httpCaller) append(n int) error {
+	begin := len(c.body)
+	c.body = slices.Grow(c.body, n)[:begin+n]
+	_, err := io.ReadFull(c.in, c.body[begin:])
 	return err
 }
 
