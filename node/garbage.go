@@ -3,6 +3,7 @@ package node
 import (
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 )
 
 // ballastBytes is what a server's heap counts as live beside what is: memory that
@@ -10,7 +11,7 @@ import (
 const ballastBytes = 128 << 20
 
 // ballast is kept for as long as the program runs.
-var ballast []byte
+var ballast atomic.Pointer[[ballastBytes]byte]
 
 // RoomForGarbage lets the heap of this process grow to four times what is live before
 // it is collected, and to some 600 MB in any case: a server's live heap is small beside
@@ -25,6 +26,6 @@ func RoomForGarbage() {
 	}
 	debug.SetGCPercent(300)
 	if os.Getenv("GOMEMLIMIT") == "" { // it would count the ballast
-		ballast = make([]byte, ballastBytes)
+		ballast.Store(new([ballastBytes]byte))
 	}
 }

@@ -46,9 +46,8 @@ func TestServerEndsEarly(t *testing.T) {
 		if told := strings.Contains(*said, "0 rows are kept in "+out+".part; the same command goes on"); told != (messages > 0) {
 			t.Errorf("after %d messages it says %q", messages, *said)
 		}
-		o, said = heard(options())
 		again := &server{}
-		if _, err := Files(t.Context(), again.serve(t), in, out, o); err != nil {
+		if _, err := Files(t.Context(), again.serve(t), in, out, options()); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, read(t, out)); diff != "" {
