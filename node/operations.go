@@ -108,6 +108,12 @@ func (o *operations) Repair(ctx context.Context, req *consentv1.RepairRequest) (
 	return &consentv1.RepairResponse{Taken: uint64(t.Taken), Refused: uint64(t.Refused), Unneeded: uint64(t.Unneeded), Mended: uint64(t.Mended), Left: uint64(t.Left)}, nil
 }
 
+// rebuildPhases are the phases of folding the ledger.
+var rebuildPhases = map[runner.Phase]consentv1.RebuildPhase{
+	runner.Reading: consentv1.RebuildPhase_REBUILD_PHASE_READING, runner.Sorting: consentv1.RebuildPhase_REBUILD_PHASE_SORTING,
+	runner.TakingOver: consentv1.RebuildPhase_REBUILD_PHASE_TAKING_OVER,
+}
+
 // Rebuild folds all projections anew; checks block meanwhile.
 func (o *operations) Rebuild(ctx context.Context, progress func(*consentv1.RebuildResponse) error) error {
 	if !o.n.mender.Whole() {
@@ -115,10 +121,19 @@ func (o *operations) Rebuild(ctx context.Context, progress func(*consentv1.Rebui
 	}
 	var sendErr error
 	target := ledger.Position(o.n.writer.Acked())
+	at := func(phase consentv1.RebuildPhase) *consentv1.RebuildResponse {
+		return &consentv1.RebuildResponse{Phase: phase, Position: uint64(target), Target: uint64(target)}
+	}
 	err := o.n.runner.Rebuild(ctx, func(p runner.Progress) {
-		if sendErr == nil {
-			sendErr = progress(&consentv1.RebuildResponse{Position: uint64(p.Folded), Target: uint64(p.Through)})
+		if sendErr != nil {
+			return
 		}
+		m := at(rebuildPhases[p.Phase])
+		m.Position, m.Target = uint64(p.Folded), max(uint64(p.Through), uint64(target))
+		if p.Phase == runner.Sorting {
+			m.SortedBytes, m.SortingBytes = uint64(p.Sorted), uint64(p.Sorting)
+		}
+		sendErr = progress(m)
 	})
 	if err != nil {
 		return err
@@ -131,17 +146,29 @@ func (o *operations) Rebuild(ctx context.Context, progress func(*consentv1.Rebui
 	if err := o.n.runner.WaitApplied(ctx, target); err != nil {
 		return err
 	}
-	if err := o.n.attempts.Rebuild(ctx); err != nil {
+	for _, next := range []struct {
+		phase consentv1.RebuildPhase
+		do    func(context.Context) error
+	}{
+		{consentv1.RebuildPhase_REBUILD_PHASE_ATTEMPTS, o.n.attempts.Rebuild},
+		{consentv1.RebuildPhase_REBUILD_PHASE_DIRECTORY, o.n.directory.Rebuild},
+	} {
+		if err := progress(at(next.phase)); err != nil {
+			return err
+		}
+		if err := next.do(ctx); err != nil {
+			return err
+		}
+	}
+	if err := progress(at(consentv1.RebuildPhase_REBUILD_PHASE_HASHING)); err != nil {
 		return err
 	}
-	if err := o.n.directory.Rebuild(ctx); err != nil {
-		return err
-	}
-	at, hashes, err := o.n.stateHashAt(ctx)
+	position, hashes, err := o.n.stateHashAt(ctx)
 	if err != nil {
 		return err
 	}
-	last := &consentv1.RebuildResponse{Position: uint64(at), Target: uint64(target), StateHash: map[string]string{}}
+	last := at(consentv1.RebuildPhase_REBUILD_PHASE_DONE)
+	last.Position, last.StateHash = uint64(position), map[string]string{}
 	for name, h := range hashes {
 		last.StateHash[name] = h.String()
 	}

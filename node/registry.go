@@ -118,7 +118,7 @@ func (o *operations) LoadRegistry(ctx context.Context, st *connect.ClientStream[
 	u.loaded = true
 	lines := built[0].Lines
 	res := &consentv1.LoadRegistryResponse{Receipt: receipt, VersionDate: built[0].Loaded.GetVersionDate(), Malformed: lines.Malformed, MalformedLines: lines.MalformedLines,
-		Versions: uint32(len(built)), Notices: o.n.listNotices(built[0].Loaded)}
+		Versions: uint32(len(built)), Notices: o.n.listNotices(built)}
 	for _, b := range built {
 		res.Rows, res.Added, res.Removed = res.Rows+b.Loaded.GetRows(), res.Added+b.Loaded.GetAdded(), res.Removed+b.Loaded.GetRemoved()
 		res.WithoutEffect, res.ReplacesPosition = res.WithoutEffect+b.WithoutEffect, max(res.ReplacesPosition, uint64(b.Replaces))
@@ -226,6 +226,9 @@ func (u *upload) open(f *consentv1.RegistryFile) (err error) {
 		if _, err := registry.NewBuilder(planOf(f)); err != nil {
 			return err // before anybody sends three gigabytes
 		}
+		if err := u.n.checkLicensees(f.GetLicensees()); err != nil {
+			return err
+		}
 	}
 	if n := len(f.GetSha256()); n != 0 && n != len(ledger.Hash{}) {
 		return &ledger.InvalidError{Field: "sha256", Problem: "is no SHA-256", Fix: "leave it out, or give that of the whole file"}
@@ -274,7 +277,14 @@ func planOf(f *consentv1.RegistryFile) registry.Plan {
 	p := f.GetPlan()
 	out := registry.Plan{Registry: f.GetRegistry(), VersionDate: f.GetVersionDate(), Licensees: f.GetLicensees(), BaseDate: p.GetBaseDate(), Wash: registry.Wash(p.GetWash()),
 		Publisher: p.GetPublisher(), Subscription: p.GetSubscription(), Format: p.GetFormat(), Column: p.GetColumn(), ChangeColumn: p.GetChangeColumn(),
-		Region: p.GetRegion(), AreaCodes: p.GetAreaCodes(), WholeCountry: p.GetWholeCountry(), ExpectRows: p.GetExpectRows(), AcceptShrunk: p.GetAcceptShrunk(), AcceptEmpty: p.GetAcceptEmpty()}
+		Region: p.GetRegion(), AreaCodes: p.GetAreaCodes(), WholeCountry: p.GetWholeCountry(), ExpectRows: p.GetExpectRows(),
+		AcceptShrunk: p.GetAcceptShrunkAreas(), AcceptEmpty: p.GetAcceptEmptyAreas()}
+	if p.GetAcceptShrunk() {
+		out.AcceptShrunk = []string{"all"}
+	}
+	if p.GetAcceptEmpty() {
+		out.AcceptEmpty = []string{"all"}
+	}
 	if p.GetFetchedAt() != nil {
 		out.FetchedAt = p.GetFetchedAt().AsTime()
 	}

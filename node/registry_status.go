@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/projections/registry"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -28,17 +29,36 @@ func listFact(b registry.Built) *consentv1.Fact {
 	return &consentv1.Fact{Source: "consent-ledger", EventId: "registry-" + hex.EncodeToString(sum[:16]), Kind: &consentv1.Fact_RegistryLoaded{RegistryLoaded: m}}
 }
 
-// listNotices says what a list that was loaded may be of no use for.
-func (n *Node) listNotices(m *consentv1.RegistryLoaded) (out []string) {
-	for _, seller := range m.GetLicensees() {
+// checkLicensees refuses a list for a seller that is not registered: nobody would be
+// answered from it, while all others still are as if it had not come. A slip of the pen is
+// likelier than a list that comes before its seller, who is registered by one command.
+func (n *Node) checkLicensees(licensees []string) error {
+	for _, seller := range licensees {
 		if !n.index.Seller(seller) {
-			out = append(out, fmt.Sprintf("licensee: no seller %q is registered, so nobody is answered from this list by that name; register it, or load the list again with the right --licensee", shownID(seller)))
+			return &ledger.InvalidError{Field: "licensees", Problem: fmt.Sprintf("no seller %q is registered, so nobody would be answered from this list by that name", shownID(seller)),
+				Fix: "name the seller as it is registered, or register it first: consent seller add " + shownID(seller)}
 		}
 	}
-	if asks, ok := n.packs.Snapshot().AsksRegistry(m.GetRegistry()); ok && !asks {
-		out = append(out, fmt.Sprintf("registry: no rule asks for the list %q, so it decides nothing; `consent rules show` names the lists that rules ask for", shownID(m.GetRegistry())))
+	return nil
+}
+
+// listNotices says what somebody should look at though it was loaded.
+func (n *Node) listNotices(built []registry.Built) (out []string) {
+	for _, b := range built {
+		for _, where := range b.Opens {
+			out = append(out, "opened, as --accept-shrunk allows: "+where)
+		}
+	}
+	if name := built[0].Loaded.GetRegistry(); n.unasked(name) {
+		out = append(out, fmt.Sprintf("registry: no rule asks for the list %q, so it decides nothing; `consent rules show` names the lists that rules ask for", shownID(name)))
 	}
 	return out
+}
+
+// unasked tells that no rule in force asks for a list.
+func (n *Node) unasked(name string) bool {
+	asks, ok := n.packs.Snapshot().AsksRegistry(name)
+	return ok && !asks
 }
 
 // shownID keeps what could be a phone number out of texts.
@@ -96,7 +116,8 @@ func (o *operations) ListRegistries(context.Context, *consentv1.ListRegistriesRe
 		maxAge, by := maxAgeOf(o.n.lists.law, v.Registry)
 		m := &consentv1.RegistryVersion{Registry: v.Registry, VersionDate: v.VersionDate, MaxAgeDays: uint32(maxAge), MaxAgeBy: by, Position: uint64(v.Position),
 			Licensees: v.Licensees, Numbers: v.Numbers, Added: v.Added, Removed: v.Removed, FollowsDate: v.FollowsDate, ChangesUnknown: v.ChangesUnknown, AreaCodes: v.AreaCodes,
-			CallingCode: uint32(v.CallingCode), Asked: v.Asked, Publisher: v.Publisher, Subscription: v.Subscription, Whole: v.Whole, Problem: v.Problem}
+			CallingCode: uint32(v.CallingCode), Asked: v.Asked, Publisher: v.Publisher, Subscription: v.Subscription, Whole: v.Whole, Problem: v.Problem,
+			Unasked: o.n.unasked(v.Registry)}
 		if age, ok := v.AgeDays(now); ok {
 			m.AgeDays = uint32(age)
 			day, _ := time.Parse(time.DateOnly, v.VersionDate)

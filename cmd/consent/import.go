@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -51,6 +52,21 @@ so after any failure import it again. Columns: docs/reference/csv.md.`,
 	return c
 }
 
+// apart refuses to write over what is read: the rest of it would be lost unread, and
+// the import end as if it had been whole.
+func (f *importFlags) apart(path string) error {
+	out, err := os.Stat(f.rejects)
+	if err != nil {
+		return nil // it is not there yet
+	}
+	for _, read := range []string{path, f.mapFile} {
+		if in, err := os.Stat(read); err == nil && os.SameFile(in, out) {
+			return usagef("--rejects would overwrite %s, which is read; name another file", filepath.Base(read))
+		}
+	}
+	return nil
+}
+
 func (g *globals) importFacts(ctx context.Context, c *cobra.Command, cl *client.Client, path string, f importFlags) (err error) {
 	r, err := openFacts(g, path, f)
 	if err != nil {
@@ -69,6 +85,9 @@ func (g *globals) importFacts(ctx context.Context, c *cobra.Command, cl *client.
 	p := newProgress(c.ErrOrStderr(), "imported", info.Size())
 	o := crm.ImportOptions{Progress: func(at crm.Progress) { p.to(at.Bytes, at.Rows) }}
 	if f.rejects != "" {
+		if err := f.apart(path); err != nil {
+			return err
+		}
 		out, err := os.Create(f.rejects)
 		if err != nil {
 			return err

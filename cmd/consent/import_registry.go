@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,8 @@ type listFlags struct {
 	plan      consentv1.RegistryPlan
 	fetchedAt string
 	maxBad    float64
+	// shrunk and empty are areas of which it is accepted.
+	shrunk, empty []string
 }
 
 func importRegistryCommand(g *globals) *cobra.Command {
@@ -41,9 +44,9 @@ A list says of every number that it covers and does not hold that it may be call
 so what it covers is never guessed: a list of +1 covers the area codes that its files'
 names or --area-code say, or its --whole-country. A file without numbers, of another
 area code than its name says, or that would open more than a tenth of the numbers of
-an area code that are blocked now, is refused; --accept-empty and --accept-shrunk are
-for those who know better. Forms, coverage and what is refused:
-docs/reference/registry.md.`,
+an area code that are blocked now, is refused. Who knows that it is right in an area
+names it (--accept-empty 305, --accept-shrunk 305,720), so that what went wrong in another
+is still refused. Forms, coverage and what is refused: docs/reference/registry.md.`,
 		Example: `  consent import registry --registry us_national_dnc 2026-11-9_212_3f2a0c.txt.zip 2026-11-9_415_77d1.txt.zip
   consent import registry --registry us_national_dnc --base-date 2026-11-09 2026-11-10_US_3f2a0d.txt
   consent import registry --registry uk_tps --version-date 2026-11-01 tps.txt
@@ -75,8 +78,8 @@ docs/reference/registry.md.`,
 	s.BoolVar(&f.plan.WholeCountry, "whole-country", false, "the list covers every area code of its country")
 	s.Float64Var(&f.maxBad, "max-bad", 1, "lines, in percent, that may be unreadable; more refuse the list")
 	s.Uint64Var(&f.plan.ExpectRows, "expect-rows", 0, "how many numbers the files hold; any other number refuses the list")
-	s.BoolVar(&f.plan.AcceptShrunk, "accept-shrunk", false, "it may open more than a tenth of the numbers of an area code that are blocked now")
-	s.BoolVar(&f.plan.AcceptEmpty, "accept-empty", false, "a file, or an area code that is covered, may have no number")
+	s.StringSliceVar(&f.shrunk, "accept-shrunk", nil, "areas of which it may open more than a tenth of the numbers that are blocked now, as the refusal names them (305,720); or all")
+	s.StringSliceVar(&f.empty, "accept-empty", nil, "areas that it may cover without a number (305, +44); or all")
 	return needs(c, "registry")
 }
 
@@ -93,6 +96,12 @@ func (f *listFlags) complete(g *globals, c *cobra.Command, paths []string) error
 		return usagef("--delimiter: one character")
 	}
 	var err error
+	if f.plan.AcceptShrunk, f.plan.AcceptShrunkAreas, err = acceptedAreas("accept-shrunk", f.shrunk); err != nil {
+		return err
+	}
+	if f.plan.AcceptEmpty, f.plan.AcceptEmptyAreas, err = acceptedAreas("accept-empty", f.empty); err != nil {
+		return err
+	}
 	if f.plan.FetchedAt, err = instant("fetched-at", f.fetchedAt); err != nil || f.plan.FetchedAt != nil {
 		return err
 	}
@@ -106,6 +115,27 @@ func (f *listFlags) complete(g *globals, c *cobra.Command, paths []string) error
 		f.plan.FetchedAt = timestamppb.New(newest)
 	}
 	return nil
+}
+
+// areaWord is an area code of +1, or the first digits of other numbers.
+var areaWord = regexp.MustCompile(`^([2-9][0-9]{2}|\+[1-9][0-9]{0,2})$`)
+
+// acceptedAreas reads a flag that names areas, or all.
+func acceptedAreas(flag string, words []string) (all bool, areas []string, err error) {
+	for _, word := range words {
+		switch {
+		case word == "all":
+			all = true
+		case areaWord.MatchString(word):
+			areas = append(areas, word)
+		default:
+			return false, nil, usagef("--%s: %q is no area; name those of the refusal, such as 305,720 or +44, or say all", flag, safe(word))
+		}
+	}
+	if all && areas != nil {
+		return false, nil, usagef("--%s: name areas, or say all, not both", flag)
+	}
+	return all, areas, nil
 }
 
 func (g *globals) importRegistry(ctx context.Context, c *cobra.Command, cl *client.Client, f *listFlags, paths []string) error {

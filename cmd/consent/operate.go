@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -123,58 +122,6 @@ func writeScrub(w io.Writer, s *consentv1.ScrubStatus) {
 		last = fmt.Sprintf("last full pass of %d positions ended %s", s.GetPositions(), s.GetFinishedAt().AsTime().Format(time.RFC3339))
 	}
 	fmt.Fprintf(w, "%s; %s\n", pace, last)
-}
-
-func rebuildCommand(g *globals) *cobra.Command {
-	var f folderFlags
-	c := &cobra.Command{
-		Use:   "rebuild",
-		Short: "Delete all projections and fold the ledger anew",
-		Long: `Delete all projections and fold the ledger anew. It ends with the state hashes: they
-are the same as before, or one of the two states was wrong. Checks BLOCK meanwhile.`,
-		Example: "  consent rebuild\n  consent rebuild --dir ./ledger",
-		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return f.with(g, c, func(ctx context.Context, cl *client.Client) error { return g.rebuild(ctx, c, cl) })
-		},
-	}
-	f.add(c)
-	return c
-}
-
-func (g *globals) rebuild(ctx context.Context, c *cobra.Command, cl *client.Client) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := cl.Ledger.Rebuild(ctx, connect.NewRequest(&consentv1.RebuildRequest{}))
-	if err != nil {
-		return err
-	}
-	defer func() { cancel(); _ = stream.Close() }()
-	var last *consentv1.RebuildResponse
-	var p *progress
-	for stream.Receive() {
-		last = stream.Msg()
-		if p == nil {
-			p = newProgress(c.ErrOrStderr(), "folded", -1)
-			defer p.finish()
-		}
-		p.to(int64(last.GetPosition()), int(last.GetPosition()))
-	}
-	if err := stream.Err(); err != nil {
-		return err
-	}
-	if last == nil || len(last.GetStateHash()) == 0 {
-		return errors.New("the rebuild broke off; the server goes on by itself after a restart")
-	}
-	if !g.human() {
-		return g.document(c.OutOrStdout(), messageJSON(last))
-	}
-	fmt.Fprintf(c.OutOrStdout(), "rebuilt up to position %d\n", last.GetPosition())
-	rows := [][]string{{"PROJECTION", "STATE HASH"}}
-	for _, name := range slices.Sorted(maps.Keys(last.GetStateHash())) {
-		rows = append(rows, []string{name, last.GetStateHash()[name]})
-	}
-	return table(c.OutOrStdout(), rows)
 }
 
 func versionCommand(g *globals) *cobra.Command {

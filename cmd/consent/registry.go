@@ -20,7 +20,8 @@ func registryCommand(g *globals) *cobra.Command {
 		Short: "List the lists: version, age, deadline, coverage, count, changes",
 		Long: `List every version of a list that is in use or awaited. The age is that of the list
 itself; after the day under USABLE UNTIL whatever needs the list is blocked. That day
-comes from the rule packs; where none speaks of a list, 31 days are assumed (marked *).`,
+comes from the rule packs; where none speaks of a list, 31 days are assumed (marked *).
+A list that NO RULE ASKS FOR blocks nobody: its name may be mistyped.`,
 		Example: "  consent registry status\n  consent registry status -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -95,6 +96,8 @@ func stateOf(v *consentv1.RegistryVersion) string {
 		return v.GetProblem()
 	case !v.GetWhole():
 		return "awaited: whatever needs it blocks"
+	case v.GetUnasked():
+		return "NO RULE ASKS FOR IT: it decides nothing"
 	case v.GetUsableUntil() != "" && v.GetAgeDays() > v.GetMaxAgeDays():
 		return "too old"
 	}

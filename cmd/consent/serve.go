@@ -98,6 +98,9 @@ The API listens on loopback only, unless --tls-cert and --tls-key are given. The
 embedded NATS server listens on loopback for CRMs that publish to
 consent.v1.intake.<source> and for checks over NATS.
 
+So that collections of garbage do not hold checks up, none comes before some 600 MB of
+memory are in use; on a small machine set GOMEMLIMIT (such as 400MiB) or GOGC.
+
 It ends with exit code 1 if its disk fails, or an append stays without an answer
 for 10 seconds: restart it, the restart reads the ledger to its tail and settles
 what is open.`,

@@ -182,6 +182,24 @@ func TestErrorsAreClear(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	})
+	t.Run("a stream that breaks off", func(t *testing.T) {
+		s := &server{subscribe: func(_ *consentv1.SubscribeRequest, st *connect.ServerStream[consentv1.SubscribeResponse]) error {
+			if err := st.Send(&consentv1.SubscribeResponse{}); err != nil {
+				return err
+			}
+			panic(http.ErrAbortHandler) // resets the stream
+		}}
+		st, err := dial(t, s.start(t)).Feed.Subscribe(t.Context(), connect.NewRequest(&consentv1.SubscribeRequest{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for st.Receive() {
+		}
+		if err := st.Err(); !errors.Is(err, client.ErrNotReady) {
+			t.Errorf("%v", err)
+		}
+		_ = st.Close()
+	})
 	t.Run("wrong key", func(t *testing.T) {
 		c, err := client.New(url, "other", client.Options{})
 		if err != nil {

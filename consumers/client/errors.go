@@ -112,7 +112,7 @@ func clarify(server string, err error) error {
 	case ce.Code() == connect.CodeUnauthenticated, ce.Code() == connect.CodePermissionDenied:
 		out.Kind = ErrKey
 		out.Hint = "name the key's file with --key-file or CONSENT_KEY_FILE; init wrote it to D/admin.key"
-	case !connect.IsWireError(err) && (ce.Code() == connect.CodeUnavailable || errors.Is(err, io.ErrUnexpectedEOF)): // the end of a stream is a message
+	case !connect.IsWireError(err) && brokenOff(ce):
 		out.Kind, out.Message = ErrNotReady, "the connection to "+server+" broke: "+ce.Message()
 		out.Hint = "is it a Consent Ledger server? Its log says more"
 	case ce.Code() == connect.CodeUnavailable, ce.Code() == connect.CodeResourceExhausted, ce.Code() == connect.CodeAborted:
@@ -144,6 +144,16 @@ func notDialled(err error) bool {
 	var op *net.OpError
 	var dns *net.DNSError
 	return errors.As(err, &dns) || errors.As(err, &op) && op.Op == "dial"
+}
+
+// brokenOff tells that what came is not what a server says: the connection was reset
+// or cut, or somebody else answers. The end of a stream is a message, so io.EOF is one too.
+func brokenOff(err *connect.Error) bool {
+	switch err.Code() {
+	case connect.CodeUnavailable, connect.CodeUnknown, connect.CodeInternal:
+		return true
+	}
+	return errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // mayBeRecorded tells of a failed Record whether the fact may be in the ledger all

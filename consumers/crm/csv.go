@@ -43,11 +43,27 @@ func newCSVSource(in io.Reader, m *mapping, b *builder) (*csvSource, error) {
 	case rowErr != nil:
 		return nil, fmt.Errorf("header: %w", rowErr)
 	}
-	if bytes.HasPrefix([]byte(raw[0]), []byte("\xff\xfe")) || bytes.HasPrefix([]byte(raw[0]), []byte("\xfe\xff")) {
-		return nil, errors.New("the file is UTF-16; save it as CSV UTF-8")
+	if err := notText(raw[0]); err != nil {
+		return nil, err
 	}
 	s.header = raw
 	return s, s.readHeader()
+}
+
+// notText tells by the first bytes, or by what UTF-16 is full of, that a file is no
+// text that could be read.
+func notText(first string) error {
+	switch {
+	case strings.HasPrefix(first, "\xff\xfe"), strings.HasPrefix(first, "\xfe\xff"):
+		return errors.New("the file is UTF-16; save it as CSV UTF-8")
+	case strings.HasPrefix(first, "PK\x03\x04"):
+		return errors.New("the file is a ZIP or an Excel file; unpack it, or save it as CSV UTF-8")
+	case strings.HasPrefix(first, "\x1f\x8b"), strings.HasPrefix(first, "\x28\xb5\x2f\xfd"):
+		return errors.New("the file is packed by gzip or zstd; unpack it first")
+	case strings.Contains(first, "\x00"):
+		return errors.New("the file is UTF-16, or no text at all; save it as CSV UTF-8")
+	}
+	return nil
 }
 
 func (s *csvSource) readHeader() error {

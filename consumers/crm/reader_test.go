@@ -299,6 +299,9 @@ func TestBadHeaders(t *testing.T) {
 		{"number,seller\n", "", "header: no column gives kind; name it `kind`, or set it with --map"},
 		{"kind;number\n", "", "header: the columns seem to be separated by semicolons; say so with `delimiter` in --map"},
 		{"\xff\xfek\x00", "", "the file is UTF-16; save it as CSV UTF-8"},
+		{"k\x00i\x00", "", "the file is UTF-16, or no text at all; save it as CSV UTF-8"},
+		{"PK\x03\x04\x14\x00", "", "the file is a ZIP or an Excel file; unpack it, or save it as CSV UTF-8"},
+		{"\x1f\x8b\x08\x00", "", "the file is packed by gzip or zstd; unpack it first"},
 		{"kind,number,n\xffme\n", "", "header: column 3 is not valid UTF-8; save the file as CSV UTF-8"},
 		{"kind,number,seller\n", "set: {seller: acme}", `header: column "seller" gives seller, and so does set in the map; ignore the column or drop the constant`},
 	} {

@@ -26,7 +26,8 @@ import (
 // on the number alone, so that the right file is known.
 type server struct {
 	consentv1connect.UnimplementedDecisionServiceHandler
-	// before is called with the count of messages before each answer; an error ends the stream.
+	// before is called with the count of messages before each answer; an error ends the
+	// stream, io.EOF as if it were whole.
 	before func(messages int) error
 	// renumber begins a new numbering at every so many messages; 0: never.
 	renumber int
@@ -58,7 +59,9 @@ func (s *server) Scrub(_ context.Context, st *connect.BidiStream[consentv1.Scrub
 			return connect.NewError(connect.CodeInvalidArgument, err)
 		}
 		if s.before != nil {
-			if err := s.before(messages); err != nil {
+			if err := s.before(messages); errors.Is(err, io.EOF) {
+				return nil
+			} else if err != nil {
 				return err
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -47,21 +48,43 @@ func Files(ctx context.Context, decisions consentv1connect.DecisionServiceClient
 	}
 	switch out {
 	case "":
-		return r.sum, r.rows(ctx)
+		err = r.rows(ctx)
 	case Standard:
-		r.out = o.Stdout
-		if err := r.writeHeader(header); err != nil {
-			return r.sum, err
-		}
-		return r.sum, r.rows(ctx)
+		err = r.standard(ctx, src, header)
+	default:
+		err = r.file(ctx, src, header, out)
 	}
-	return r.sum, r.file(ctx, src, header, out)
+	if s := r.sum; err == nil && 2*s.Invalid > s.Rows {
+		o.Say(fmt.Sprintf("%d of %d rows have no number that can be read in column %q: is it the right one? Name another with --column", s.Invalid, s.Rows, r.list.name))
+	}
+	if err == nil && src.changed() {
+		o.Say("the list was written to while it was read: what came late is not in it, and what went may be; scrub it again when it is whole")
+	}
+	return r.sum, err
+}
+
+// standard scrubs onto standard output.
+func (r *run) standard(ctx context.Context, src *source, header *batch) error {
+	if to, ok := r.Stdout.(*os.File); ok {
+		if info, err := to.Stat(); err == nil && src.isFile(info) {
+			return errOntoItself
+		}
+	}
+	r.out = r.Stdout
+	err := r.writeHeader(header)
+	if err == nil {
+		err = r.rows(ctx)
+	}
+	if err != nil {
+		r.Say(fmt.Sprintf("%d rows were written before it broke off; standard output cannot be gone on with, so begin anew, or name a file for the output", r.sum.Rows))
+	}
+	return err
 }
 
 // file scrubs into a file.
 func (r *run) file(ctx context.Context, src *source, header *batch, out string) (err error) {
-	if same, err := src.is(out); err != nil || same {
-		return errors.Join(err, &ListError{Problem: "the list would be replaced by its own scrub", Fix: "name another file for the output"})
+	if err := src.apart(out); err != nil {
+		return err
 	}
 	p, err := openPart(out, r, src.name != Standard)
 	if err != nil {
@@ -83,16 +106,20 @@ func (r *run) file(ctx context.Context, src *source, header *batch, out string) 
 // source is the list's file, decompressed.
 type source struct {
 	io.Reader
-	name   string
-	file   *os.File // nil: standard input
-	size   int64    // of the file; -1: unknown
-	read   atomic.Int64
-	closes []func()
+	name    string
+	file    *os.File  // nil: standard input that is none
+	size    int64     // of the file; -1: unknown
+	written time.Time // last, by whom ever
+	read    atomic.Int64
+	closes  []func()
 }
 
 func openList(name string, stdin io.Reader) (*source, error) {
 	s := &source{name: name, size: -1}
 	raw := stdin
+	if f, ok := stdin.(*os.File); ok && name == Standard {
+		s.file = f
+	}
 	if name != Standard {
 		f, err := os.Open(name)
 		if err != nil {
@@ -100,8 +127,10 @@ func openList(name string, stdin io.Reader) (*source, error) {
 		}
 		raw, s.file = f, f
 		s.closes = append(s.closes, func() { _ = f.Close() }) // it was only read
-		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-			s.size = info.Size()
+	}
+	if s.file != nil {
+		if info, err := s.file.Stat(); err == nil && info.Mode().IsRegular() {
+			s.size, s.written = info.Size(), info.ModTime()
 		}
 	}
 	var err error
@@ -119,17 +148,45 @@ func (s *source) Close() {
 	}
 }
 
-// is tells whether a path is the list itself.
-func (s *source) is(path string) (bool, error) {
-	there, err := os.Stat(path)
-	if s.file == nil || errors.Is(err, os.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
+var errOntoItself = &ListError{Problem: "the list would be replaced by its own scrub", Fix: "name another file for the output"}
+
+// isFile tells whether something is the list's file.
+func (s *source) isFile(other os.FileInfo) bool {
+	if s.file == nil {
+		return false
 	}
 	list, err := s.file.Stat()
-	return err == nil && list.Mode().IsRegular() && os.SameFile(list, there), err
+	return err == nil && list.Mode().IsRegular() && os.SameFile(list, other)
+}
+
+// apart refuses an output that is the list itself, or anything but a file: it is put
+// into its place when it is whole, which would put a file where a device was.
+func (s *source) apart(out string) error {
+	for _, path := range []string{out, out + partEnding} {
+		there, err := os.Stat(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if s.isFile(there) {
+			return errOntoItself
+		}
+		if !there.Mode().IsRegular() {
+			return &ListError{Problem: path + " is there and is no file", Fix: "name a file, or - for standard output"}
+		}
+	}
+	return nil
+}
+
+// changed tells whether the list's file is not what it was when it was opened.
+func (s *source) changed() bool {
+	if s.file == nil || s.size < 0 {
+		return false
+	}
+	now, err := s.file.Stat()
+	return err != nil || now.Size() != s.size || !now.ModTime().Equal(s.written)
 }
 
 // decompressed looks at the first bytes. Whatever a file claims, no more than a

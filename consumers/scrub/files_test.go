@@ -112,6 +112,7 @@ func TestRefusedFiles(t *testing.T) {
 		{"an Excel file", "PK\x03\x04 and so on", "ZIP or an Excel file"},
 		{"xz", "\xfd7zXZ", "something else than gzip and zstd"},
 		{"nothing", "", "it has no header"},
+		{"UTF-16 without its mark", "p\x00h\x00o\x00n\x00e\x00\n\x001\x002\x00", "UTF-16"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := write(t, "in.csv", c.raw)

@@ -37,6 +37,7 @@ type list struct {
 	size   int // rows of a batch
 	width  int // fields of the header; 0 until it is read
 	column int // of the numbers, from 0
+	name   string
 	end    string
 
 	bytes int64 // read so far
@@ -109,6 +110,7 @@ func (l *list) header(column string, ours []string) (*batch, error) {
 	if l.column, err = phoneColumn(fields, column); err != nil {
 		return nil, err
 	}
+	l.name = safe(fields[l.column])
 	b.rows[0].cut = r.end
 	l.finish(b)
 	return b, nil
@@ -371,6 +373,8 @@ func checkHeader(header, ours []string) error {
 	var there []string
 	for i, name := range header {
 		switch {
+		case strings.Contains(name, "\x00"):
+			return &ListError{Problem: "the list is UTF-16, or no text at all", Fix: "save it as CSV UTF-8"}
 		case strings.Contains(name, "\r"):
 			return &ListError{Problem: "the lines end with CR alone, as old spreadsheets write them", Fix: "save the list as CSV UTF-8"}
 		case !utf8.ValidString(name):

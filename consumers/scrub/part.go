@@ -26,6 +26,8 @@ const (
 	// resumeMax is how old the first answers of a scrub may be when it is gone on
 	// with: a yes ages.
 	resumeMax = time.Hour
+	// partEnding follows the output's name while it is not whole.
+	partEnding = ".part"
 )
 
 // part is what is done of a scrub into a file: OUT.part, and OUT.part.json, which
@@ -45,6 +47,7 @@ type part struct {
 	begun  time.Time
 	saved  time.Time // last checkpoint
 	done   position  // of the last whole batch
+	kept   int       // rows that it goes on behind
 	torn   error     // why the file may end within a batch; nil: it does not
 }
 
@@ -93,7 +96,7 @@ func openPart(out string, r *run, keeps bool) (*part, error) {
 	return p, nil
 }
 
-func (p *part) path() string      { return p.out + ".part" }
+func (p *part) path() string      { return p.out + partEnding }
 func (p *part) statePath() string { return p.path() + ".json" }
 func (p *part) resumed() bool     { return p.known != nil }
 
@@ -176,7 +179,7 @@ func (p *part) resume(header *batch) error {
 	}
 	p.bytes, p.sum, p.begun, p.done, p.saved = k.Bytes, k.Sum, k.Begun, k.List, time.Now()
 	*p.run.sum = *k.Summary
-	p.run.sum.ResumedAt = k.Summary.Rows
+	p.run.sum.ResumedAt, p.kept = k.Summary.Rows, k.Summary.Rows
 	p.run.Say(fmt.Sprintf("going on behind row %d, where the scrub of %s broke off", k.Summary.Rows, k.Begun.Format(time.RFC3339)))
 	return nil
 }
@@ -231,41 +234,55 @@ func (p *part) checkpoint() error {
 		return err
 	}
 	p.saved = time.Now()
-	return os.Rename(next, p.statePath())
+	if err := os.Rename(next, p.statePath()); err != nil {
+		return err
+	}
+	p.kept = p.run.sum.Rows
+	return nil
 }
 
 // end makes the part the output, or keeps it to be gone on with.
 func (p *part) end(failed error) error {
-	if failed != nil {
-		return errors.Join(failed, p.keep(failed), p.file.Close())
+	if failed == nil {
+		if failed = p.finish(); failed == nil {
+			return errors.Join(removeAll(p.statePath()), p.file.Close())
+		}
+		p.torn = failed
 	}
-	err := p.frames.cut()
-	if err == nil {
-		err = p.file.Sync()
-	}
-	if err == nil {
-		err = os.Rename(p.path(), p.out)
-	}
-	if err == nil {
-		err = removeAll(p.statePath())
-	}
-	return errors.Join(err, p.file.Close())
+	return errors.Join(failed, p.keep(failed), p.file.Close())
 }
 
-// keep keeps what is done, if there is something and it can be gone on with.
+// finish makes the part the output.
+func (p *part) finish() error {
+	if err := p.frames.cut(); err != nil {
+		return err
+	}
+	if err := p.file.Sync(); err != nil {
+		return err
+	}
+	return os.Rename(p.path(), p.out)
+}
+
+// keep keeps what is done, if there is something and it can be gone on with, and says
+// how to go on.
 func (p *part) keep(failed error) error {
 	var list *ListError
 	switch {
 	case errors.As(failed, &list) && p.bytes == 0:
 		return nil // what is there belongs to an earlier scrub
-	case !p.keeps || p.run.sum.Rows == 0 && !p.resumed():
+	case !p.keeps:
+		if rows := p.run.sum.Rows; rows > 0 {
+			p.run.Say(fmt.Sprintf("%d rows were answered, and none is kept: a list from standard input cannot be read again. Put it into a file first, and a scrub that breaks off goes on", rows))
+		}
+		return removeAll(p.path(), p.statePath())
+	case p.run.sum.Rows == 0 && !p.resumed():
 		return removeAll(p.path(), p.statePath())
 	case p.torn == nil && !p.run.writing:
 		if err := p.checkpoint(); err != nil {
 			return err
 		}
 	}
-	p.run.Say(fmt.Sprintf("%d rows are kept in %s; the same command goes on behind them for an hour", p.run.sum.Rows, p.path()))
+	p.run.Say(fmt.Sprintf("%d rows are kept in %s; the same command goes on behind them for an hour", p.kept, p.path()))
 	return nil
 }
 

@@ -25,6 +25,7 @@ import (
 	"connectrpc.com/connect"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/consent-ledger/consent-ledger/consumers/client"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 	"github.com/consent-ledger/consent-ledger/proto/gen/consent/v1/consentv1connect"
 )
@@ -143,6 +144,10 @@ func (r *run) rows(ctx context.Context) error {
 	return err
 }
 
+// errEnded: the server ended the stream as if all were answered. What it says nothing
+// of is blocked, like everything from a server that is not there.
+var errEnded = &client.Error{Kind: client.ErrNotReady, Message: "the server ended the scrub before the last row was answered"}
+
 type bidi = connect.BidiStreamForClient[consentv1.ScrubRequest, consentv1.ScrubResponse]
 
 // ask sends the numbers in batches, no further ahead than there are batches.
@@ -183,7 +188,7 @@ func (r *run) answer(stream *bidi, asked <-chan *batch) error {
 	for b := range asked {
 		res, err := stream.Receive()
 		if errors.Is(err, io.EOF) {
-			return errors.New("the server ended the list before its end")
+			return errEnded
 		}
 		if err != nil {
 			return err
@@ -223,7 +228,7 @@ func (r *run) write(b *batch, answers []uint32) error {
 			r.buf = r.appendRow(r.buf, b, b.rows[i], a.cells)
 		}
 	}
-	if r.sum.Rows += len(b.rows); b.bad != nil && !r.told {
+	if b.bad != nil && !r.told {
 		r.told = true
 		r.Say(fmt.Sprintf("line %d %s. It is BLOCK, as is every row like it", b.bad.line, b.bad.problem))
 	}
@@ -232,7 +237,7 @@ func (r *run) write(b *batch, answers []uint32) error {
 			return err
 		}
 	}
-	r.writing = false
+	r.sum.Rows, r.writing = r.sum.Rows+len(b.rows), false
 	return nil
 }
 

@@ -151,6 +151,9 @@ type Built struct {
 	Lines listfile.Lines
 	// WithoutEffect counts the rows of a change list that change nothing.
 	WithoutEffect uint64
+	// Opens is where it opens more than a tenth of what is blocked now, as was
+	// accepted, with the counts.
+	Opens []string
 	// Replaces is the version of the same day that this one takes the place of,
 	// because its files hold something else; 0: none.
 	Replaces ledger.Position
@@ -159,7 +162,7 @@ type Built struct {
 	// is then what was recorded.
 	Before ledger.Position
 	// Again is the fact of an earlier load of this very version, of which another
-	// one of its day has taken the place since; 0: none.
+	// one of its day has taken the place since, at least for some; 0: none.
 	Again ledger.Position
 
 	numbers *numbers
@@ -218,27 +221,28 @@ func (b *Builder) seal(out *Built, lists *Snapshot) error {
 	}
 	m := out.Loaded
 	m.ObjectSha256, m.Rows = name[:], out.numbers.set.Len()
-	now, same := lists.sameDay(m)
-	switch {
-	case len(same) > 0 && same[0] == now:
+	now, same, front := lists.sameDay(m)
+	if len(same) > 0 && same[0] == now && front == nil {
 		*out = b.loadedBefore(now, lists)
 		return nil
-	case len(same) > 0:
-		out.Again = same[0].position
 	}
 	if now != nil {
 		out.Replaces = now.position
 	}
-	if b.plan.AcceptShrunk {
-		return nil
+	if len(same) > 0 {
+		out.Again = same[0].position
+		if front != nil {
+			out.Replaces = front.position
+		}
 	}
-	return lists.opens(newListVersion(0, time.Time{}, m), out.numbers)
+	out.Opens, err = lists.opens(newListVersion(0, time.Time{}, m), out.numbers, b.form.shrunk)
+	return err
 }
 
 // loadedBefore is what there is to say of a version that is here already.
 func (b *Builder) loadedBefore(w *listVersion, lists *Snapshot) Built {
 	out := Built{Loaded: w.loaded, Lines: b.lines, Before: w.position}
-	_, same := lists.sameDay(w.loaded)
+	_, same, _ := lists.sameDay(w.loaded)
 	if i := slices.Index(same, w); i >= 0 && i+1 < len(same) {
 		out.Again = same[i+1].position
 	}

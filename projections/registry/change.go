@@ -45,9 +45,9 @@ func (b *Builder) change(t target, added, removed *Set, lists *Snapshot) (Built,
 	out, within, base := b.begin(t.cover), t.cover.codes, t.base.numbers.set
 	c := changes{added: minus(added, base, within), removed: minus(removed, minus(removed, base, nil), within)}
 	rows := minus(added, &Set{}, within).Len() + minus(removed, &Set{}, within).Len()
-	if rows == 0 && !b.plan.AcceptEmpty {
+	if rows == 0 && !b.form.empty.takesAll(t.cover) {
 		return out, fmt.Errorf("%w: the change list changes nothing in the version of %s that covers %s, and would make it newer all the same; "+
-			"say --accept-empty if nothing changed there, or with --area-code what it is for", ErrEmpty, t.base.date, t.cover)
+			"say --accept-empty %s if nothing changed there, or with --area-code what it is for", ErrEmpty, t.base.date, t.cover, t.cover.acceptWords())
 	}
 	out.WithoutEffect = rows - c.added.Len() - c.removed.Len()
 	*out.Object = Object{Form: FormChange, Base: t.base.object, Added: c.added, Removed: c.removed}

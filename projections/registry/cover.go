@@ -51,6 +51,16 @@ func (c coverage) coversArea(a area) bool {
 	return begin == c.calling
 }
 
+// meets tells whether two coverages have an area in common.
+func (c coverage) meets(other coverage) bool {
+	for a := range area(areasMax) {
+		if c.coversArea(a) && other.coversArea(a) {
+			return true
+		}
+	}
+	return false
+}
+
 // tally counts numbers by area.
 type tally [areasMax]uint64
 
@@ -107,7 +117,7 @@ func (t *tally) name(areas []area) string {
 	slices.SortStableFunc(areas, func(a, b area) int { return int(t[a]) - int(t[b]) })
 	var out []string
 	for _, a := range areas[:min(len(areas), areasShown)] {
-		out = append(out, fmt.Sprintf("%s: %d", strings.TrimPrefix(a.String(), "area code "), t[a]))
+		out = append(out, fmt.Sprintf("%s: %d", a.word(), t[a]))
 	}
 	if n := len(areas) - areasShown; n > 0 {
 		out = append(out, fmt.Sprintf("and %d more", n))
@@ -136,12 +146,13 @@ func (b *Builder) said(name listfile.FileName, rows *tally) error {
 	}
 	covered, others, where := rows.split(scope)
 	switch {
-	case covered+others == 0 && !b.plan.AcceptEmpty:
+	case covered+others == 0 && !b.form.empty.takesAll(scope):
 		of := "a file"
 		if name.AreaCode != "" {
 			of = "the file of area code " + name.AreaCode
 		}
-		return fmt.Errorf("%w: %s has no numbers, so it would say of all it covers that nobody is listed; if it is meant to have none, say --accept-empty", ErrEmpty, of)
+		return fmt.Errorf("%w: %s has no numbers, so it would say of all it covers that nobody is listed; if it is meant to have none, say --accept-empty %s",
+			ErrEmpty, of, scope.acceptWords())
 	case b.plan.BaseDate != "" && others > 0:
 		return fmt.Errorf("%w: %s, but %d of its %d rows are of others (%s); a change that is passed over would be lost, so give the file under the name, or with the --area-code, of all it changes",
 			ErrCover, whose, others, covered+others, rows.name(where))
@@ -197,15 +208,15 @@ func (b *Builder) cover() (coverage, error) {
 			"say --area-code for each that it is the whole list of, or --whole-country (numbers by area code: %s)", ErrCover, b.rows.name(where))
 	}
 	c.codes = &said
-	var empty []string
+	var empty []area
 	for code, covered := range said {
-		if covered && b.rows[code] == 0 {
-			empty = append(empty, fmt.Sprint(code))
+		if covered && b.rows[code] == 0 && !b.form.empty.takes(area(code)) {
+			empty = append(empty, area(code))
 		}
 	}
-	if len(empty) > 0 && !b.plan.AcceptEmpty {
-		return c, fmt.Errorf("%w: the list covers area code %s but has no number of it, so it would say that nobody there is listed; if it is meant to have none, say --accept-empty",
-			ErrEmpty, strings.Join(empty, ", "))
+	if len(empty) > 0 {
+		return c, fmt.Errorf("%w: the list covers area codes of which it has no number, so it would say that nobody there is listed (%s); "+
+			"if it is meant to have none there, say --accept-empty %s", ErrEmpty, b.rows.name(empty), acceptWords(empty))
 	}
 	return c, nil
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,21 +16,23 @@ const openShare = 10
 // an area that some seller is not to call now, because of the versions that answer
 // now. Each of these is compared that the new one stands in front of, for
 // whichever sellers and areas it does: that it covers more, or serves others, is no
-// reason. v counts as the newest of its day.
-func (s *Snapshot) opens(v *listVersion, n *numbers) error {
+// reason. v counts as the newest of its day. Where it may open them, it is told how many.
+func (s *Snapshot) opens(v *listVersion, n *numbers, may accepted) (told []string, err error) {
 	var newer []*linked // that answer before w, and behind v
+	var found openings
 	for _, w := range s.of(v.registry).inUse {
 		if !w.usable() || w.day.After(v.day) {
 			continue
 		}
 		if whom, some := inCommon(v.licensees, w.licensees); some {
-			if err := v.opensOf(w, n, slices.DeleteFunc(slices.Clone(newer), func(x *linked) bool { return !x.serves(whom) })); err != nil {
-				return err
+			before := slices.DeleteFunc(slices.Clone(newer), func(x *linked) bool { return !x.serves(whom) })
+			if err := v.opensOf(w, n, before, may, &found); err != nil {
+				return nil, err
 			}
 		}
 		newer = append(newer, w)
 	}
-	return nil
+	return found.judge(may)
 }
 
 // inCommon is the sellers that two versions serve, none meaning all, and whether
@@ -47,7 +50,7 @@ func inCommon(a, b []string) (whom []string, some bool) {
 
 // opensOf compares v with a version w, as far as none of those behind v answers
 // before it.
-func (v *listVersion) opensOf(w *linked, n *numbers, before []*linked) error {
+func (v *listVersion) opensOf(w *linked, n *numbers, before []*linked, may accepted, found *openings) error {
 	within := &mask{}
 	anywhere, elsewhere := false, v.coverage.calling != 1 && w.coverage.calling != 1
 	for code := range within {
@@ -62,8 +65,18 @@ func (v *listVersion) opensOf(w *linked, n *numbers, before []*linked) error {
 	if !anywhere && !elsewhere {
 		return nil
 	}
+	compared := func(a area) bool {
+		if a < areaOther {
+			return within[a]
+		}
+		return elsewhere && v.coverage.coversArea(a) && w.coverage.coversArea(a)
+	}
 	if w.numbers == nil {
-		return fmt.Errorf("%w: the numbers of the version of %s are not here yet, so what this one would open is not known; try again when they are, or say --accept-shrunk", ErrShrunk, w.date)
+		if may.takesEach(compared) {
+			return nil
+		}
+		return fmt.Errorf("%w: the numbers of the version of %s are not here yet, so what this one would open is not known; try again when they are, or say --accept-shrunk %s",
+			ErrShrunk, w.date, acceptAll)
 	}
 	listed := w.numbers.set
 	if v.washed {
@@ -82,33 +95,59 @@ func (v *listVersion) opensOf(w *linked, n *numbers, before []*linked) error {
 	if lost.Len() == 0 {
 		return nil
 	}
-	return shrunk(new(tally).of(listed, nil), new(tally).of(lost, nil), new(tally).of(n.set, nil), w.date, func(a area) bool {
-		if a < areaOther {
-			return within[a]
+	was, gone, now := new(tally).of(listed, nil), new(tally).of(lost, nil), new(tally).of(n.set, nil)
+	for i := range gone {
+		if a := area(i); compared(a) && gone[i]*openShare > was[i] {
+			found.areas = append(found.areas, opening{a, was[i], now[i], gone[i]})
+			found.dates = append(found.dates, w.date)
 		}
-		return elsewhere && v.coverage.coversArea(a) && w.coverage.coversArea(a)
-	})
+	}
+	return nil
 }
 
-// shrunk says of which areas too many numbers would be opened.
-func shrunk(listed, lost, now *tally, date string, compared func(area) bool) error {
+// opening is an area of which a list would open too many numbers.
+type opening struct {
+	area              area
+	listed, now, gone uint64
+}
+
+func (o opening) String() string {
+	return fmt.Sprintf("%s: %d listed now, %d in this list, %d of them gone", o.area, o.listed, o.now, o.gone)
+}
+
+// openings are those of one list, and the days of the versions that block there now.
+type openings struct {
+	areas []opening
+	dates []string
+}
+
+// judge refuses them where nobody accepts them, all in one error, and tells the others.
+func (o *openings) judge(may accepted) (told []string, err error) {
+	var refused, taken []opening
 	var where []area
-	for i := range lost {
-		if compared(area(i)) && lost[i]*openShare > listed[i] {
-			where = append(where, area(i))
+	for _, x := range o.areas {
+		if may.takes(x.area) {
+			taken = append(taken, x)
+			continue
 		}
+		refused, where = append(refused, x), append(where, x.area)
 	}
-	if len(where) == 0 {
-		return nil
+	if len(refused) > 0 {
+		slices.Sort(o.dates)
+		return nil, fmt.Errorf("%w: it would open more than a tenth of what the version of %s blocks (%s); if the list is whole and the registry's own, name these areas: --accept-shrunk %s",
+			ErrShrunk, strings.Join(slices.Compact(o.dates), ", "), strings.Join(counts(refused), "; "), acceptWords(where))
 	}
-	slices.SortFunc(where, func(a, b area) int { return int(lost[b]) - int(lost[a]) })
-	var out []string
-	for _, a := range where[:min(len(where), areasShown)] {
-		out = append(out, fmt.Sprintf("%s: %d listed now, %d in this list, %d of them gone", a, listed[a], now[a], lost[a]))
+	return counts(taken), nil
+}
+
+// counts says of areas how many numbers were listed and are, the greatest loss first.
+func counts(all []opening) (out []string) {
+	slices.SortStableFunc(all, func(a, b opening) int { return cmp.Compare(b.gone, a.gone) })
+	for _, o := range all[:min(len(all), areasShown)] {
+		out = append(out, o.String())
 	}
-	if n := len(where) - areasShown; n > 0 {
-		out = append(out, fmt.Sprintf("and %d more", n))
+	if n := len(all) - areasShown; n > 0 {
+		out = append(out, fmt.Sprintf("and %d more areas", n))
 	}
-	return fmt.Errorf("%w: it would open more than a tenth of what the version of %s blocks (%s); if the list is whole and the registry's own, say --accept-shrunk",
-		ErrShrunk, date, strings.Join(out, "; "))
+	return out
 }

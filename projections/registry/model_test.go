@@ -103,7 +103,7 @@ func (w *town) settle() {
 // load builds versions as a server does, and tells whether they were taken. like is
 // what is known of each by the area codes it covers.
 func (w *town) load(plan registry.Plan, text string, like ...*naive) bool {
-	plan.Registry, plan.AcceptShrunk, plan.AcceptEmpty = dnc, true, true
+	plan.Registry, plan.AcceptShrunk, plan.AcceptEmpty = dnc, everywhere, everywhere
 	b, err := registry.NewBuilder(plan)
 	if err != nil {
 		w.t.Fatal(err)

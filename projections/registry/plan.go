@@ -2,6 +2,7 @@ package registry
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -46,11 +47,11 @@ type Plan struct {
 	BadShareMax *float64
 	// ExpectRows is how many numbers the files hold, if that is known; 0: it is not.
 	ExpectRows uint64
-	// AcceptShrunk: of what is blocked now the list may open more than a tenth of an
-	// area code.
-	AcceptShrunk bool
-	// AcceptEmpty: a file, or an area code that is covered, may have no number.
-	AcceptEmpty bool
+	// AcceptShrunk names areas, as the refusal does: of what is blocked there now the
+	// list may open more than a tenth. "all" means everywhere.
+	AcceptShrunk []string
+	// AcceptEmpty names areas likewise: the list may cover them and have no number.
+	AcceptEmpty []string
 }
 
 // File is one file of a version.
@@ -79,11 +80,14 @@ type form struct {
 	format  string
 	region  string
 	calling uint64
+
+	shrunk, empty accepted
 }
 
 // homes are what the beginning of a registry's id says of its country.
 var homes = map[string]form{
-	"us": {"flat", "US", 1}, "ca": {"csv", "CA", 1}, "uk": {"tps", "GB", 44}, "gb": {"tps", "GB", 44}, "au": {"csv", "AU", 61},
+	"us": {format: "flat", region: "US", calling: 1}, "ca": {format: "csv", region: "CA", calling: 1}, "au": {format: "csv", region: "AU", calling: 61},
+	"uk": {format: "tps", region: "GB", calling: 44}, "gb": {format: "tps", region: "GB", calling: 44},
 }
 
 // check refuses what does not go together.
@@ -98,6 +102,12 @@ func (p *Plan) check() (form, error) {
 		if _, err := time.Parse(time.DateOnly, date); date != "" && err != nil {
 			return form{}, fmt.Errorf("%w: it must be a day, YYYY-MM-DD", ErrVersionDate)
 		}
+	}
+	var errs [2]error
+	f.shrunk, errs[0] = parseAccepted("--accept-shrunk", p.AcceptShrunk)
+	f.empty, errs[1] = parseAccepted("--accept-empty", p.AcceptEmpty)
+	if err := errors.Join(errs[:]...); err != nil {
+		return form{}, err
 	}
 	for _, code := range p.AreaCodes {
 		if !listfile.IsAreaCode(code) {
@@ -203,11 +213,18 @@ func (s *Snapshot) before(v *listVersion) *linked {
 }
 
 // sameDay gives the version that counts of m's day, sellers and coverage, nil if
-// there is none, and all of them that are m, the newest first.
-func (s *Snapshot) sameDay(m *consentv1.RegistryLoaded) (now *listVersion, same []*listVersion) {
+// there is none, and all of them that are m, the newest first. front is one of that day
+// that came later and answers in its place for some seller and area; nil: none does.
+func (s *Snapshot) sameDay(m *consentv1.RegistryLoaded) (now *listVersion, same []*listVersion, front *listVersion) {
 	v := newListVersion(0, time.Time{}, m)
 	for _, w := range s.of(v.registry).all {
-		if w.date != v.date || w.washed != v.washed || !slices.Equal(w.licensees, v.licensees) || !v.coverage.includes(w.coverage) || !w.coverage.includes(v.coverage) {
+		if w.date != v.date || w.washed != v.washed {
+			continue
+		}
+		if !slices.Equal(w.licensees, v.licensees) || !v.coverage.includes(w.coverage) || !w.coverage.includes(v.coverage) {
+			if _, some := inCommon(v.licensees, w.licensees); now == nil && front == nil && some && w.usable() && v.coverage.meets(w.coverage) {
+				front = w.listVersion
+			}
 			continue
 		}
 		if now == nil {
@@ -217,5 +234,5 @@ func (s *Snapshot) sameDay(m *consentv1.RegistryLoaded) (now *listVersion, same 
 			same = append(same, w.listVersion)
 		}
 	}
-	return now, same
+	return now, same, front
 }

@@ -112,7 +112,7 @@ func TestSilenceIsNoList(t *testing.T) {
 			if err := w.take(tc.plan, tc.files...); !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("error %v, want %v with %q", err, tc.want, tc.says)
 			}
-			tc.plan.AcceptEmpty, tc.plan.AcceptShrunk = true, true
+			tc.plan.AcceptEmpty, tc.plan.AcceptShrunk = everywhere, everywhere
 			if err := w.take(tc.plan, tc.files...); tc.want != registry.ErrCover && err != nil {
 				t.Errorf("by name: %v", err)
 			}
@@ -134,7 +134,7 @@ func TestOrdinaryListsLoad(t *testing.T) {
 func TestTheListOfBeforeAgain(t *testing.T) {
 	w := newWorld(t)
 	w.mustTake(registry.Plan{}, named(1, 303, many(303, 100)))
-	w.mustTake(registry.Plan{AcceptShrunk: true}, named(1, 303, many(303, 1)))
+	w.mustTake(registry.Plan{AcceptShrunk: everywhere}, named(1, 303, many(303, 1)))
 	w.mustTake(registry.Plan{}, named(1, 303, many(303, 100)))
 	if v := w.p.Snapshot().Versions(); len(v) != 1 || v[0].Numbers != 100 {
 		t.Errorf("%+v", v)

@@ -86,10 +86,10 @@ func receiveAll(ctx context.Context, st scrubStream, first *consentv1.ScrubReque
 		}
 	}
 	go func() {
-		defer close(out)
 		for more := give(received{req: first}); more; {
 			req, err := st.Receive()
 			if errors.Is(err, io.EOF) {
+				close(out) // and only then: to be cut off is no end
 				return
 			}
 			more = give(received{req, err}) && err == nil

@@ -248,3 +248,27 @@ func TestBulkOfOneProjection(t *testing.T) {
 		t.Error("nothing was folded")
 	}
 }
+
+// TestRebuildTellsItsPhases: a bulk rebuild says when it has read all, how much of that
+// is sorted, and never goes back.
+func TestRebuildTellsItsPhases(t *testing.T) {
+	s := history(60, 20)
+	r := startEmpty(t, openDB(t, t.TempDir()), s, inBulk(s, Options{}), nil)
+	r.wait(s.Tail())
+	seen := map[Phase]bool{}
+	last := Progress{}
+	err := r.Rebuild(t.Context(), func(p Progress) {
+		if p.Phase < last.Phase || p.Through != s.Tail() || p.Phase != Reading && p.Folded != s.Tail() || p.Sorted > p.Sorting {
+			t.Errorf("%+v after %+v", p, last)
+		}
+		last = p
+		seen[p.Phase] = true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last.Sorted == 0 || last.Sorted != last.Sorting || !seen[TakingOver] {
+		t.Errorf("it ends with %+v; phases %v", last, seen)
+	}
+	_ = r.stop()
+}

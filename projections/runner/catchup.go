@@ -47,7 +47,9 @@ func (r *Runner) beginCatchup() error {
 			continue
 		}
 		if r.catchup == nil {
-			fold, err := bulk.Begin(r.db, r.o.Bulk)
+			o := r.o.Bulk
+			o.Sorted = r.sorted
+			fold, err := bulk.Begin(r.db, o)
 			if err != nil {
 				return fmt.Errorf("projections: bulk fold: %w", err)
 			}
@@ -84,6 +86,7 @@ func (r *Runner) endCatchup(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	r.enter(TakingOver)
 	r.seq.Add(1)
 	defer r.step()
 	defer r.seq.Add(1)

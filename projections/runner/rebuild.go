@@ -3,16 +3,50 @@ package runner
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 )
 
 // Progress of a rebuild.
 type Progress struct {
+	Phase Phase
 	// Folded is how far it is, Through where it ends: both are positions. In a bulk
 	// fold nothing shows before all is folded and then sorted, which takes about a
 	// fifth of the time.
 	Folded, Through ledger.Position
+	// Sorted is how many bytes of those to sort are in tables.
+	Sorted, Sorting int64
+}
+
+// Phase is what a fold is doing.
+type Phase int32
+
+// The phases; the last two are those of a bulk fold, which has read all by then.
+const (
+	Reading Phase = iota
+	Sorting
+	TakingOver
+)
+
+// phase is how far a fold is beside its position. Its fields are told one after
+// another: between two they may not fit together.
+type phase struct {
+	now             atomic.Int32
+	sorted, sorting atomic.Int64
+}
+
+// sorted notes how much of a bulk fold is in tables.
+func (r *Runner) sorted(bytes, of int64) {
+	r.phase.sorted.Store(bytes)
+	r.phase.sorting.Store(of)
+	r.enter(Sorting)
+}
+
+// enter tells everybody who waits what is being done now.
+func (r *Runner) enter(p Phase) {
+	r.phase.now.Store(int32(p))
+	r.step()
 }
 
 // rebuild is the request to begin anew. It ends the follower as an error does,
@@ -52,7 +86,8 @@ func (r *Runner) watch(ctx context.Context, through ledger.Position, progress fu
 			return err
 		}
 		if progress != nil {
-			progress(Progress{Folded: ledger.Position(r.folded.Load()), Through: through})
+			progress(Progress{Phase: Phase(r.phase.now.Load()), Folded: ledger.Position(r.folded.Load()), Through: through,
+				Sorted: r.phase.sorted.Load(), Sorting: r.phase.sorting.Load()})
 		}
 		if reached {
 			return nil
@@ -75,6 +110,7 @@ func (r *Runner) wipe() error {
 	r.reached = max(r.reached, r.Applied())
 	r.applied.Store(0)
 	r.folded.Store(0)
+	r.phase.now.Store(int32(Reading))
 	if err := wipeParts(r.db, r.parts...); err != nil {
 		return err
 	}

@@ -102,6 +102,7 @@ type Runner struct {
 	applied atomic.Uint64
 	// folded is how far entries were folded, in the store or not yet.
 	folded atomic.Uint64
+	phase  phase
 	known  atomic.Pointer[known]
 
 	// mu guards changed, stopped and the step of applied together, so that nobody

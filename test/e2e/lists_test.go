@@ -344,8 +344,24 @@ func TestNoListOpensOnItsSilence(t *testing.T) {
 	if u := use(t, e, ann); !u.GetListed() || u.GetVersionDate() != daysAgo(2) {
 		t.Errorf("the list of before: %v", u)
 	}
-	res := mustLoad(t, e, &consentv1.RegistryFile{Registry: "us_national_dcn", VersionDate: daysAgo(1), Name: "list.txt", Licensees: []string{"acmee"}}, "212,5550101\n")
-	if n := res.GetNotices(); len(n) != 2 || !strings.Contains(n[0], "acmee") || !strings.Contains(n[1], "us_national_dcn") {
+	refused("list.txt", "212,5550101\n", `no seller "acmee" is registered`, codes("212"), "acme", "acmee")
+	refused("list.txt", "212,5550102\n", "takes area codes such as", &consentv1.RegistryPlan{AreaCodes: []string{"212"}, AcceptShrunkAreas: []string{"list.txt"}})
+	refused("list.txt", "212,5550102\n", "--accept-shrunk 212", &consentv1.RegistryPlan{AreaCodes: []string{"212"}, AcceptShrunkAreas: []string{"303"}})
+	res := mustLoad(t, e, &consentv1.RegistryFile{Registry: "us_national_dcn", VersionDate: daysAgo(1), Name: "list.txt"}, "212,5550101\n")
+	if n := res.GetNotices(); len(n) != 1 || !strings.Contains(n[0], "us_national_dcn") {
+		t.Errorf("notices %q", n)
+	}
+	all, err := e.Ledger.ListRegistries(t.Context(), connect.NewRequest(&consentv1.ListRegistriesRequest{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range all.Msg.GetVersions() {
+		if v.GetUnasked() != (v.GetRegistry() == "us_national_dcn") {
+			t.Errorf("asked for or not: %v", v)
+		}
+	}
+	res = mustLoad(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(1), Name: "list.txt", Plan: &consentv1.RegistryPlan{AreaCodes: []string{"212"}, AcceptShrunkAreas: []string{"212"}}}, "212,5550102\n")
+	if n := res.GetNotices(); len(n) != 1 || !strings.Contains(n[0], "area code 212: 201 listed now, 1 in this list") {
 		t.Errorf("notices %q", n)
 	}
 }

@@ -15,11 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/consent-ledger/consent-ledger/consumers/client"
 	"github.com/consent-ledger/consent-ledger/node"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -33,13 +31,14 @@ func benchCheckCommand() *cobra.Command {
 		Long: `Write the state of many persons straight into a ledger's projections, restart it,
 and check numbers with all rules: half of them known, half of them calls and half
 texts, over all American area codes; in hours when calling is allowed and at night;
-in process, and over HTTP by 64 callers. --listed loads a national list first,
+in process, and over HTTP: from a client in a process of its own, at the bar's rate,
+each check timed from when it was due, and as fast as it goes. --listed loads a national list first,
 through the API.`,
 		Example: "  consent bench check --persons 1000000\n  consent bench check --persons 10000000 --listed 258500000 --tmp /var/tmp",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if persons < 1 || b.listed < 0 {
-				return usage("--persons and --listed: numbers of persons and numbers")
+			if persons < 1 || b.listed < 0 || b.connections < 1 {
+				return usage("--persons, --listed and --connections: numbers of persons, numbers and connections")
 			}
 			dir, remove, err := b.flags.temp()
 			if err != nil {
@@ -53,6 +52,7 @@ through the API.`,
 	b.flags.add(c)
 	c.Flags().IntVar(&persons, "persons", 1_000_000, "persons with state")
 	c.Flags().IntVar(&b.listed, "listed", 0, "numbers on the national list; 0: no list is loaded, which blocks calls")
+	c.Flags().IntVar(&b.connections, "connections", 64, "connections of the client over HTTP, with at most one check under way on each")
 	c.Flags().Float64Var(&b.warm, "warm", 5, "seconds of checks before the first measurement")
 	return c
 }
@@ -65,6 +65,7 @@ type checkBench struct {
 	persons     *madePersons
 	listed      int
 	warm        float64
+	connections int
 }
 
 func (b *checkBench) say(format string, args ...any) { fmt.Fprintf(b.out, format+"\n", args...) }
@@ -216,25 +217,5 @@ func (b *checkBench) verdicts(ctx context.Context, n *node.Node, at time.Time) e
 		words[i] = fmt.Sprintf("%s %.1f%%", what, 100*float64(counts[what])/asked)
 	}
 	b.say("  %s", strings.Join(words, ", "))
-	return nil
-}
-
-func (b *checkBench) overHTTP(ctx context.Context, n *node.Node) error {
-	cl, err := client.New(n.URL(), n.AdminKey(), client.Options{})
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	ask, at := b.asker(), openHours(time.Now())
-	m, err := rounds(b.flags, func(int) (measured, error) {
-		return load(64, b.flags.length(), func(_, _ int) error {
-			_, err := cl.Decisions.Check(ctx, connect.NewRequest(ask(rand.IntN(2*b.persons.n), at)))
-			return err
-		})
-	})
-	if err != nil {
-		return err
-	}
-	report(b.out, "over HTTP, 64 callers (bar: 15,400/s, 5 ms)", m)
 	return nil
 }

@@ -32,7 +32,16 @@ type Member struct {
 // whose name ends in .txt or .csv. Directories and other members, which archive
 // tools add, are passed over; two lists are refused, because a version is one.
 func Unpack(name string, r io.ReaderAt, size int64) (Member, error) {
+	start := make([]byte, 4)
+	if n, _ := r.ReadAt(start, 0); n == len(start) { // what is shorter is no archive; what cannot be read shows soon
+		if form := packedBy(start); form != "" {
+			return Member{}, fmt.Errorf("%w: the file is packed by %s, not by zip; unpack it first", ErrArchive, form)
+		}
+	}
 	if !strings.EqualFold(path.Ext(name), ".zip") {
+		if string(start) == "PK\x03\x04" {
+			return Member{}, fmt.Errorf("%w: the file is a ZIP or an Excel file and its name does not end in .zip; save it as CSV, or name it so", ErrArchive)
+		}
 		return Member{name, func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, 0, size)), nil }}, nil
 	}
 	z, err := zip.NewReader(r, size)
@@ -57,6 +66,16 @@ func Unpack(name string, r io.ReaderAt, size int64) (Member, error) {
 		return Member{}, errBomb
 	}
 	return Member{list.Name, func() (io.ReadCloser, error) { return openZipped(list, limit) }}, nil
+}
+
+// packedBy tells what else than zip a file is packed by, by its first bytes.
+func packedBy(start []byte) string {
+	for magic, form := range map[string]string{"\x1f\x8b": "gzip", "\x28\xb5\x2f\xfd": "zstd", "\xfd7zX": "xz", "BZh": "bzip2", "7z\xbc\xaf": "7z", "Rar!": "RAR"} {
+		if strings.HasPrefix(string(start), magic) {
+			return form
+		}
+	}
+	return ""
 }
 
 var errBomb = fmt.Errorf("%w: its list is over %d times its own size, which no list is", ErrArchive, expansionMax)

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/consent-ledger/consent-ledger/ledger/phone"
@@ -30,8 +31,15 @@ type CSV struct {
 	column, change int
 }
 
-// usualColumns are names under which a column of numbers is known unasked.
-var usualColumns = []string{"number", "phone", "phone_number", "phone number", "phonenumber", "telephone", "telephone_number", "telephone number", "msisdn", "mobile"}
+// A column of numbers is known unasked by one of these names, or by a word of it. If
+// two are, neither is taken: numbers of the other would look unlisted.
+var (
+	usualNames = []string{"number", "phonenumber", "telephonenumber"}
+	usualWords = []string{"phone", "telephone", "msisdn", "mobile", "cell", "cellphone"}
+)
+
+// digitsOfNumber is from how many digits on a text may be somebody's number.
+const digitsOfNumber = 7
 
 // ErrColumn: the column of numbers cannot be told.
 var ErrColumn = errors.New("the column of numbers is not known")
@@ -87,8 +95,7 @@ func (c *CSV) header(text []byte) (bool, error) {
 	named := c.Column != "" || c.ChangeColumn != ""
 	if !named && len(fields) == 1 {
 		c.column = 0
-		_, isNumber := c.number(fields[0])
-		return !isNumber, nil
+		return digitsIn(fields[0]) < digitsOfNumber, nil
 	}
 	for i, f := range fields {
 		name := strings.ToLower(string(trimBlanks(f)))
@@ -115,12 +122,17 @@ func (c *CSV) isColumn(name string) bool {
 	if c.Column != "" {
 		return name == strings.ToLower(c.Column)
 	}
-	for _, usual := range usualColumns {
-		if name == usual {
-			return true
+	words := strings.FieldsFunc(name, func(r rune) bool { return r == ' ' || r == '_' || r == '-' })
+	return slices.Contains(usualNames, strings.Join(words, "")) || slices.ContainsFunc(words, func(w string) bool { return slices.Contains(usualWords, w) })
+}
+
+func digitsIn(text []byte) (n int) {
+	for _, b := range text {
+		if b >= '0' && b <= '9' {
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 // split separates the fields of a line; quotes are looked at where there are any.

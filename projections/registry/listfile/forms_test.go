@@ -49,6 +49,11 @@ func TestForms(t *testing.T) {
 		{"tps, not British", listfile.TPS{}, "+44163296012\n441632960123\n0163 2 96012\n01632 9601234\n01632-960123\n000000000000\n", nil, 6},
 		{"csv, one column", &listfile.CSV{Region: "US"}, "818-555-0101\n(818) 555-0102\n+442079460123\n", listed(18185550101, 18185550102, uk2), 0},
 		{"csv, one column with a header", &listfile.CSV{Region: "US"}, "Number to block\n8185550101\n", listed(18185550101), 0},
+		{"csv, a first number that cannot be read is no header", &listfile.CSV{Region: "US"}, "1.30555E+0900\n8185550101\n", listed(18185550101), 1},
+		{"csv, a word of its name", &listfile.CSV{Region: "US"}, "Who,Cell phone\nAnn,8185550101\n", listed(18185550101), 0},
+		{"csv, a header in the middle", &listfile.CSV{Region: "US"}, "who,phone\nAnn,8185550101\nwho,phone\nBen,8185550102\n", listed(18185550101, 18185550102), 1},
+		{"csv, as spreadsheets write", &listfile.CSV{Column: "n", Region: "US"}, "x,n\n1,'8185550101\n2,8185550102.0\n3,1.81856E+09\n4,-8185550103\n5, 8185550104  \n6,99999999999999999999\n",
+			listed(18185550101, 18185550103, 18185550104), 3},
 		{"csv, a usual name", &listfile.CSV{Region: "CA"}, "name;Phone Number\nAnn;604-555-0101\n", listed(16045550101), 0},
 		{"csv, quotes", &listfile.CSV{Column: "TEL", Region: "GB"}, "who,tel\n\"a, b\",\"01632 960123\"\n\"x\" y,01632960123\n", listed(uk1), 1},
 		{"csv, too few columns", &listfile.CSV{Column: "tel", Region: "GB"}, "who,tel\nAnn\n", nil, 1},
@@ -83,6 +88,9 @@ func TestFormsRefuse(t *testing.T) {
 		{"changes, cut off", listfile.Changes{}, "818,5550103,2026-11-08T03:10:00,A\n818,5550103,2026-11", listfile.ErrTruncated, "within line 2"},
 		{"tps, cut off where it still looks like a number", listfile.TPS{}, "01632 960123\r\n0163296012", listfile.ErrTruncated, "within line 2"},
 		{"two columns of numbers", &listfile.CSV{}, "phone,mobile\n", listfile.ErrColumn, "--column"},
+		{"two columns of numbers, one by a word of its name", &listfile.CSV{}, "Phone;Cell phone\n", listfile.ErrColumn, "--column"},
+		{"UTF-16", &listfile.CSV{Region: "US"}, "\xff\xfep\x00h\x00\n\x00", listfile.ErrMalformed, "UTF-16"},
+		{"UTF-16, the other way", listfile.Flat{}, "\xfe\xff\x008\x001\x008", listfile.ErrMalformed, "UTF-16"},
 		{"no column of numbers", &listfile.CSV{}, "a,b\n1,2\n", listfile.ErrColumn, "--column"},
 		{"no such column", &listfile.CSV{Column: "x"}, "a,b\n1,2\n", listfile.ErrColumn, "--column"},
 		{"no such change column", &listfile.CSV{Column: "a", ChangeColumn: "x"}, "a,b\n1,2\n", nil, "--change-column"},
@@ -177,6 +185,8 @@ func TestUnpack(t *testing.T) {
 	}{
 		"two lists": {packed(t, map[string]func(io.Writer) error{"a.txt": text(list), "b.csv": text(list)}), "two lists"},
 		"no list":   {packed(t, map[string]func(io.Writer) error{"a.exe": text(list)}), "no .txt or .csv"},
+		"in a zip":  {packed(t, map[string]func(io.Writer) error{"a.zip": text(string(one))}), "no .txt or .csv"},
+		"gzip":      {[]byte("\x1f\x8b\x08\x00 and so on"), "packed by gzip"},
 		"cut off":   {one[:len(one)-30], "cut off"},
 		"no zip":    {[]byte(list), "cut off"},
 		"a bomb":    {bomb, "times its own size"},
@@ -218,4 +228,14 @@ func FuzzForms(f *testing.F) {
 			t.Errorf("%d numbers and %d malformed of %d lines", len(got), lines.Malformed, lines.Read)
 		}
 	})
+}
+
+// TestUnpackByItsBytes: a packed file under another name is no list with bad lines.
+func TestUnpackByItsBytes(t *testing.T) {
+	inside := packed(t, map[string]func(io.Writer) error{"a.txt": text("818,5550101\n")})
+	for name, raw := range map[string]string{"list.csv": string(inside), "list.xlsx": string(inside), "list.txt": "\x1f\x8b\x08\x00 and so on", "list.txt.zst": "\x28\xb5\x2f\xfd and so on"} {
+		if _, _, err := unpackAll(name, []byte(raw)); !errors.Is(err, listfile.ErrArchive) || strings.Contains(err.Error(), "cut off") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -97,6 +97,9 @@ func Read(r io.Reader, form Form, badShareMax float64, add func(Row) error) (Lin
 			return out, err
 		}
 	}
+	if bom, err := in.Peek(2); err == nil && (string(bom) == "\xff\xfe" || string(bom) == "\xfe\xff") {
+		return out, fmt.Errorf("%w %s: it is UTF-16; save it as UTF-8", ErrMalformed, form.Name())
+	}
 	for line := uint64(1); ; line++ {
 		text, long, err := nextLine(in)
 		if err != nil && !errors.Is(err, io.EOF) {

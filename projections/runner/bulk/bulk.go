@@ -26,6 +26,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -57,6 +58,9 @@ type Options struct {
 	ChunkBytes int
 	// BlockBytes is how much is gathered for a partition before it is written. 0: 32 KiB.
 	BlockBytes int
+	// Sorted hears how many bytes of those to be sorted are in tables, first of none;
+	// several goroutines call it. Nil: nobody.
+	Sorted func(bytes, of int64)
 }
 
 // Fold is a bulk fold under way. It must end with Close.
@@ -64,6 +68,7 @@ type Fold struct {
 	tables     *store.Tables
 	scratch    *scratch
 	chunkBytes int
+	tell       func(bytes, of int64)
 	parts      []*Part
 }
 
@@ -83,7 +88,10 @@ func Begin(db *store.DB, o Options) (*Fold, error) {
 	if err != nil {
 		return nil, errors.Join(err, tables.Close())
 	}
-	return &Fold{tables: tables, scratch: newScratch(file, o.BlockBytes), chunkBytes: o.ChunkBytes}, nil
+	if o.Sorted == nil {
+		o.Sorted = func(int64, int64) {}
+	}
+	return &Fold{tables: tables, scratch: newScratch(file, o.BlockBytes), chunkBytes: o.ChunkBytes, tell: o.Sorted}, nil
 }
 
 // Close ends a fold and removes what it has left on disk.
@@ -244,11 +252,17 @@ func (f *Fold) Prepare(ctx context.Context, wrote func(key []byte)) error {
 			pt.tapes[i].buf = nil
 		}
 	}
-	todo := make(chan *job)
+	jobs, todo := f.jobs(), make(chan *job)
+	var all int64
+	var sorted atomic.Int64
+	for _, j := range jobs {
+		all += j.bytes
+	}
+	f.tell(0, all)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer close(todo)
-		for _, j := range f.jobs() {
+		for _, j := range jobs {
 			select {
 			case todo <- j:
 			case <-ctx.Done():
@@ -264,6 +278,7 @@ func (f *Fold) Prepare(ctx context.Context, wrote func(key []byte)) error {
 				if err := f.table(j, &c, wrote); err != nil {
 					return err
 				}
+				f.tell(sorted.Add(j.bytes), all)
 			}
 			return nil
 		})

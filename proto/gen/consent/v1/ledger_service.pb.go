@@ -22,6 +22,80 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// RebuildPhase is what a rebuild is doing. They come in this order; sorting and
+// taking over only where there is much to fold, and not before all of it was read.
+type RebuildPhase int32
+
+const (
+	// Not said.
+	RebuildPhase_REBUILD_PHASE_UNSPECIFIED RebuildPhase = 0
+	// Reading and folding entries: position of target.
+	RebuildPhase_REBUILD_PHASE_READING RebuildPhase = 1
+	// Sorting what was folded, into tables: sorted_bytes of sorting_bytes.
+	RebuildPhase_REBUILD_PHASE_SORTING RebuildPhase = 2
+	// Handing the tables to the database, in one step.
+	RebuildPhase_REBUILD_PHASE_TAKING_OVER RebuildPhase = 3
+	// Folding contact attempts.
+	RebuildPhase_REBUILD_PHASE_ATTEMPTS RebuildPhase = 4
+	// Building the directory of numbers.
+	RebuildPhase_REBUILD_PHASE_DIRECTORY RebuildPhase = 5
+	// Reading all state for its hashes.
+	RebuildPhase_REBUILD_PHASE_HASHING RebuildPhase = 6
+	// Done: the hashes are there.
+	RebuildPhase_REBUILD_PHASE_DONE RebuildPhase = 7
+)
+
+// Enum value maps for RebuildPhase.
+var (
+	RebuildPhase_name = map[int32]string{
+		0: "REBUILD_PHASE_UNSPECIFIED",
+		1: "REBUILD_PHASE_READING",
+		2: "REBUILD_PHASE_SORTING",
+		3: "REBUILD_PHASE_TAKING_OVER",
+		4: "REBUILD_PHASE_ATTEMPTS",
+		5: "REBUILD_PHASE_DIRECTORY",
+		6: "REBUILD_PHASE_HASHING",
+		7: "REBUILD_PHASE_DONE",
+	}
+	RebuildPhase_value = map[string]int32{
+		"REBUILD_PHASE_UNSPECIFIED": 0,
+		"REBUILD_PHASE_READING":     1,
+		"REBUILD_PHASE_SORTING":     2,
+		"REBUILD_PHASE_TAKING_OVER": 3,
+		"REBUILD_PHASE_ATTEMPTS":    4,
+		"REBUILD_PHASE_DIRECTORY":   5,
+		"REBUILD_PHASE_HASHING":     6,
+		"REBUILD_PHASE_DONE":        7,
+	}
+)
+
+func (x RebuildPhase) Enum() *RebuildPhase {
+	p := new(RebuildPhase)
+	*p = x
+	return p
+}
+
+func (x RebuildPhase) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RebuildPhase) Descriptor() protoreflect.EnumDescriptor {
+	return file_consent_v1_ledger_service_proto_enumTypes[0].Descriptor()
+}
+
+func (RebuildPhase) Type() protoreflect.EnumType {
+	return &file_consent_v1_ledger_service_proto_enumTypes[0]
+}
+
+func (x RebuildPhase) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RebuildPhase.Descriptor instead.
+func (RebuildPhase) EnumDescriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{0}
+}
+
 // RecordRequest is one fact to record.
 type RecordRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1164,13 +1238,17 @@ type RegistryPlan struct {
 	BadShareMax *float64 `protobuf:"fixed64,13,opt,name=bad_share_max,json=badShareMax,proto3,oneof" json:"bad_share_max,omitempty"`
 	// Rows the files hold; zero: not known.
 	ExpectRows uint64 `protobuf:"varint,14,opt,name=expect_rows,json=expectRows,proto3" json:"expect_rows,omitempty"`
-	// It may open more than a tenth of the numbers of an area code that are blocked
-	// now.
+	// It may open more than a tenth of the numbers of any area that are blocked now.
 	AcceptShrunk bool `protobuf:"varint,15,opt,name=accept_shrunk,json=acceptShrunk,proto3" json:"accept_shrunk,omitempty"`
-	// A file, or an area code that is covered, may have no number.
-	AcceptEmpty   bool `protobuf:"varint,16,opt,name=accept_empty,json=acceptEmpty,proto3" json:"accept_empty,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Any file, and any area that is covered, may have no number.
+	AcceptEmpty bool `protobuf:"varint,16,opt,name=accept_empty,json=acceptEmpty,proto3" json:"accept_empty,omitempty"`
+	// Areas of which it may open more than a tenth of the numbers that are blocked
+	// now: area codes of +1 as 305, first digits of others as +44.
+	AcceptShrunkAreas []string `protobuf:"bytes,17,rep,name=accept_shrunk_areas,json=acceptShrunkAreas,proto3" json:"accept_shrunk_areas,omitempty"`
+	// Areas that it may cover without a number, likewise.
+	AcceptEmptyAreas []string `protobuf:"bytes,18,rep,name=accept_empty_areas,json=acceptEmptyAreas,proto3" json:"accept_empty_areas,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *RegistryPlan) Reset() {
@@ -1313,6 +1391,20 @@ func (x *RegistryPlan) GetAcceptEmpty() bool {
 		return x.AcceptEmpty
 	}
 	return false
+}
+
+func (x *RegistryPlan) GetAcceptShrunkAreas() []string {
+	if x != nil {
+		return x.AcceptShrunkAreas
+	}
+	return nil
+}
+
+func (x *RegistryPlan) GetAcceptEmptyAreas() []string {
+	if x != nil {
+		return x.AcceptEmptyAreas
+	}
+	return nil
 }
 
 // LoadRegistryResponse says what was loaded.
@@ -1716,8 +1808,10 @@ type RegistryVersion struct {
 	Problem string `protobuf:"bytes,20,opt,name=problem,proto3" json:"problem,omitempty"`
 	// What came and went is not known: the version it follows was recorded after it.
 	ChangesUnknown bool `protobuf:"varint,21,opt,name=changes_unknown,json=changesUnknown,proto3" json:"changes_unknown,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// No rule in force asks for it: it decides nothing.
+	Unasked       bool `protobuf:"varint,22,opt,name=unasked,proto3" json:"unasked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RegistryVersion) Reset() {
@@ -1893,6 +1987,13 @@ func (x *RegistryVersion) GetProblem() string {
 func (x *RegistryVersion) GetChangesUnknown() bool {
 	if x != nil {
 		return x.ChangesUnknown
+	}
+	return false
+}
+
+func (x *RegistryVersion) GetUnasked() bool {
+	if x != nil {
+		return x.Unasked
 	}
 	return false
 }
@@ -3552,7 +3653,13 @@ type RebuildResponse struct {
 	// The position to reach.
 	Target uint64 `protobuf:"varint,2,opt,name=target,proto3" json:"target,omitempty"`
 	// In the last message: state hash by projection, hex.
-	StateHash     map[string]string `protobuf:"bytes,3,rep,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	StateHash map[string]string `protobuf:"bytes,3,rep,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What is being done.
+	Phase RebuildPhase `protobuf:"varint,4,opt,name=phase,proto3,enum=consent.v1.RebuildPhase" json:"phase,omitempty"`
+	// While sorting: bytes of tables written, and to be written.
+	SortedBytes uint64 `protobuf:"varint,5,opt,name=sorted_bytes,json=sortedBytes,proto3" json:"sorted_bytes,omitempty"`
+	// All of them.
+	SortingBytes  uint64 `protobuf:"varint,6,opt,name=sorting_bytes,json=sortingBytes,proto3" json:"sorting_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3606,6 +3713,27 @@ func (x *RebuildResponse) GetStateHash() map[string]string {
 		return x.StateHash
 	}
 	return nil
+}
+
+func (x *RebuildResponse) GetPhase() RebuildPhase {
+	if x != nil {
+		return x.Phase
+	}
+	return RebuildPhase_REBUILD_PHASE_UNSPECIFIED
+}
+
+func (x *RebuildResponse) GetSortedBytes() uint64 {
+	if x != nil {
+		return x.SortedBytes
+	}
+	return 0
+}
+
+func (x *RebuildResponse) GetSortingBytes() uint64 {
+	if x != nil {
+		return x.SortingBytes
+	}
+	return 0
 }
 
 // IntakeBatch is one message on `consent.v1.intake.<source>`: facts published
@@ -3735,7 +3863,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\x06sha256\x18\x05 \x01(\fR\x06sha256\x12\x16\n" +
 	"\x06offset\x18\x06 \x01(\x04R\x06offset\x12\x1c\n" +
 	"\tsubmitted\x18\a \x01(\bR\tsubmitted\x12,\n" +
-	"\x04plan\x18\b \x01(\v2\x18.consent.v1.RegistryPlanR\x04plan\"\xaf\x04\n" +
+	"\x04plan\x18\b \x01(\v2\x18.consent.v1.RegistryPlanR\x04plan\"\x8d\x05\n" +
 	"\fRegistryPlan\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\tR\x06format\x12\x1b\n" +
 	"\tbase_date\x18\x02 \x01(\tR\bbaseDate\x12\x12\n" +
@@ -3756,7 +3884,9 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\vexpect_rows\x18\x0e \x01(\x04R\n" +
 	"expectRows\x12#\n" +
 	"\raccept_shrunk\x18\x0f \x01(\bR\facceptShrunk\x12!\n" +
-	"\faccept_empty\x18\x10 \x01(\bR\vacceptEmptyB\x10\n" +
+	"\faccept_empty\x18\x10 \x01(\bR\vacceptEmpty\x12.\n" +
+	"\x13accept_shrunk_areas\x18\x11 \x03(\tR\x11acceptShrunkAreas\x12,\n" +
+	"\x12accept_empty_areas\x18\x12 \x03(\tR\x10acceptEmptyAreasB\x10\n" +
 	"\x0e_bad_share_max\"\xfd\x02\n" +
 	"\x14LoadRegistryResponse\x12-\n" +
 	"\areceipt\x18\x01 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\x12!\n" +
@@ -3784,7 +3914,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"bytesTotal\"\x17\n" +
 	"\x15ListRegistriesRequest\"Q\n" +
 	"\x16ListRegistriesResponse\x127\n" +
-	"\bversions\x18\x01 \x03(\v2\x1b.consent.v1.RegistryVersionR\bversions\"\xa3\x05\n" +
+	"\bversions\x18\x01 \x03(\v2\x1b.consent.v1.RegistryVersionR\bversions\"\xbd\x05\n" +
 	"\x0fRegistryVersion\x12\x1a\n" +
 	"\bregistry\x18\x01 \x01(\tR\bregistry\x12!\n" +
 	"\fversion_date\x18\x02 \x01(\tR\vversionDate\x12\x19\n" +
@@ -3811,7 +3941,8 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"fetched_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\tfetchedAt\x12\x14\n" +
 	"\x05whole\x18\x13 \x01(\bR\x05whole\x12\x18\n" +
 	"\aproblem\x18\x14 \x01(\tR\aproblem\x12'\n" +
-	"\x0fchanges_unknown\x18\x15 \x01(\bR\x0echangesUnknown\"\x95\x01\n" +
+	"\x0fchanges_unknown\x18\x15 \x01(\bR\x0echangesUnknown\x12\x18\n" +
+	"\aunasked\x18\x16 \x01(\bR\aunasked\"\x95\x01\n" +
 	"\x12PublishPackRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\fR\x04file\x12\x16\n" +
@@ -3942,17 +4073,29 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"recordedAt\x12\x18\n" +
 	"\anumbers\x18\x04 \x01(\x04R\anumbers\x12 \n" +
 	"\vuncommitted\x18\x05 \x01(\x04R\vuncommitted\"\x10\n" +
-	"\x0eRebuildRequest\"\xce\x01\n" +
+	"\x0eRebuildRequest\"\xc6\x02\n" +
 	"\x0fRebuildResponse\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\x04R\x06target\x12I\n" +
 	"\n" +
-	"state_hash\x18\x03 \x03(\v2*.consent.v1.RebuildResponse.StateHashEntryR\tstateHash\x1a<\n" +
+	"state_hash\x18\x03 \x03(\v2*.consent.v1.RebuildResponse.StateHashEntryR\tstateHash\x12.\n" +
+	"\x05phase\x18\x04 \x01(\x0e2\x18.consent.v1.RebuildPhaseR\x05phase\x12!\n" +
+	"\fsorted_bytes\x18\x05 \x01(\x04R\vsortedBytes\x12#\n" +
+	"\rsorting_bytes\x18\x06 \x01(\x04R\fsortingBytes\x1a<\n" +
 	"\x0eStateHashEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n" +
 	"\vIntakeBatch\x123\n" +
-	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords2\xe1\t\n" +
+	"\arecords\x18\x01 \x03(\v2\x19.consent.v1.RecordRequestR\arecords*\xee\x01\n" +
+	"\fRebuildPhase\x12\x1d\n" +
+	"\x19REBUILD_PHASE_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15REBUILD_PHASE_READING\x10\x01\x12\x19\n" +
+	"\x15REBUILD_PHASE_SORTING\x10\x02\x12\x1d\n" +
+	"\x19REBUILD_PHASE_TAKING_OVER\x10\x03\x12\x1a\n" +
+	"\x16REBUILD_PHASE_ATTEMPTS\x10\x04\x12\x1b\n" +
+	"\x17REBUILD_PHASE_DIRECTORY\x10\x05\x12\x19\n" +
+	"\x15REBUILD_PHASE_HASHING\x10\x06\x12\x16\n" +
+	"\x12REBUILD_PHASE_DONE\x10\a2\xe1\t\n" +
 	"\rLedgerService\x12?\n" +
 	"\x06Record\x12\x19.consent.v1.RecordRequest\x1a\x1a.consent.v1.RecordResponse\x12U\n" +
 	"\fRecordStream\x12\x1f.consent.v1.RecordStreamRequest\x1a .consent.v1.RecordStreamResponse(\x010\x01\x12K\n" +
@@ -3985,141 +4128,144 @@ func file_consent_v1_ledger_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_ledger_service_proto_rawDescData
 }
 
+var file_consent_v1_ledger_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_consent_v1_ledger_service_proto_goTypes = []any{
-	(*RecordRequest)(nil),           // 0: consent.v1.RecordRequest
-	(*RecordResponse)(nil),          // 1: consent.v1.RecordResponse
-	(*Receipt)(nil),                 // 2: consent.v1.Receipt
-	(*Outcome)(nil),                 // 3: consent.v1.Outcome
-	(*Refusal)(nil),                 // 4: consent.v1.Refusal
-	(*RecordStreamRequest)(nil),     // 5: consent.v1.RecordStreamRequest
-	(*RecordStreamResponse)(nil),    // 6: consent.v1.RecordStreamResponse
-	(*GetReceiptRequest)(nil),       // 7: consent.v1.GetReceiptRequest
-	(*GetReceiptResponse)(nil),      // 8: consent.v1.GetReceiptResponse
-	(*ListPublicKeysRequest)(nil),   // 9: consent.v1.ListPublicKeysRequest
-	(*ListPublicKeysResponse)(nil),  // 10: consent.v1.ListPublicKeysResponse
-	(*PublicKey)(nil),               // 11: consent.v1.PublicKey
-	(*EraseRequest)(nil),            // 12: consent.v1.EraseRequest
-	(*EraseResponse)(nil),           // 13: consent.v1.EraseResponse
-	(*LoadRegistryRequest)(nil),     // 14: consent.v1.LoadRegistryRequest
-	(*RegistryFile)(nil),            // 15: consent.v1.RegistryFile
-	(*RegistryPlan)(nil),            // 16: consent.v1.RegistryPlan
-	(*LoadRegistryResponse)(nil),    // 17: consent.v1.LoadRegistryResponse
-	(*GetRegistryLoadRequest)(nil),  // 18: consent.v1.GetRegistryLoadRequest
-	(*GetRegistryLoadResponse)(nil), // 19: consent.v1.GetRegistryLoadResponse
-	(*ListRegistriesRequest)(nil),   // 20: consent.v1.ListRegistriesRequest
-	(*ListRegistriesResponse)(nil),  // 21: consent.v1.ListRegistriesResponse
-	(*RegistryVersion)(nil),         // 22: consent.v1.RegistryVersion
-	(*PublishPackRequest)(nil),      // 23: consent.v1.PublishPackRequest
-	(*PublishPackResponse)(nil),     // 24: consent.v1.PublishPackResponse
-	(*WithdrawPackRequest)(nil),     // 25: consent.v1.WithdrawPackRequest
-	(*WithdrawPackResponse)(nil),    // 26: consent.v1.WithdrawPackResponse
-	(*ListPacksRequest)(nil),        // 27: consent.v1.ListPacksRequest
-	(*ListPacksResponse)(nil),       // 28: consent.v1.ListPacksResponse
-	(*PublishedPack)(nil),           // 29: consent.v1.PublishedPack
-	(*ListInboxRequest)(nil),        // 30: consent.v1.ListInboxRequest
-	(*ListInboxResponse)(nil),       // 31: consent.v1.ListInboxResponse
-	(*InboxItem)(nil),               // 32: consent.v1.InboxItem
-	(*StoredInboxItem)(nil),         // 33: consent.v1.StoredInboxItem
-	(*CloseInboxRequest)(nil),       // 34: consent.v1.CloseInboxRequest
-	(*CloseInboxResponse)(nil),      // 35: consent.v1.CloseInboxResponse
-	(*DoctorRequest)(nil),           // 36: consent.v1.DoctorRequest
-	(*DoctorResponse)(nil),          // 37: consent.v1.DoctorResponse
-	(*TimestampStatus)(nil),         // 38: consent.v1.TimestampStatus
-	(*Damage)(nil),                  // 39: consent.v1.Damage
-	(*ScrubStatus)(nil),             // 40: consent.v1.ScrubStatus
-	(*RepairRequest)(nil),           // 41: consent.v1.RepairRequest
-	(*RepairResponse)(nil),          // 42: consent.v1.RepairResponse
-	(*DirectoryStatus)(nil),         // 43: consent.v1.DirectoryStatus
-	(*RebuildRequest)(nil),          // 44: consent.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 45: consent.v1.RebuildResponse
-	(*IntakeBatch)(nil),             // 46: consent.v1.IntakeBatch
-	nil,                             // 47: consent.v1.DoctorResponse.StateHashEntry
-	nil,                             // 48: consent.v1.DoctorResponse.AppliedEntry
-	nil,                             // 49: consent.v1.RebuildResponse.StateHashEntry
-	(*Fact)(nil),                    // 50: consent.v1.Fact
-	(*timestamppb.Timestamp)(nil),   // 51: google.protobuf.Timestamp
-	(Durability)(0),                 // 52: consent.v1.Durability
-	(*Actor)(nil),                   // 53: consent.v1.Actor
+	(RebuildPhase)(0),               // 0: consent.v1.RebuildPhase
+	(*RecordRequest)(nil),           // 1: consent.v1.RecordRequest
+	(*RecordResponse)(nil),          // 2: consent.v1.RecordResponse
+	(*Receipt)(nil),                 // 3: consent.v1.Receipt
+	(*Outcome)(nil),                 // 4: consent.v1.Outcome
+	(*Refusal)(nil),                 // 5: consent.v1.Refusal
+	(*RecordStreamRequest)(nil),     // 6: consent.v1.RecordStreamRequest
+	(*RecordStreamResponse)(nil),    // 7: consent.v1.RecordStreamResponse
+	(*GetReceiptRequest)(nil),       // 8: consent.v1.GetReceiptRequest
+	(*GetReceiptResponse)(nil),      // 9: consent.v1.GetReceiptResponse
+	(*ListPublicKeysRequest)(nil),   // 10: consent.v1.ListPublicKeysRequest
+	(*ListPublicKeysResponse)(nil),  // 11: consent.v1.ListPublicKeysResponse
+	(*PublicKey)(nil),               // 12: consent.v1.PublicKey
+	(*EraseRequest)(nil),            // 13: consent.v1.EraseRequest
+	(*EraseResponse)(nil),           // 14: consent.v1.EraseResponse
+	(*LoadRegistryRequest)(nil),     // 15: consent.v1.LoadRegistryRequest
+	(*RegistryFile)(nil),            // 16: consent.v1.RegistryFile
+	(*RegistryPlan)(nil),            // 17: consent.v1.RegistryPlan
+	(*LoadRegistryResponse)(nil),    // 18: consent.v1.LoadRegistryResponse
+	(*GetRegistryLoadRequest)(nil),  // 19: consent.v1.GetRegistryLoadRequest
+	(*GetRegistryLoadResponse)(nil), // 20: consent.v1.GetRegistryLoadResponse
+	(*ListRegistriesRequest)(nil),   // 21: consent.v1.ListRegistriesRequest
+	(*ListRegistriesResponse)(nil),  // 22: consent.v1.ListRegistriesResponse
+	(*RegistryVersion)(nil),         // 23: consent.v1.RegistryVersion
+	(*PublishPackRequest)(nil),      // 24: consent.v1.PublishPackRequest
+	(*PublishPackResponse)(nil),     // 25: consent.v1.PublishPackResponse
+	(*WithdrawPackRequest)(nil),     // 26: consent.v1.WithdrawPackRequest
+	(*WithdrawPackResponse)(nil),    // 27: consent.v1.WithdrawPackResponse
+	(*ListPacksRequest)(nil),        // 28: consent.v1.ListPacksRequest
+	(*ListPacksResponse)(nil),       // 29: consent.v1.ListPacksResponse
+	(*PublishedPack)(nil),           // 30: consent.v1.PublishedPack
+	(*ListInboxRequest)(nil),        // 31: consent.v1.ListInboxRequest
+	(*ListInboxResponse)(nil),       // 32: consent.v1.ListInboxResponse
+	(*InboxItem)(nil),               // 33: consent.v1.InboxItem
+	(*StoredInboxItem)(nil),         // 34: consent.v1.StoredInboxItem
+	(*CloseInboxRequest)(nil),       // 35: consent.v1.CloseInboxRequest
+	(*CloseInboxResponse)(nil),      // 36: consent.v1.CloseInboxResponse
+	(*DoctorRequest)(nil),           // 37: consent.v1.DoctorRequest
+	(*DoctorResponse)(nil),          // 38: consent.v1.DoctorResponse
+	(*TimestampStatus)(nil),         // 39: consent.v1.TimestampStatus
+	(*Damage)(nil),                  // 40: consent.v1.Damage
+	(*ScrubStatus)(nil),             // 41: consent.v1.ScrubStatus
+	(*RepairRequest)(nil),           // 42: consent.v1.RepairRequest
+	(*RepairResponse)(nil),          // 43: consent.v1.RepairResponse
+	(*DirectoryStatus)(nil),         // 44: consent.v1.DirectoryStatus
+	(*RebuildRequest)(nil),          // 45: consent.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 46: consent.v1.RebuildResponse
+	(*IntakeBatch)(nil),             // 47: consent.v1.IntakeBatch
+	nil,                             // 48: consent.v1.DoctorResponse.StateHashEntry
+	nil,                             // 49: consent.v1.DoctorResponse.AppliedEntry
+	nil,                             // 50: consent.v1.RebuildResponse.StateHashEntry
+	(*Fact)(nil),                    // 51: consent.v1.Fact
+	(*timestamppb.Timestamp)(nil),   // 52: google.protobuf.Timestamp
+	(Durability)(0),                 // 53: consent.v1.Durability
+	(*Actor)(nil),                   // 54: consent.v1.Actor
 }
 var file_consent_v1_ledger_service_proto_depIdxs = []int32{
-	50, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
-	2,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
-	51, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
-	52, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
-	2,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
-	4,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
-	50, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
-	3,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
-	2,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
-	11, // 9: consent.v1.ListPublicKeysResponse.keys:type_name -> consent.v1.PublicKey
-	2,  // 10: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
-	15, // 11: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
-	16, // 12: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
-	51, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
-	2,  // 14: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
-	22, // 15: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
-	51, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
-	53, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
-	2,  // 18: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
-	53, // 19: consent.v1.WithdrawPackRequest.actor:type_name -> consent.v1.Actor
-	2,  // 20: consent.v1.WithdrawPackResponse.receipt:type_name -> consent.v1.Receipt
-	29, // 21: consent.v1.ListPacksResponse.packs:type_name -> consent.v1.PublishedPack
-	51, // 22: consent.v1.PublishedPack.recorded_at:type_name -> google.protobuf.Timestamp
-	32, // 23: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
-	51, // 24: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
-	51, // 25: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
-	2,  // 26: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
-	47, // 27: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
-	48, // 28: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
-	52, // 29: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
-	43, // 30: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
-	38, // 31: consent.v1.DoctorResponse.timestamp:type_name -> consent.v1.TimestampStatus
-	39, // 32: consent.v1.DoctorResponse.damages:type_name -> consent.v1.Damage
-	40, // 33: consent.v1.DoctorResponse.scrub:type_name -> consent.v1.ScrubStatus
-	51, // 34: consent.v1.TimestampStatus.at:type_name -> google.protobuf.Timestamp
-	51, // 35: consent.v1.Damage.found_at:type_name -> google.protobuf.Timestamp
-	51, // 36: consent.v1.ScrubStatus.finished_at:type_name -> google.protobuf.Timestamp
-	51, // 37: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
-	49, // 38: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
-	0,  // 39: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
-	0,  // 40: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
-	5,  // 41: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
-	7,  // 42: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
-	9,  // 43: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
-	12, // 44: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
-	14, // 45: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
-	18, // 46: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
-	20, // 47: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
-	23, // 48: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
-	25, // 49: consent.v1.LedgerService.WithdrawPack:input_type -> consent.v1.WithdrawPackRequest
-	27, // 50: consent.v1.LedgerService.ListPacks:input_type -> consent.v1.ListPacksRequest
-	30, // 51: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
-	34, // 52: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
-	36, // 53: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
-	44, // 54: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
-	41, // 55: consent.v1.LedgerService.Repair:input_type -> consent.v1.RepairRequest
-	1,  // 56: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
-	6,  // 57: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
-	8,  // 58: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
-	10, // 59: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
-	13, // 60: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
-	17, // 61: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
-	19, // 62: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
-	21, // 63: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
-	24, // 64: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
-	26, // 65: consent.v1.LedgerService.WithdrawPack:output_type -> consent.v1.WithdrawPackResponse
-	28, // 66: consent.v1.LedgerService.ListPacks:output_type -> consent.v1.ListPacksResponse
-	31, // 67: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
-	35, // 68: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
-	37, // 69: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
-	45, // 70: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
-	42, // 71: consent.v1.LedgerService.Repair:output_type -> consent.v1.RepairResponse
-	56, // [56:72] is the sub-list for method output_type
-	40, // [40:56] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	51, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
+	3,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
+	52, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
+	53, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
+	3,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
+	5,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
+	51, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
+	4,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
+	3,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
+	12, // 9: consent.v1.ListPublicKeysResponse.keys:type_name -> consent.v1.PublicKey
+	3,  // 10: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
+	16, // 11: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
+	17, // 12: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
+	52, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
+	3,  // 14: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
+	23, // 15: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
+	52, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
+	54, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
+	3,  // 18: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
+	54, // 19: consent.v1.WithdrawPackRequest.actor:type_name -> consent.v1.Actor
+	3,  // 20: consent.v1.WithdrawPackResponse.receipt:type_name -> consent.v1.Receipt
+	30, // 21: consent.v1.ListPacksResponse.packs:type_name -> consent.v1.PublishedPack
+	52, // 22: consent.v1.PublishedPack.recorded_at:type_name -> google.protobuf.Timestamp
+	33, // 23: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
+	52, // 24: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
+	52, // 25: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
+	3,  // 26: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
+	48, // 27: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
+	49, // 28: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
+	53, // 29: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
+	44, // 30: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
+	39, // 31: consent.v1.DoctorResponse.timestamp:type_name -> consent.v1.TimestampStatus
+	40, // 32: consent.v1.DoctorResponse.damages:type_name -> consent.v1.Damage
+	41, // 33: consent.v1.DoctorResponse.scrub:type_name -> consent.v1.ScrubStatus
+	52, // 34: consent.v1.TimestampStatus.at:type_name -> google.protobuf.Timestamp
+	52, // 35: consent.v1.Damage.found_at:type_name -> google.protobuf.Timestamp
+	52, // 36: consent.v1.ScrubStatus.finished_at:type_name -> google.protobuf.Timestamp
+	52, // 37: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
+	50, // 38: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
+	0,  // 39: consent.v1.RebuildResponse.phase:type_name -> consent.v1.RebuildPhase
+	1,  // 40: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
+	1,  // 41: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
+	6,  // 42: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
+	8,  // 43: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
+	10, // 44: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
+	13, // 45: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
+	15, // 46: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
+	19, // 47: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
+	21, // 48: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
+	24, // 49: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
+	26, // 50: consent.v1.LedgerService.WithdrawPack:input_type -> consent.v1.WithdrawPackRequest
+	28, // 51: consent.v1.LedgerService.ListPacks:input_type -> consent.v1.ListPacksRequest
+	31, // 52: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
+	35, // 53: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
+	37, // 54: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
+	45, // 55: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
+	42, // 56: consent.v1.LedgerService.Repair:input_type -> consent.v1.RepairRequest
+	2,  // 57: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
+	7,  // 58: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
+	9,  // 59: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
+	11, // 60: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
+	14, // 61: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
+	18, // 62: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
+	20, // 63: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
+	22, // 64: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
+	25, // 65: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
+	27, // 66: consent.v1.LedgerService.WithdrawPack:output_type -> consent.v1.WithdrawPackResponse
+	29, // 67: consent.v1.LedgerService.ListPacks:output_type -> consent.v1.ListPacksResponse
+	32, // 68: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
+	36, // 69: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
+	38, // 70: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
+	46, // 71: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
+	43, // 72: consent.v1.LedgerService.Repair:output_type -> consent.v1.RepairResponse
+	57, // [57:73] is the sub-list for method output_type
+	41, // [41:57] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_ledger_service_proto_init() }
@@ -4139,13 +4285,14 @@ func file_consent_v1_ledger_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_ledger_service_proto_rawDesc), len(file_consent_v1_ledger_service_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_consent_v1_ledger_service_proto_goTypes,
 		DependencyIndexes: file_consent_v1_ledger_service_proto_depIdxs,
+		EnumInfos:         file_consent_v1_ledger_service_proto_enumTypes,
 		MessageInfos:      file_consent_v1_ledger_service_proto_msgTypes,
 	}.Build()
 	File_consent_v1_ledger_service_proto = out.File
