@@ -10,7 +10,7 @@ import (
 // faster than. visit, if not nil, sees the numbers of each batch and gives each
 // row's cell instead. It is for benchmarks.
 func Limit(in io.Reader, out io.Writer, cells string, visit func(numbers []string) (cells [][]byte, err error)) (rows int, err error) {
-	r := &run{list: newList(in), out: out}
+	r := &run{list: newList(in), out: pieces{out}}
 	header, err := r.list.header("", nil)
 	if err != nil {
 		return 0, err
@@ -40,7 +40,7 @@ func Limit(in io.Reader, out io.Writer, cells string, visit func(numbers []strin
 			}
 			r.buf = r.appendRow(r.buf, b, b.rows[i], cell)
 		}
-		if _, err := out.Write(r.buf); err != nil {
+		if _, err := r.out.Write(r.buf); err != nil {
 			return rows, err
 		}
 		rows += len(b.rows)

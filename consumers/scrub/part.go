@@ -195,11 +195,11 @@ func (p *part) Write(b []byte) (int, error) {
 
 // raw writes to the file and notes what is there.
 func (p *part) raw() io.Writer {
-	return writerFunc(func(b []byte) (int, error) {
+	return pieces{writerFunc(func(b []byte) (int, error) {
 		n, err := p.file.WriteAt(b, p.bytes)
 		p.bytes, p.sum = p.bytes+int64(n), crc32.Update(p.sum, castagnoli, b[:n])
 		return n, err
-	})
+	})}
 }
 
 type writerFunc func([]byte) (int, error)

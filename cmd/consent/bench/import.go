@@ -135,7 +135,7 @@ func writeBenchCSV(path string, rows, numbers int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	b := bufio.NewWriterSize(w, 1<<20)
+	b := bufio.NewWriterSize(w, 128<<10)
 	fmt.Fprintln(b, "source,event_id,kind,number,seller,channels,purposes,level,occurred_at,method")
 	at := time.Now().Add(-30 * 24 * time.Hour).UTC()
 	for i := range rows {

@@ -94,7 +94,7 @@ func (m *listMaker) writeFile(path string, code int) (numbers, size int64, err e
 	if err != nil {
 		return 0, 0, err
 	}
-	w := bufio.NewWriterSize(f, 1<<20)
+	w := bufio.NewWriterSize(f, 128<<10)
 	line := []byte("000,0000000\n")
 	m.each(code, func(n int) {
 		strconv.AppendInt(line[:0], int64(n/1e7), 10)
@@ -114,7 +114,7 @@ func (m *listMaker) writeChanges(path string, rows int, listed func(number uint6
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriterSize(f, 1<<20)
+	w := bufio.NewWriterSize(f, 128<<10)
 	r := rand.New(rand.NewPCG(m.seed, 7))
 	for left := rows; left > 0; {
 		n := m.codes[r.IntN(len(m.codes))]*1e7 + 2_000_000 + r.IntN(8_000_000)

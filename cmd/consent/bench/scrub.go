@@ -356,7 +356,7 @@ func (b *scrubBench) writeCalls(listed func(uint64) bool) error {
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriterSize(f, 1<<20)
+	w := bufio.NewWriterSize(f, 128<<10)
 	_, _ = w.WriteString("id,name,phone,note\n") // Flush repeats the error
 	for i := range b.rows {
 		if b.random.Float64() < knownShare {
