@@ -12,8 +12,6 @@ import (
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
-func sprintf(format string, a ...any) string { return fmt.Sprintf(format, a...) }
-
 // eraseWorld is a bucket with a person to erase and one to keep, and the index
 // and stream such as an eavesdropper who copies everything would have them.
 type eraseWorld struct {
