@@ -80,8 +80,8 @@ func (e *outcomeError) Unwrap() []error {
 
 // uncertain: it may be durable, and counts until that is known.
 func uncertain(cause error) error {
-	return &outcomeError{"attempts: UNCERTAIN, it may be recorded or reserved and counts until that is known; do not make the contact, ask again with the same reference",
-		ledger.ErrUncertain, cause}
+	return &outcomeError{"attempts: UNCERTAIN, it may be recorded or reserved and counts until that is known; " +
+		"do not make the contact, ask again with the same reference", ledger.ErrUncertain, cause}
 }
 
 // notReady: nothing was recorded or reserved.

@@ -67,7 +67,7 @@ func BenchmarkStranger(b *testing.B) {
 	k.setWhole(true)
 	token, now := keys.Token(testCall(b, keys, 1, "").Exchange), time.Now()
 	for b.Loop() {
-		if _, known, err := k.Attempts(db, k.Wholeness(), token, acme, now, false, time.Time{}); err != nil || !known {
+		if _, known, err := k.Attempts(db, k.Wholeness(), Contact{Token: token, Seller: acme, At: now}); err != nil || !known {
 			b.Fatal(known, err)
 		}
 	}
