@@ -60,7 +60,8 @@ func CheckOrigin(origin string) error {
 		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.ContainsRune("-._/", c))
 	}
 	if !ok {
-		return fmt.Errorf("origin: it is empty, too long, or holds other characters than a-z 0-9 - . _ /; give a URL without https://, such as ledger.example.com/2026")
+		return errors.New("origin: it is empty, too long, or holds other characters than a-z 0-9 - . _ /; " +
+			"give a URL without https://, such as ledger.example.com/2026")
 	}
 	return nil
 }
