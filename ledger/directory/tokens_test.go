@@ -47,7 +47,8 @@ func bound(tokens *directory.Tokens, all map[string][]directory.Event, number st
 	slices.SortFunc(rs, func(a, b directory.Placed) int { return a.Key.Compare(b.Key) })
 	s.Root = directory.Build(rs, 0).Hash
 	t := bucketToken(directory.BucketOf(number))
-	return directory.Shown{Directory: entry(10, s.Fact()), Number: number, Token: t, TokenPath: tokens.Path(number), Proof: prove(directory.KeyOf(number, t), rs).Encode(), Events: all[number]}
+	return directory.Shown{Directory: entry(10, s.Fact()), Number: number, Token: t, TokenPath: tokens.Path(number),
+		Proof: prove(directory.KeyOf(number, t), rs).Encode(), Events: all[number]}
 }
 
 // TestTokens: each number's token leads to the token key, and no other token, number or

@@ -144,7 +144,8 @@ func (h *history) commit(entries, numbers int) ([]*ledger.Entry, *consentv1.Wrap
 }
 
 func (h *history) key(p ledger.PersonID, epoch uint32) *consentv1.WrappedKey {
-	w := &consentv1.WrappedKey{Person: slices.Clone(p[:]), Class: consentv1.PersonalClass_PERSONAL_CLASS_NUMBER, KeyId: make([]byte, 8), Epoch: epoch, Wrapped: make([]byte, 72)}
+	w := &consentv1.WrappedKey{Person: slices.Clone(p[:]), Class: consentv1.PersonalClass_PERSONAL_CLASS_NUMBER, KeyId: make([]byte, 8),
+		Epoch: epoch, Wrapped: make([]byte, 72)}
 	h.bytes(w.KeyId)
 	h.bytes(w.Wrapped)
 	return w

@@ -25,10 +25,12 @@ func TestFaults(t *testing.T) {
 		{name: "refused twice, then taken", faults: []ledgertest.Fault{ledgertest.Refused, ledgertest.Refused}, stored: true},
 		{name: "ack lost, then nothing heard, then late", faults: []ledgertest.Fault{ledgertest.AckLost, ledgertest.PublishLost}, stored: true},
 		{name: "never an answer", always: ledgertest.PublishLost, err: ledger.ErrUncertain, fatal: true},
-		{name: "stored, never an answer", faults: []ledgertest.Fault{ledgertest.AckLost}, always: ledgertest.PublishLost, err: ledger.ErrUncertain, fatal: true, stored: true},
+		{name: "stored, never an answer", faults: []ledgertest.Fault{ledgertest.AckLost}, always: ledgertest.PublishLost,
+			err: ledger.ErrUncertain, fatal: true, stored: true},
 		{name: "the disk failed, nothing is stored", faults: []ledgertest.Fault{ledgertest.DiskLost}, err: ledger.ErrUncertain, fatal: true},
 		{name: "stored, and the disk failed", faults: []ledgertest.Fault{ledgertest.DiskFailed}, err: ledger.ErrUncertain, fatal: true, stored: true},
-		{name: "stored, nothing heard, and the disk failed", faults: []ledgertest.Fault{ledgertest.AckLost, ledgertest.DiskLost}, err: ledger.ErrUncertain, fatal: true, stored: true},
+		{name: "stored, nothing heard, and the disk failed", faults: []ledgertest.Fault{ledgertest.AckLost, ledgertest.DiskLost},
+			err: ledger.ErrUncertain, fatal: true, stored: true},
 		{name: "another writer", faults: []ledgertest.Fault{ledgertest.OtherWriter}, err: ledger.ErrUncertain, fatal: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -186,7 +186,8 @@ func sellerFact() *consentv1.Fact {
 }
 
 func grant(number, id string) *consentv1.Fact {
-	return &consentv1.Fact{Number: number, Sellers: []string{seller}, Source: "test", EventId: id, OccurredAt: timestamppb.New(time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)),
+	return &consentv1.Fact{Number: number, Sellers: []string{seller}, Source: "test", EventId: id,
+		OccurredAt: timestamppb.New(time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)),
 		Kind: &consentv1.Fact_ConsentGranted{ConsentGranted: &consentv1.ConsentGranted{Level: "express_written", Scope: &consentv1.Scope{
 			Channels: []consentv1.Channel{consentv1.Channel_CHANNEL_SMS}, Purposes: []consentv1.Purpose{consentv1.Purpose_PURPOSE_MARKETING}}}}}
 }

@@ -151,7 +151,8 @@ func batches(t *testing.T, s *memstream.Stream, n int) {
 		t.Fatal(err)
 	}
 	for i := range n {
-		b := &consentv1.AttemptBatch{RecordedAt: timestamppb.New(time.Unix(int64(last)+int64(i), 0)), Records: []*consentv1.AttemptRecord{{Seller: acme}, {Seller: acme}}}
+		b := &consentv1.AttemptBatch{RecordedAt: timestamppb.New(time.Unix(int64(last)+int64(i), 0)),
+			Records: []*consentv1.AttemptRecord{{Seller: acme}, {Seller: acme}}}
 		data, err := proto.Marshal(b)
 		if err != nil {
 			t.Fatal(err)

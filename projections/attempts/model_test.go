@@ -137,7 +137,8 @@ func TestModelFindsOneTooMany(t *testing.T) {
 			t.Fatalf("after %d contacts: %q", i+1, found)
 		}
 	}
-	if slices.ContainsFunc(found, func(s string) bool { return len(s) == 0 }) || ledger.Hash(ReferenceKey(keys, acme, "x")) == ledger.Hash(ReferenceKey(keys, "other", "x")) {
+	if slices.ContainsFunc(found, func(s string) bool { return len(s) == 0 }) ||
+		ledger.Hash(ReferenceKey(keys, acme, "x")) == ledger.Hash(ReferenceKey(keys, "other", "x")) {
 		t.Error("two sellers share a reference")
 	}
 }

@@ -116,7 +116,8 @@ func (e *env) start() *env {
 		log = e.stream
 	}
 	var err error
-	e.k, err = Open(Config{Log: log, DB: e.db, Keys: e.keys, Decide: func(in rules.Input) *consentv1.Decision { return e.decide(in) }, Now: e.clock, Settle: e.settle})
+	e.k, err = Open(Config{Log: log, DB: e.db, Keys: e.keys, Decide: func(in rules.Input) *consentv1.Decision { return e.decide(in) },
+		Now: e.clock, Settle: e.settle})
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -177,7 +178,8 @@ func (e *env) allowed(n int, ref string) bool {
 // said records an outcome; a zero at is now.
 func (e *env) said(n int, ref string, outcome consentv1.AttemptOutcome, at time.Time) Outcome {
 	e.t.Helper()
-	in := &consentv1.Attempt{Number: number(n), Seller: acme, Channel: consentv1.Channel_CHANNEL_VOICE_LIVE, Purpose: consentv1.Purpose_PURPOSE_MARKETING, Reference: ref, Outcome: outcome}
+	in := &consentv1.Attempt{Number: number(n), Seller: acme, Channel: consentv1.Channel_CHANNEL_VOICE_LIVE,
+		Purpose: consentv1.Purpose_PURPOSE_MARKETING, Reference: ref, Outcome: outcome}
 	if !at.IsZero() {
 		in.At = timestamppb.New(at)
 	}
@@ -225,7 +227,8 @@ func (catalog) Campaign(id string) *consentv1.CampaignRegistered {
 	if id != "spring" {
 		return nil
 	}
-	return &consentv1.CampaignRegistered{Id: id, Seller: acme, Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING, Subject: "roofs"}
+	return &consentv1.CampaignRegistered{Id: id, Seller: acme, Channel: consentv1.Channel_CHANNEL_SMS,
+		Purpose: consentv1.Purpose_PURPOSE_MARKETING, Subject: "roofs"}
 }
 
 const (

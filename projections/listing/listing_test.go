@@ -67,9 +67,11 @@ func TestRegistrationsSurviveARestart(t *testing.T) {
 	s := memsource.New()
 	s.Append(
 		seller("beta", "Beta"), seller("acme", "Acme"),
-		system(&consentv1.Fact{Kind: &consentv1.Fact_ProgrammeRegistered{ProgrammeRegistered: &consentv1.ProgrammeRegistered{Id: "spring", Seller: "acme", Name: "Spring"}}}),
+		system(&consentv1.Fact{Kind: &consentv1.Fact_ProgrammeRegistered{ProgrammeRegistered: &consentv1.ProgrammeRegistered{
+			Id: "spring", Seller: "acme", Name: "Spring"}}}),
 		system(&consentv1.Fact{Kind: &consentv1.Fact_CampaignRegistered{CampaignRegistered: &consentv1.CampaignRegistered{
-			Id: "c1", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING, Programme: "spring", Subject: "boots", Sector: "shoes"}}}),
+			Id: "c1", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING,
+			Programme: "spring", Subject: "boots", Sector: "shoes"}}}),
 		system(&consentv1.Fact{Kind: &consentv1.Fact_SourceRegistered{SourceRegistered: &consentv1.SourceRegistered{Id: "crm", Name: "CRM"}}}),
 	)
 	s.Append(
@@ -84,7 +86,8 @@ func TestRegistrationsSurviveARestart(t *testing.T) {
 				t.Error(d)
 			}
 			c, ok := got.Campaign("c1")
-			want := listing.Campaign{ID: "c1", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING, Programme: "spring", Subject: "boots", Sector: "shoes"}
+			want := listing.Campaign{ID: "c1", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING,
+				Programme: "spring", Subject: "boots", Sector: "shoes"}
 			if d := cmp.Diff(want, c); d != "" || !ok {
 				t.Error(ok, d)
 			}
@@ -95,7 +98,8 @@ func TestRegistrationsSurviveARestart(t *testing.T) {
 				t.Error(got.Programmes("acme"), got.Programmes("beta"))
 			}
 			src, _ := got.Source("crm")
-			if d := cmp.Diff(listing.Source{ID: "crm", Name: "CRM", Registered: true, Distrusted: memsource.Start.Add(7 * time.Second), DistrustKnown: memsource.Start.Add(7 * time.Second)}, src); d != "" {
+			if d := cmp.Diff(listing.Source{ID: "crm", Name: "CRM", Registered: true, Distrusted: memsource.Start.Add(7 * time.Second),
+				DistrustKnown: memsource.Start.Add(7 * time.Second)}, src); d != "" {
 				t.Error(d)
 			}
 			if !got.Distrusted("crm") || got.Distrusted("web") {
@@ -194,7 +198,10 @@ func TestThePast(t *testing.T) {
 		for _, c := range []struct {
 			at, asOf int // 0: everything recorded
 			paused   bool
-		}{{9, 0, false}, {10, 0, true}, {19, 0, true}, {20, 0, false}, {29, 0, false}, {30, 0, true}, {25, 2, true}, {25, 3, false}, {35, 3, false}, {35, 4, true}, {10, 1, false}} {
+		}{
+			{9, 0, false}, {10, 0, true}, {19, 0, true}, {20, 0, false}, {29, 0, false}, {30, 0, true},
+			{25, 2, true}, {25, 3, false}, {35, 3, false}, {35, 4, true}, {10, 1, false},
+		} {
 			var asOf time.Time
 			if c.asOf > 0 {
 				asOf = at(c.asOf)

@@ -100,13 +100,19 @@ func TestBundle(t *testing.T) {
 
 	keys := keysOf(t, e)
 	req := &consentv1.ExportRequest{Number: number, Purpose: "court_order", Recipient: "Court of " + number, CaseId: "EB-26-117",
-		Disclosure: &consentv1.Disclosure{Classes: []consentv1.PersonalClass{consentv1.PersonalClass_PERSONAL_CLASS_WORDS, consentv1.PersonalClass_PERSONAL_CLASS_NUMBER}}}
+		Disclosure: &consentv1.Disclosure{Classes: []consentv1.PersonalClass{consentv1.PersonalClass_PERSONAL_CLASS_WORDS,
+			consentv1.PersonalClass_PERSONAL_CLASS_NUMBER}}}
 	zip, end := exportZip(t, e, req)
 	if end.GetEntries() != 20 || len(zip) > 400_000 {
 		t.Errorf("%d entries in %d bytes", end.GetEntries(), len(zip))
 	}
 	claims := verified(t, keys, zip)
-	for _, want := range []string{"{back-linked true the entries of each of 2 persons of 1 numbers", "{complete true nothing about 1 numbers was left out", "{anchored false operator only", "{included true 20 entries"} {
+	for _, want := range []string{
+		"{back-linked true the entries of each of 2 persons of 1 numbers",
+		"{complete true nothing about 1 numbers was left out",
+		"{anchored false operator only",
+		"{included true 20 entries",
+	} {
 		if !strings.Contains(claims, want) {
 			t.Errorf("no claim %q in\n%s", want, claims)
 		}
@@ -120,7 +126,8 @@ func TestBundle(t *testing.T) {
 		t.Errorf("after an erasure an earlier bundle says\n%sand not\n%s", again, claims)
 	}
 	after, end := exportZip(t, e, &consentv1.ExportRequest{Number: number})
-	if claims := verified(t, keys, after); end.GetEntries() != 21 || !strings.Contains(claims, "1 erasures are among them") || !strings.Contains(claims, "{complete true") {
+	if claims := verified(t, keys, after); end.GetEntries() != 21 || !strings.Contains(claims, "1 erasures are among them") ||
+		!strings.Contains(claims, "{complete true") {
 		t.Errorf("%d entries:\n%s", end.GetEntries(), claims)
 	}
 	if bytes.Contains(after, []byte("STOP")) {
@@ -147,7 +154,8 @@ func produced(t *testing.T, e *testenv.Env, end *consentv1.ExportEnd, req *conse
 		t.Fatal(err)
 	}
 	m := f.GetExportProduced()
-	if m.GetSubject() != "number" || m.GetFormat() != "zip" || m.GetPurpose() != req.GetPurpose() || m.GetRecipient() != req.GetRecipient() || m.GetCaseId() != req.GetCaseId() ||
+	if m.GetSubject() != "number" || m.GetFormat() != "zip" || m.GetPurpose() != req.GetPurpose() || m.GetRecipient() != req.GetRecipient() ||
+		m.GetCaseId() != req.GetCaseId() ||
 		len(m.GetDisclosed()) != 2 || fmt.Sprintf("%x", m.GetSha256()) != end.GetSha256() || m.GetEntries() != end.GetEntries() {
 		t.Errorf("recorded: %v", m)
 	}
