@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/ledgertest"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
 	"github.com/consent-ledger/consent-ledger/projections"
 	"github.com/consent-ledger/consent-ledger/projections/internal/memsource"
@@ -199,7 +200,7 @@ func TestCrashInBulk(t *testing.T) {
 				if commits++; commits != after {
 					return nil
 				}
-				copyFiles(t, filepath.Join(dir, "db"), filepath.Join(left, "db"))
+				ledgertest.CopyOpen(t, filepath.Join(dir, "db"), filepath.Join(left, "db"))
 				return errCrash
 			}
 		}, joinedAll()...)

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/ledgertest"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
 	"github.com/consent-ledger/consent-ledger/projections"
 	"github.com/consent-ledger/consent-ledger/projections/internal/memsource"
@@ -100,7 +101,7 @@ func TestCrashBetweenBatches(t *testing.T) {
 			rt.Fatal(err)
 		}
 		left := t.TempDir()
-		copyFiles(t, filepath.Join(dir, "db"), filepath.Join(left, "db"))
+		ledgertest.CopyOpen(t, filepath.Join(dir, "db"), filepath.Join(left, "db"))
 
 		again := start(t, openDB(t, left), s, o, nil, all()...)
 		again.wait(s.Tail())

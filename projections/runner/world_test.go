@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -161,11 +159,4 @@ func folded(t *testing.T, s *memsource.Source) map[string]ledger.Hash {
 	r := start(t, openDB(t, t.TempDir()), s, Options{}, nil, all()...)
 	r.wait(s.Tail())
 	return r.hash()
-}
-
-func copyFiles(t *testing.T, from, to string) {
-	t.Helper()
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.Fatal(err)
-	}
 }
