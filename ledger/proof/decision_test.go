@@ -5,9 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -342,34 +339,12 @@ func makeDecisionVectors(t *testing.T) map[string][]byte {
 // TestDecisionVectors: what was published once is what today's program makes, and is
 // read as a stranger would read it.
 func TestDecisionVectors(t *testing.T) {
-	for name, want := range makeDecisionVectors(t) {
-		path := filepath.Join(vectorsDir, name)
-		have, err := os.ReadFile(path)
-		if *update && errors.Is(err, fs.ErrNotExist) {
-			if err := os.WriteFile(path, want, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		if err != nil {
-			t.Fatalf("%v; for a new vector run: go test ./ledger/proof -update", err)
-		}
-		if !bytes.Equal(have, want) {
-			t.Errorf("%s is not what today's program makes; what was published must stay: begin v2", path)
-		}
-	}
-	read := func(name string) []byte {
-		raw, err := os.ReadFile(filepath.Join(vectorsDir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return raw
-	}
+	stay(t, makeDecisionVectors(t))
 	var v decisionVectors
-	if err := json.Unmarshal(read("decisions.json"), &v); err != nil {
+	if err := json.Unmarshal(vector(t, "decisions.json"), &v); err != nil {
 		t.Fatal(err)
 	}
-	trusted, err := ours.ParseKeys(read(v.Keys))
+	trusted, err := ours.ParseKeys(vector(t, v.Keys))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -378,7 +353,7 @@ func TestDecisionVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := func(name string) (ours.Answer, error) {
-		r, err := ours.DecodeDecision(read(name))
+		r, err := ours.DecodeDecision(vector(t, name))
 		if err != nil {
 			return ours.Answer{}, err
 		}
