@@ -41,7 +41,7 @@ func benchmarkCommits(b *testing.B, size int, known bool) {
 		entries := make1()
 		b.StartTimer()
 		seq++
-		must(b, ix.Stage(entries, nil))
+		must(b, ix.Stage(entries, nil, nil))
 		must(b, ix.ApplyCommit(seq, entries))
 	}
 	b.ReportMetric(float64(size)*float64(b.N)/b.Elapsed().Seconds(), "entries/s")

@@ -24,7 +24,7 @@ func TestCatalog(t *testing.T) {
 	for _, f := range facts {
 		entries = append(entries, h.entry(ledger.Token{}, f))
 	}
-	must(t, ix.Stage(entries, nil))
+	must(t, ix.Stage(entries, nil, nil))
 	if ix.Seller("acme") {
 		t.Error("a staged seller is registered")
 	}

@@ -43,9 +43,9 @@ func TestBothWays(t *testing.T) {
 				if rapid.Bool().Draw(t, "flush") {
 					must(t, ix.Flush())
 				}
-				must(t, ix.StageSeen(e, nil, see(t, ix, e, rapid.Bool().Draw(t, "seen"))))
+				must(t, ix.Stage(e, nil, see(t, ix, e, rapid.Bool().Draw(t, "seen"))))
 			} else {
-				must(t, ix.StageSeen(e, k, see(t, ix, e, rapid.Bool().Draw(t, "seen"))))
+				must(t, ix.Stage(e, k, see(t, ix, e, rapid.Bool().Draw(t, "seen"))))
 				must(t, ix.KeysStored(uint64(len(keys)), k))
 			}
 			h.agrees(t, ix, numbers)

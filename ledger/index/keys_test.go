@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -33,12 +34,15 @@ func TestKeysAndErasures(t *testing.T) {
 	delete(live, 1)
 	wantPending(t, ix)
 
-	w, found, err := ix.KeyByID(kept, kk.GetClass(), [8]byte(kk.GetKeyId()))
+	w, found, err := ix.Key(kept, kk.GetClass(), store.KeyID(kk.GetKeyId()))
 	if err != nil || !found || w.GetEpoch() != 2 {
 		t.Fatalf("key %v, %v", w, err)
 	}
-	if _, found, err := ix.Key(kept, consentv1.PersonalClass_PERSONAL_CLASS_WORDS); found || err != nil {
+	if _, found, err := ix.Key(kept, consentv1.PersonalClass_PERSONAL_CLASS_WORDS, store.KeyID(kk.GetKeyId())); found || err != nil {
 		t.Fatalf("a key of another class: %v", err)
+	}
+	if _, found, err := ix.Key(kept, kk.GetClass(), store.KeyID(ke.GetKeyId())); found || err != nil {
+		t.Fatalf("a key of somebody else: %v", err)
 	}
 	n := 0
 	for w, err := range ix.BucketKeys(erased.Bucket()) {

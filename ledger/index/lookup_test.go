@@ -70,7 +70,7 @@ func TestReadersSeeWhatWasAcknowledged(t *testing.T) {
 		for n := range 5 {
 			entries = append(entries, h.entry(token(int(seq)*10+n), stopFact()))
 		}
-		must(t, ix.Stage(entries, nil))
+		must(t, ix.Stage(entries, nil, nil))
 		mu.Lock()
 		known = append(known, entries...)
 		mu.Unlock()

@@ -20,7 +20,7 @@ func TestStagedOnlyIsForgotten(t *testing.T) {
 	before, err := ix.Hash(t.Context())
 	must(t, err)
 	second, keys := h.commit(3, 2)
-	must(t, ix.Stage(second, keys))
+	must(t, ix.Stage(second, keys, nil))
 	must(t, ix.Close())
 	ix = open(t, dir, Options{})
 	defer ix.Close()
@@ -36,10 +36,10 @@ func TestStageIsBounded(t *testing.T) {
 	ix, h := openTemp(t), newHistory(1)
 	for range stagedMax {
 		e, k := h.commit(1, 1)
-		must(t, ix.Stage(e, k))
+		must(t, ix.Stage(e, k, nil))
 	}
 	e, k := h.commit(1, 1)
-	if err := ix.Stage(e, k); err == nil {
+	if err := ix.Stage(e, k, nil); err == nil {
 		t.Fatal("a third commit was staged")
 	}
 }
@@ -100,7 +100,7 @@ func TestApplyRefusesTheWrongMessage(t *testing.T) {
 	if err := ix.ApplyKeys(1, &consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{{Person: []byte{1}}}}); !errors.Is(err, ledger.ErrDamaged) {
 		t.Fatalf("a key without a name: %v", err)
 	}
-	must(t, ix.Stage(one, keys))
+	must(t, ix.Stage(one, keys, nil))
 	if err := ix.ApplyKeys(1, keys); err == nil {
 		t.Fatal("keys were written under a commit that is open")
 	}
