@@ -299,7 +299,7 @@ func TestBadHeaders(t *testing.T) {
 		{"", "", "the file is empty; it needs a header row that names its columns"},
 		{"kind,numbr\n", "", `header: unknown column "numbr"; did you mean number?`},
 		{"kind,number,Lifecycle Stage\n", "",
-			`header: unknown column "Lifecycle Stage"; map or ignore it with --map, or use one of: ` + strings.Join(Columns(), ", ")},
+			`header: unknown column "Lifecycle Stage"; map or ignore it with --map, or use one of: ` + strings.Join(fieldNames[:], ", ")},
 		{"kind,+12125550143\n", "", "header: unknown column that looks like a phone number; the first row must name the columns"},
 		{"kind,number,phone\n", "", `header: columns "number" and "phone" both give number; ignore one of them with --map`},
 		{"kind,seller\n", "", "header: no column gives number; name it `number`, or map it with --map"},

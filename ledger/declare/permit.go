@@ -118,7 +118,7 @@ func (d *Declared) checkPermitKind(c Catalog) error {
 	if err := validTime("expires_at", expires); err != nil {
 		return err
 	}
-	if _, _, ok := DaySpan(on, d.Number); on != "" && expires == nil && !ok {
+	if _, _, ok := daySpan(on, d.Number); on != "" && expires == nil && !ok {
 		return &ledger.InvalidError{Field: "expires_at", Problem: "cannot be read as a time or date", Fix: "write RFC 3339 or YYYY-MM-DD"}
 	}
 	return nil

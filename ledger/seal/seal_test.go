@@ -21,7 +21,7 @@ func TestSealPart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(s.GetSealed()) != len(p.Value)+PartOverheadBytes {
+		if len(s.GetSealed()) != len(p.Value)+partOverheadBytes {
 			t.Fatalf("%d sealed bytes for %d", len(s.GetSealed()), len(p.Value))
 		}
 		o, err := OpenPart(k, id, s)
@@ -102,7 +102,7 @@ func TestTokenOfAnEntry(t *testing.T) {
 	}
 }
 
-func TestBlobsAndBlocks(t *testing.T) {
+func TestBlobs(t *testing.T) {
 	r := testRing(t)
 	blob := r.SealBlob("inbox/1", []byte("stop it"))
 	if got, err := r.OpenBlob("inbox/1", blob); err != nil || string(got) != "stop it" {
@@ -110,19 +110,6 @@ func TestBlobsAndBlocks(t *testing.T) {
 	}
 	if _, err := r.OpenBlob("inbox/2", blob); !errors.Is(err, ErrNotOpened) {
 		t.Errorf("opened elsewhere: %v", err)
-	}
-	one, err := r.SealBlock([]byte("k1"), []byte("numbers"))
-	must(t, err)
-	two, err := r.SealBlock([]byte("k1"), []byte("numbers"))
-	must(t, err)
-	if !bytes.Equal(one, two) {
-		t.Error("equal blocks, different bytes")
-	}
-	if got, err := r.OpenBlock([]byte("k1"), one); err != nil || string(got) != "numbers" {
-		t.Fatalf("opened %q: %v", got, err)
-	}
-	if _, err := r.OpenBlock([]byte("k2"), one); !errors.Is(err, ErrNotOpened) {
-		t.Errorf("a block opens under another key: %v", err)
 	}
 }
 

@@ -18,9 +18,6 @@ func ParseStateKey(k []byte) (t ledger.Token, seller string, err error) {
 	return ledger.Token(b[:len(t)]), string(b[len(t):]), nil
 }
 
-// StateRange is the range of all states of a token.
-func StateRange(t ledger.Token) (lo, hi []byte) { return PrefixRange(key(SpaceState, t[:])) }
-
 // TimelineKey is the key of an entry in a token's timeline.
 func TimelineKey(t ledger.Token, at ledger.Position) []byte {
 	return key(SpaceTimeline, t[:], u64(uint64(at)))

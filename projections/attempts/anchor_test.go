@@ -107,7 +107,7 @@ func TestAnchorer(t *testing.T) {
 			}
 		}
 		// A second more, because at one instant nobody says who wakes first.
-		passes := func() { <-time.After(AnchorEvery + time.Second); synctest.Wait() }
+		passes := func() { <-time.After(anchorEvery + time.Second); synctest.Wait() }
 		want := func(anchors int, through uint64) {
 			t.Helper()
 			if last, _ := l.last(t)(t.Context()); l.anchors() != anchors || last != through {

@@ -16,9 +16,9 @@ import (
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
-// HeartbeatEvery is the time between heartbeats. Who hears none for a few of
+// heartbeatEvery is the time between heartbeats. Who hears none for a few of
 // these must take its copy for stale.
-const HeartbeatEvery = time.Second
+const heartbeatEvery = time.Second
 
 // SubscriberConfig says what subscriptions work with. All but Ticks are needed.
 type SubscriberConfig struct {
@@ -192,7 +192,7 @@ func (s *subscription) follow(ctx context.Context) error {
 		for range batches { // until the goroutine has ended
 		}
 	}()
-	ticks, stop := s.c.Ticks(HeartbeatEvery)
+	ticks, stop := s.c.Ticks(heartbeatEvery)
 	defer stop()
 	for {
 		var err error

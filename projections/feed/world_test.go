@@ -40,7 +40,7 @@ func (states) Apply(b projections.Batch, e *ledger.Entry) error {
 		return nil
 	}
 	if e.Fact().GetPersonErased() != nil {
-		if err := b.DeleteRange(store.StateRange(e.Token)); err != nil {
+		if err := b.DeleteRange(store.PrefixRange(store.StateKey(e.Token, ""))); err != nil {
 			return err
 		}
 		return put(b, e, ledger.All, &consentv1.SuppressionState{Erased: &consentv1.TimeSpan{Earliest: int64(e.Position)}})

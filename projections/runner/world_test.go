@@ -43,7 +43,7 @@ func (p *tally) Apply(b projections.Batch, e *ledger.Entry) error {
 		return nil
 	}
 	if e.Fact().GetPersonErased() != nil {
-		if err := b.DeleteRange(store.StateRange(e.Token)); err != nil {
+		if err := b.DeleteRange(store.PrefixRange(store.StateKey(e.Token, ""))); err != nil {
 			return err
 		}
 	}
