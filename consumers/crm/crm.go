@@ -39,9 +39,9 @@ const (
 	JSONL
 )
 
-// formatOf tells the format from a file's name: .jsonl, .ndjson and .json are
+// FormatOf tells the format from a file's name: .jsonl, .ndjson and .json are
 // JSONL, everything else CSV.
-func formatOf(name string) Format {
+func FormatOf(name string) Format {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".jsonl", ".ndjson", ".json":
 		return JSONL
@@ -60,7 +60,7 @@ type Options struct {
 	DefaultRegion string
 	// Historical marks every fact as taken over from older records.
 	Historical bool
-	// File is the SHA-256 of the whole file, as fileHash gives it. NewReader
+	// File is the SHA-256 of the whole file, as FileHash gives it. NewReader
 	// needs it, because ids must not depend on where a pipe was cut.
 	File [sha256.Size]byte
 }
@@ -171,13 +171,13 @@ func Open(path string, o Options) (*Reader, error) {
 
 func openFile(f *os.File, path string, o Options) (*Reader, error) {
 	var err error
-	if o.File, err = fileHash(f); err != nil {
+	if o.File, err = FileHash(f); err != nil {
 		return nil, err
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	o.Format = formatOf(path)
+	o.Format = FormatOf(path)
 	return NewReader(f, o)
 }
 

@@ -9,8 +9,8 @@ import (
 	"io"
 )
 
-// fileHash is the SHA-256 of all that is left to read: the first of two passes.
-func fileHash(r io.Reader) (sum [sha256.Size]byte, err error) {
+// FileHash is the SHA-256 of all that is left to read: the first of two passes.
+func FileHash(r io.Reader) (sum [sha256.Size]byte, err error) {
 	h := sha256.New()
 	if _, err := io.Copy(h, r); err != nil {
 		return sum, fmt.Errorf("read the file to hash it: %w", err)

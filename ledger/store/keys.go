@@ -26,7 +26,7 @@ import (
 //
 // Database `projections` (disposable):
 //
-//	meta         projection name                   version, applied position, stream sequence
+//	meta         projection name                   version, applied position, leaf of the entry there
 //	state        token, seller                     SuppressionState; seller `all` is everybody's
 //	timeline     token, position (8)               entry's clear summary
 //	listing      kind (1), id                      sellers, campaigns, sources, pauses
@@ -36,9 +36,9 @@ import (
 //	numberparty  token, party key (16)             empty: the number's parties
 //	pack         position (8)                      recorded_at, RulePackPublished
 //	partyfact    party key (16), position (8)      recorded_at: what the party's state was folded from
-//	attempt      token, seller, 0x00, reference (16)  one call that counts, or was given up
+//	attempt      token, seller, 0x00, ref. (16)    one call that counts, or was given up
 //	attemptref   reference (16)                    token (17), seller, of its call
-//	attemptage   instant in ns (8), reference (16) empty: calls by age, for dropping them
+//	attemptage   instant in ns (8), ref. (16)      empty: calls by age, for dropping them
 //	anchor       -                                 the last AttemptsAnchored
 //
 // Database `lists` (disposable):

@@ -44,10 +44,12 @@ func ParseListingKey(k []byte) (kind byte, id string, err error) {
 	return kindAndID(SpaceListing, k)
 }
 
-// RegistryMetaKey is the key of what is known of a registry's versions.
+// RegistryMetaKey begins the keys of a registry's versions. What follows it, a zero
+// byte and the position of the announcement, is added by the projection.
 func RegistryMetaKey(registry string) []byte { return key(SpaceRegistryMeta, []byte(registry)) }
 
-// ParseRegistryMetaKey undoes RegistryMetaKey.
+// ParseRegistryMetaKey undoes RegistryMetaKey: it gives all that stands behind the
+// space byte.
 func ParseRegistryMetaKey(k []byte) (registry string, err error) {
 	b, err := bodyFrom(SpaceRegistryMeta, k, 1)
 	return string(b), err

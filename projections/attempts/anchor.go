@@ -83,7 +83,7 @@ type Anchorer struct {
 	Last func(context.Context) (uint64, error)
 	// Record appends a fact; the same source and event id again is the same entry.
 	Record func(context.Context, *consentv1.Fact) (ledger.Receipt, error)
-	// Every is how often; 0: anchorEvery.
+	// Every is how often; 0: ten minutes.
 	Every time.Duration
 	// Logger hears of what failed; nil discards.
 	Logger *slog.Logger

@@ -12,6 +12,7 @@
 //	attempts.go  errors, references, what is sealed
 //	declare.go   what a dialer declares, made ready
 //	call.go      what is known of one call: the fold
+//	ask.go       what others ask of the keeper
 //	overlay.go   the calls a batch changes, over the database
 //	keeper.go    the one goroutine: its life and its turns
 //	plan.go      deciding one batch

@@ -60,10 +60,10 @@ type Request struct {
 }
 
 // Subscribe yields the snapshot, if one is due, then every change after it in
-// order and just once, and heartbeats. It ends with ctx, when the reader stops,
-// or with an error; then the reader subscribes again from the last position it
-// has. ErrNoSeller if the seller is not registered. While the snapshot is read,
-// the database keeps what it holds: a reader should take it without pause.
+// order and just once, and a heartbeat every second. It ends with ctx, when the
+// reader stops, or with an error; then the reader subscribes again from the last
+// position it has. ErrNoSeller if the seller is not registered. While the snapshot
+// is read, the database keeps what it holds: a reader should take it without pause.
 func (s *Subscriber) Subscribe(ctx context.Context, q Request) iter.Seq2[*consentv1.SubscribeResponse, error] {
 	return func(yield func(*consentv1.SubscribeResponse, error) bool) {
 		send := func(r *consentv1.SubscribeResponse) error {

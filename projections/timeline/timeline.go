@@ -16,8 +16,8 @@ const (
 	name    = "timeline"
 	version = 1
 
-	// pageMax is the largest page.
-	pageMax = 1000
+	// PageMax is the largest page.
+	PageMax = 1000
 )
 
 // Projection is the timeline. It keeps nothing in memory and may be shared.
@@ -90,10 +90,10 @@ func itemOf(e *ledger.Entry) Item {
 var errEnough = errors.New("timeline: page is full")
 
 // Page reads a number's items after a position, oldest first: at most limit of
-// them, which is from 1 to pageMax (0: pageMax). more says that there are others.
+// them, which is from 1 to PageMax (0: PageMax). more says that there are others.
 func Page(r projections.Reader, t ledger.Token, after ledger.Position, limit int) (items []Item, more bool, err error) {
-	if limit <= 0 || limit > pageMax {
-		limit = pageMax
+	if limit <= 0 || limit > PageMax {
+		limit = PageMax
 	}
 	_, hi := store.TimelineRange(t)
 	err = r.Each(store.TimelineKey(t, after+1), hi, func(k, v []byte) error {
