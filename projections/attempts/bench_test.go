@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
+	"github.com/consent-ledger/consent-ledger/projections/internal/jstest"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 )
 
 // BenchmarkReserve: reservations of 256 dialers on a real stream, each durable, of
 // ten thousand numbers that nothing limits any more.
 func BenchmarkReserve(b *testing.B) {
-	js := startJetStream(b)
+	_, js := jstest.Start(b)
 	keys := testKeys(b)
 	log, err := stream.OpenAttempts(b.Context(), js, nil)
 	if err != nil {

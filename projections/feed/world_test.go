@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -12,14 +11,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
-	"github.com/consent-ledger/consent-ledger/ledger/stream"
 	"github.com/consent-ledger/consent-ledger/projections"
+	"github.com/consent-ledger/consent-ledger/projections/internal/jstest"
 	"github.com/consent-ledger/consent-ledger/projections/internal/memsource"
 	"github.com/consent-ledger/consent-ledger/projections/listing"
 	"github.com/consent-ledger/consent-ledger/projections/runner"
@@ -126,26 +124,7 @@ func newWorld(t *testing.T) *world {
 
 func openStream(t *testing.T) *JetStream {
 	t.Helper()
-	e, err := stream.StartEmbedded(stream.EmbeddedOptions{Dir: t.TempDir(), CipherKey: "test", AdminKey: "test", Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc, err := e.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { nc.Close(); e.Close(context.Background()) })
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, cfg := range stream.Pinned(stream.Provision{LedgerID: "test", Replicas: 1}) {
-		if cfg.Name == stream.FeedStream {
-			if _, err := js.CreateStream(t.Context(), cfg); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	_, js := jstest.Start(t)
 	s, err := OpenJetStream(t.Context(), js)
 	if err != nil {
 		t.Fatal(err)

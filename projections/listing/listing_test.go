@@ -21,31 +21,40 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// follow folds a source into a fresh listing over dir and stops again.
-func follow(t *testing.T, dir string, s *memsource.Source) *listing.Snapshot {
+// running folds a source into a fresh listing over dir until stop is called.
+func running(t *testing.T, dir string, s *memsource.Source) (l *listing.Projection, r *runner.Runner, stop func()) {
 	t.Helper()
 	db, err := store.Open(dir, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := listing.New()
-	r, err := runner.Open(db, s, []projections.Projection{l}, runner.Options{})
-	if err != nil {
+	l = listing.New()
+	if r, err = runner.Open(db, s, []projections.Projection{l}, runner.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
-	if err := r.WaitApplied(ctx, s.Tail()); err != nil {
+	return l, r, func() {
+		t.Helper()
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// follow folds all of a source into a fresh listing over dir and stops again.
+func follow(t *testing.T, dir string, s *memsource.Source) *listing.Snapshot {
+	t.Helper()
+	l, r, stop := running(t, dir, s)
+	if err := r.WaitApplied(t.Context(), s.Tail()); err != nil {
 		t.Fatal(err)
 	}
-	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	stop()
 	return l.Snapshot()
 }
 
@@ -230,21 +239,10 @@ func TestSnapshotsDoNotChange(t *testing.T) {
 	at := func(s int) time.Time { return memsource.Start.Add(time.Duration(s) * time.Second) }
 	s := memsource.New()
 	s.Append(seller("acme", ""), system(pause(at(10), "acme")), system(pause(at(11), "acme")))
-	db, err := store.Open(t.TempDir()+"/db", store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := listing.New()
-	r, err := runner.Open(db, s, []projections.Projection{l}, runner.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
+	l, r, stop := running(t, t.TempDir()+"/db", s)
 	var held []*listing.Snapshot
 	for i := range 5 {
-		if err := r.WaitApplied(ctx, s.Tail()); err != nil {
+		if err := r.WaitApplied(t.Context(), s.Tail()); err != nil {
 			t.Fatal(err)
 		}
 		held = append(held, l.Snapshot())
@@ -259,11 +257,5 @@ func TestSnapshotsDoNotChange(t *testing.T) {
 			t.Errorf("snapshot %d changed", i)
 		}
 	}
-	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	stop()
 }
