@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,9 +64,9 @@ func verified(t *testing.T, keys, zip []byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
+	began := ofChildren(t)
 	python := bundletest.Verify(t, bundle.Script(), keys, zip)[0]
-	if took := time.Since(began); took > 2*time.Second {
+	if took := ofChildren(t) - began; took > 2*time.Second {
 		t.Errorf("verify.py took %s, more than 2 s", took)
 	}
 	var ours, theirs strings.Builder
@@ -214,4 +215,15 @@ func TestExportRefuses(t *testing.T) {
 		}
 		_ = st.Close()
 	}
+}
+
+// ofChildren is the processor time of all programs that were run and have ended: what
+// else the machine does meanwhile is not in it.
+func ofChildren(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
