@@ -35,7 +35,8 @@ type Outcome struct {
 type ConflictError struct{ Position Position }
 
 func (e *ConflictError) Error() string {
-	return fmt.Sprintf("event_id: stands for another fact of this source, at position %d; nothing was recorded. If this is a new fact, give it an id of its own", e.Position)
+	return fmt.Sprintf("event_id: stands for another fact of this source, at position %d; nothing was recorded. "+
+		"If this is a new fact, give it an id of its own", e.Position)
 }
 
 // Unwrap makes errors.Is(err, ErrEventIDConflict) true.

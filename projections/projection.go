@@ -3,7 +3,8 @@
 //
 // This package is the contract only and imports no database, because mirrors
 // outside the server run the same folds. Package runner feeds the projections of
-// a server; their rooms are suppression, timeline, listing and registry.
+// a server; their rooms are suppression, timeline, listing, parties, registry and
+// publication, and attempts has a small one beside a stream of its own.
 package projections
 
 import (

@@ -101,9 +101,6 @@ var aliases = map[string]field{
 	"purpose": fPurposes, "evidence_method": fMethod, "phone": fNumber,
 }
 
-// Columns lists the names of all columns.
-func Columns() []string { return slices.Clone(fieldNames[:]) }
-
 // values are a row's texts by field, empty where the row says nothing.
 type values [fieldCount]string
 

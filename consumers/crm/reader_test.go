@@ -63,7 +63,8 @@ func TestFacts(t *testing.T) {
 		want    string
 	}{
 		"a grant with everything": {
-			file: head + `web,e1,consent_granted,(212) 555-0143,acme,sms;voice_live,marketing,Express Written,2026-01-05T10:00:00-05:00,2027-01-05,web_form,"yes, I agree",192.0.2.1,no` + "\r\n",
+			file: head + `web,e1,consent_granted,(212) 555-0143,acme,sms;voice_live,marketing,Express Written,` +
+				`2026-01-05T10:00:00-05:00,2027-01-05,web_form,"yes, I agree",192.0.2.1,no` + "\r\n",
 			want: `{"source":"web","eventId":"e1","number":"(212) 555-0143","sellers":["acme"],"occurredAt":"2026-01-05T15:00:00Z","consentGranted":{
 				"scope":{"channels":["CHANNEL_SMS","CHANNEL_VOICE_LIVE"],"purposes":["PURPOSE_MARKETING"]},"level":"express_written","expiresOn":"2027-01-05",
 				"evidence":{"method":"web_form","words":"yes, I agree","ip":"192.0.2.1","preTicked":false}}}`,
@@ -117,7 +118,8 @@ func TestFacts(t *testing.T) {
 		},
 		"times agreed to": {
 			file: "kind,number,event_id,weekdays,windows,holidays\ntime_consent,+447700900123,x,Sun;6,08:00-09:30;18:00-24:00,no\n",
-			want: `{"eventId":"x","number":"+447700900123","timeConsent":{"weekdays":[7,6],"windows":[{"fromMinute":480,"toMinute":570},{"fromMinute":1080,"toMinute":1440}]}}`,
+			want: `{"eventId":"x","number":"+447700900123","timeConsent":{"weekdays":[7,6],
+				"windows":[{"fromMinute":480,"toMinute":570},{"fromMinute":1080,"toMinute":1440}]}}`,
 		},
 		"a registry's preference blocks unless it says otherwise": {
 			file: "kind,number,event_id,registry,channels,weekdays\npreference_set,+12125550143,x,in_ncpr,voice_live,sunday\n",
@@ -199,7 +201,8 @@ func TestBadRows(t *testing.T) {
 		{"consent_granted,+12125550143,acme,telegram,marketing,,,", `line 2: channels: "telegram" is unknown; ` + unknownChannel},
 		{"consent_granted,+12125550143,acme,smss,marketing,,,", `line 2: channels: "smss" is unknown; did you mean sms? Else ` + unknownChannel},
 		{"consent_granted,+12125550143,acme,2125550143,marketing,,,", `line 2: channels: a number is unknown; ` + unknownChannel},
-		{"consent_granted,+12125550143,acme,sms,sell,,,", `line 2: purposes: "sell" is unknown; use one of: all, marketing, survey, charity, political, informational, transactional, opt_out_confirmation, emergency`},
+		{"consent_granted,+12125550143,acme,sms,sell,,,", `line 2: purposes: "sell" is unknown; use one of: all, marketing, survey, charity, ` +
+			`political, informational, transactional, opt_out_confirmation, emergency`},
 		{"consent_granted,+12125550143,acme,sms,marketing,perhaps,,", `line 2: pre_ticked: "perhaps" is neither yes nor no; write true or false`},
 		{"consent_granted,,acme,sms,marketing,,,", `line 2: number: is missing; a fact is about a number; delete the row or find its number`},
 		{",+12125550143,acme,,,,,", `line 2: kind: is missing; use one of: ` + strings.Join(kindNames, ", ")},
@@ -207,9 +210,11 @@ func TestBadRows(t *testing.T) {
 		{"seller_registered,+12125550143,acme,,,,,", `line 2: kind: "seller_registered" is unknown; use one of: ` + strings.Join(kindNames, ", ")},
 		{"consent_granted,+12125550143,acme", `line 2: has 3 fields, the header has 8; put fields with commas in quotes`},
 		{"consent_granted,+12125550143,acme,sms,marketing,,y\xffes,", `line 2: words: is not valid UTF-8 (column 7); save the file as CSV UTF-8`},
-		{`consent_granted,+12125550143,acme,sms,marketing,,"yes,`, `line 2: opens a quote that is never closed; close it; the lines after this one were read on their own`},
+		{`consent_granted,+12125550143,acme,sms,marketing,,"yes,`,
+			`line 2: opens a quote that is never closed; close it; the lines after this one were read on their own`},
 		{`consent_granted,+12125550143,acme,sms,marketing,,"y"es,`, `line 2: has a quote inside a quoted field; write a quote in a quoted field twice: ""`},
-		{"consent_granted,+12125550143,acme,sms,marketing,," + strings.Repeat("x", RecordBytesMax) + ",", `line 2: is longer than 4194304 bytes; keep recordings and documents elsewhere and give their reference`},
+		{"consent_granted,+12125550143,acme,sms,marketing,," + strings.Repeat("x", RecordBytesMax) + ",",
+			`line 2: is longer than 4194304 bytes; keep recordings and documents elsewhere and give their reference`},
 	} {
 		rows := readAll(t, open(t, head+tt.row+"\n"+good, Options{}))
 		if len(rows) != 2 {
@@ -238,7 +243,8 @@ func TestBrokenStops(t *testing.T) {
 		{"consent_revoked,+12125550143,acme,sms,st\xffop", "st\ufffdop"},
 		{`consent_revoked,+12125550143,acme,sms,"stop`, `"stop`},
 		{`consent_revoked,+12125550143,acme,sms,"st"op`, `"st"op`},
-		{"consent_revoked,+12125550143,acme,sms," + strings.Repeat("x", RecordBytesMax), strings.Repeat("x", keptOfLongLine-len("consent_revoked,+12125550143,acme,sms,"))},
+		{"consent_revoked,+12125550143,acme,sms," + strings.Repeat("x", RecordBytesMax),
+			strings.Repeat("x", keptOfLongLine-len("consent_revoked,+12125550143,acme,sms,"))},
 	} {
 		rows := readAll(t, open(t, head+tt.row+"\n"+"dnc_added,+12125550144,,,\n", Options{}))
 		if len(rows) != 2 || rows[0].Err != nil || rows[1].Err != nil {
@@ -292,7 +298,8 @@ func TestBadHeaders(t *testing.T) {
 	for _, tt := range []struct{ file, m, want string }{
 		{"", "", "the file is empty; it needs a header row that names its columns"},
 		{"kind,numbr\n", "", `header: unknown column "numbr"; did you mean number?`},
-		{"kind,number,Lifecycle Stage\n", "", `header: unknown column "Lifecycle Stage"; map or ignore it with --map, or use one of: ` + strings.Join(Columns(), ", ")},
+		{"kind,number,Lifecycle Stage\n", "",
+			`header: unknown column "Lifecycle Stage"; map or ignore it with --map, or use one of: ` + strings.Join(fieldNames[:], ", ")},
 		{"kind,+12125550143\n", "", "header: unknown column that looks like a phone number; the first row must name the columns"},
 		{"kind,number,phone\n", "", `header: columns "number" and "phone" both give number; ignore one of them with --map`},
 		{"kind,seller\n", "", "header: no column gives number; name it `number`, or map it with --map"},
@@ -442,7 +449,8 @@ func benchFile(rows int) string {
 			fmt.Fprintf(&b, "crm,e%d,consent_revoked,+1212555%04d,acme,sms,,,2026-01-05T10:00:00Z,sms,STOP\n", i, 100+i%100)
 			continue
 		}
-		fmt.Fprintf(&b, "crm,e%d,consent_granted,(212) 555-%04d,acme,sms;voice_live,marketing,express_written,2026-01-05T10:00:00Z,web_form,\"yes, please\"\n", i, 100+i%100)
+		fmt.Fprintf(&b, "crm,e%d,consent_granted,(212) 555-%04d,acme,sms;voice_live,marketing,express_written,"+
+			"2026-01-05T10:00:00Z,web_form,\"yes, please\"\n", i, 100+i%100)
 	}
 	return b.String()
 }

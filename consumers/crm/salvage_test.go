@@ -17,7 +17,8 @@ func TestStopsInBrokenJSON(t *testing.T) {
 	for _, tt := range []struct{ name, line, want string }{
 		{"no end", `{"kind":"consent_revoked","number":"+12125550143","words":"STOP}`, number + all},
 		{"no comma", `{"kind":"consent_revoked" "number":"+12125550143"}`, number + all},
-		{"cut off in the number's name", `{"source":"crm","kind":"dnc_added","to":"+1 (212) 555-0143","occurred_at":"2026-11-23 14:00"`, `"source":"crm","number":"+1 (212) 555-0143",` + all},
+		{"cut off in the number's name", `{"source":"crm","kind":"dnc_added","to":"+1 (212) 555-0143","occurred_at":"2026-11-23 14:00"`,
+			`"source":"crm","number":"+1 (212) 555-0143",` + all},
 		{"an escape", `{"kind":"inbound_message","number":"\u002b12125550143","body":"x"`, number + all},
 		{"bare names", `{kind: consent_revoked, number: +12125550143}`, number + all},
 		{"words alone", `{"number":"+12125550143","words":"please stop"`, number + all},

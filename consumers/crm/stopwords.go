@@ -24,7 +24,9 @@ var (
 	stopAlone = regexp.MustCompile(`(?i)^\W*(stop ?all|quit|end|cancel|remove)\W*$`)
 	stopWords = regexp.MustCompile(`(?i)\b(stop|revoke|opt[ -]?out|unsubscribe|remove me|take me off|(do not|don.?t|never) (call|text|contact|message))\b`)
 	// A disclosure tells how to stop; who quotes it has not done so.
-	howToStop = regexp.MustCompile(`(?i)\b(reply|replying|text|texting|txt|send|sending|type|respond|with|can)\s+(with\s+)?\W?(stop|opt[ -]?out|unsubscribe|revoke)\b(\W? to \w+)?|\b(stop|opt[ -]?out|unsubscribe|revoke)\W? (to (stop|cancel|end|quit|opt|unsubscribe)|(at )?any ?time)\b`)
+	howToStop = regexp.MustCompile(`(?i)` +
+		`\b(reply|replying|text|texting|txt|send|sending|type|respond|with|can)\s+(with\s+)?\W?(stop|opt[ -]?out|unsubscribe|revoke)\b(\W? to \w+)?` +
+		`|\b(stop|opt[ -]?out|unsubscribe|revoke)\W? (to (stop|cancel|end|quit|opt|unsubscribe)|(at )?any ?time)\b`)
 )
 
 // resolveKind tells a row's kind. Where none of ours stands, a stop is told by

@@ -66,7 +66,8 @@ func TestTextThatIsNotUTF8(t *testing.T) {
 }
 
 func fill(t *rapid.T, m protoreflect.Message, depth int) {
-	texts := rapid.SampledFrom([]string{"", "a", "b", "12345678", "1-2 3.4_5(6)7/8+9", strings.Repeat("x", clearStringBytesMax+1), strings.Repeat("é", PersonalFieldBytesMax/2+1)})
+	texts := rapid.SampledFrom([]string{"", "a", "b", "12345678", "1-2 3.4_5(6)7/8+9", strings.Repeat("x", clearStringBytesMax+1),
+		strings.Repeat("é", PersonalFieldBytesMax/2+1)})
 	scalar := func(fd protoreflect.FieldDescriptor) protoreflect.Value {
 		switch fd.Kind() {
 		case protoreflect.StringKind:

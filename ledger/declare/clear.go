@@ -113,7 +113,8 @@ func (d *Declared) unknownFields() error {
 func checkLists(f *consentv1.Fact) error {
 	windows := f.GetPreferenceSet().GetWindows()
 	if len(windows) > listMax || slices.ContainsFunc(windows, func(w *consentv1.TimeWindow) bool { return len(w.GetWeekdays()) > 7 }) {
-		return &ledger.InvalidError{Field: "windows", Problem: fmt.Sprintf("are more than %d, or name more than seven weekdays", listMax), Fix: "join windows that touch"}
+		return &ledger.InvalidError{Field: "windows", Problem: fmt.Sprintf("are more than %d, or name more than seven weekdays", listMax),
+			Fix: "join windows that touch"}
 	}
 	return nil
 }

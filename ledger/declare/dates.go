@@ -10,9 +10,9 @@ import (
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
-// AheadMax is how far a time may lie after recorded_at before it counts as dated
+// aheadMax is how far a time may lie after recorded_at before it counts as dated
 // ahead; it covers clocks that are a little off.
-const AheadMax = 2 * time.Minute
+const aheadMax = 2 * time.Minute
 
 // offsets are the least and greatest UTC offsets, daylight saving included, that
 // occur where a number may be at home.
@@ -50,9 +50,9 @@ func candidateOffsets(e164 string) offsets {
 	return everywhere
 }
 
-// DaySpan gives the first and the last instant that can belong to a date at the
+// daySpan gives the first and the last instant that can belong to a date at the
 // home of a number. ok is false unless text is a plain YYYY-MM-DD.
-func DaySpan(text, e164 string) (earliest, latest time.Time, ok bool) {
+func daySpan(text, e164 string) (earliest, latest time.Time, ok bool) {
 	if text == "" { // most facts end on no date, and a parser's error is dear
 		return time.Time{}, time.Time{}, false
 	}
@@ -70,7 +70,7 @@ func DaySpan(text, e164 string) (earliest, latest time.Time, ok bool) {
 func (d *Declared) Resolve(recordedAt time.Time) error {
 	f := d.Fact
 	earliest, latest, ok := d.span(recordedAt)
-	ahead := ok && earliest.After(recordedAt.Add(AheadMax))
+	ahead := ok && earliest.After(recordedAt.Add(aheadMax))
 	if MustBeDated(f) {
 		if !ok {
 			return &ledger.InvalidError{Field: "occurred_at", Problem: "cannot be read as a time or date since 1990", Fix: "write RFC 3339 or YYYY-MM-DD"}
@@ -113,7 +113,7 @@ func (d *Declared) span(recordedAt time.Time) (earliest, latest time.Time, ok bo
 		t := f.GetOccurredAt().AsTime()
 		return t, t, f.GetOccurredAt().CheckValid() == nil && !t.Before(plausibleMin) && !t.After(maxTime)
 	case f.GetOccurredOn() != "":
-		earliest, latest, ok = DaySpan(f.GetOccurredOn(), d.Number)
+		earliest, latest, ok = daySpan(f.GetOccurredOn(), d.Number)
 		return earliest, latest, ok && !earliest.Before(plausibleMin)
 	case d.interactive:
 		return recordedAt, recordedAt, true
@@ -125,11 +125,11 @@ func (d *Declared) span(recordedAt time.Time) (earliest, latest time.Time, ok bo
 func (d *Declared) resolveExpiry() {
 	switch k := d.Fact.GetKind().(type) {
 	case *consentv1.Fact_ConsentGranted:
-		if from, _, ok := DaySpan(k.ConsentGranted.GetExpiresOn(), d.Number); ok && k.ConsentGranted.GetExpiresAt() == nil {
+		if from, _, ok := daySpan(k.ConsentGranted.GetExpiresOn(), d.Number); ok && k.ConsentGranted.GetExpiresAt() == nil {
 			k.ConsentGranted.ExpiresAt = timestamppb.New(from)
 		}
 	case *consentv1.Fact_ConsentConfirmed:
-		if from, _, ok := DaySpan(k.ConsentConfirmed.GetExpiresOn(), d.Number); ok && k.ConsentConfirmed.GetExpiresAt() == nil {
+		if from, _, ok := daySpan(k.ConsentConfirmed.GetExpiresOn(), d.Number); ok && k.ConsentConfirmed.GetExpiresAt() == nil {
 			k.ConsentConfirmed.ExpiresAt = timestamppb.New(from)
 		}
 	}

@@ -210,7 +210,8 @@ func ValidID(id string) bool {
 }
 
 func badID(field string) *ledger.InvalidError {
-	return &ledger.InvalidError{Field: field, Problem: "is missing or no id", Fix: "use 1 to 64 of a-z, 0-9, _ and -, with no 9 digits in a row; `all` is reserved"}
+	return &ledger.InvalidError{Field: field, Problem: "is missing or no id",
+		Fix: "use 1 to 64 of a-z, 0-9, _ and -, with no 9 digits in a row; `all` is reserved"}
 }
 
 // unread keeps what could not be understood, as it came, sealed with the fact.
@@ -255,7 +256,8 @@ func (d *Declared) check(c Catalog, doubtful bool) error {
 // checkSize refuses what no entry can hold. Stops are never refused for size.
 func (d *Declared) checkSize() error {
 	if d.size > factBytesMax && !d.Stop {
-		return &ledger.InvalidError{Field: "fact", Problem: fmt.Sprintf("has %d bytes, at most %d are taken", d.size, factBytesMax), Fix: "name fewer sellers, programmes or area codes"}
+		return &ledger.InvalidError{Field: "fact", Problem: fmt.Sprintf("has %d bytes, at most %d are taken", d.size, factBytesMax),
+			Fix: "name fewer sellers, programmes or area codes"}
 	}
 	return nil
 }

@@ -127,7 +127,8 @@ func TestGrantsHaveNoGaps(t *testing.T) {
 }
 
 func TestStopsAreNeverLostToForm(t *testing.T) {
-	all := &consentv1.Scope{Programmes: []string{"all"}, Channels: []consentv1.Channel{consentv1.Channel_CHANNEL_ALL}, Purposes: []consentv1.Purpose{consentv1.Purpose_PURPOSE_ALL}}
+	all := &consentv1.Scope{Programmes: []string{"all"}, Channels: []consentv1.Channel{consentv1.Channel_CHANNEL_ALL},
+		Purposes: []consentv1.Purpose{consentv1.Purpose_PURPOSE_ALL}}
 	for name, tc := range map[string]struct {
 		change  func(*consentv1.Fact, *consentv1.ConsentRevoked)
 		sellers string

@@ -30,7 +30,8 @@ func checkNeutral(f *consentv1.Fact) error {
 	case *consentv1.Fact_SubscriberClass:
 		s := k.SubscriberClass.GetSubscriber()
 		if s == 0 || consentv1.SubscriberKind_name[int32(s)] == "" {
-			return &ledger.InvalidError{Field: "subscriber", Problem: "is missing or not known", Fix: "name it: " + wordsOf(consentv1.SubscriberKind_name, "SUBSCRIBER_KIND_")}
+			return &ledger.InvalidError{Field: "subscriber", Problem: "is missing or not known",
+				Fix: "name it: " + wordsOf(consentv1.SubscriberKind_name, "SUBSCRIBER_KIND_")}
 		}
 	}
 	return nil
@@ -77,7 +78,8 @@ func checkTimes(weekdays []uint32, windows []*consentv1.TimeWindow) error {
 	}
 	for _, w := range windows {
 		if w.GetFromMinute() >= w.GetToMinute() || w.GetToMinute() > 24*60 || slices.ContainsFunc(w.GetWeekdays(), noDay) {
-			return &ledger.InvalidError{Field: "windows", Problem: "hold one that is empty or not within a day", Fix: "give from_minute below to_minute, at most 1440, and ISO weekdays"}
+			return &ledger.InvalidError{Field: "windows", Problem: "hold one that is empty or not within a day",
+				Fix: "give from_minute below to_minute, at most 1440, and ISO weekdays"}
 		}
 	}
 	return nil

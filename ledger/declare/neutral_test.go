@@ -25,34 +25,39 @@ func TestNewKinds(t *testing.T) {
 		fact  string
 		field string // refused; empty: taken
 	}{
-		"times agreed to":               {dated + `"sellers":["acme"],"timeConsent":{"weekdays":[7]}`, ""},
-		"without a date":                {`"sellers":["acme"],"timeConsent":{"weekdays":[7]}`, "occurred_at"},
-		"without a seller":              {dated + `"timeConsent":{"weekdays":[7]}`, "seller"},
-		"without times":                 {dated + `"sellers":["acme"],"timeConsent":{}`, "time_consent"},
-		"on no day there is":            {dated + `"sellers":["acme"],"timeConsent":{"weekdays":[8]}`, "weekdays"},
-		"at no time there is":           {dated + `"sellers":["acme"],"timeConsent":{"windows":[{"fromMinute":600,"toMinute":1441}]}`, "windows"},
-		"holidays alone":                {dated + `"sellers":["acme"],"timeConsent":{"holidays":true}`, ""},
-		"a company":                     {dated + `"subscriberClass":{"subscriber":"SUBSCRIBER_KIND_CORPORATE"}`, ""},
-		"a company since an odd day":    {`"occurredOn":"lately","subscriberClass":{"subscriber":"SUBSCRIBER_KIND_CORPORATE"}`, "occurred_at"},
-		"a person since an odd day":     {`"occurredOn":"lately","subscriberClass":{"subscriber":"SUBSCRIBER_KIND_INDIVIDUAL"}`, ""},
-		"a subscriber of no class":      {dated + `"subscriberClass":{}`, "subscriber"},
-		"a party's number":              {`"party":"C-17","partyNumber":{}`, ""},
-		"a number of nobody's":          {`"party":"  ","partyNumber":{}`, "party"},
-		"blocked at a registry":         {`"occurredOn":"lately","preferenceSet":{"registry":"in_ncpr","blocked":true,"channels":["CHANNEL_SMS",99],"weekdays":[9]}`, ""},
-		"unblocked at an odd time":      {`"occurredOn":"lately","preferenceSet":{"registry":"in_ncpr"}`, "occurred_at"},
-		"unblocked for an odd channel":  {dated + `"preferenceSet":{"registry":"in_ncpr","channels":[99]}`, "channels"},
-		"unblocked at an odd registry":  {dated + `"preferenceSet":{"registry":"Our Registry"}`, "registry"},
-		"unblocked":                     {dated + `"preferenceSet":{"registry":"in_ncpr"}`, ""},
-		"a person's own wish undated":   {`"occurredOn":"lately","preferenceSet":{"frequencyMax":1,"frequencyDays":7}`, ""},
-		"an emergency":                  {`"emergencyDeclared":{"area":"US-NY-061","from":"2026-05-30T10:00:00Z"}`, ""},
-		"an emergency nowhere":          {`"emergencyDeclared":{"area":"New York","from":"2026-05-30T10:00:00Z"}`, "area"},
-		"an emergency since never":      {`"emergencyDeclared":{"area":"US-LA"}`, "from"},
-		"an emergency over before":      {`"emergencyDeclared":{"area":"US-LA","from":"2026-05-30T10:00:00Z","until":"2026-05-29T10:00:00Z"}`, "until"},
-		"a pack without a file":         {`"rulePackPublished":{"id":"us-zz","version":"1","layer":"state"}`, "sha256"},
-		"a pack of an unknown seller":   {`"rulePackPublished":{"id":"x","version":"1","layer":"seller","seller":"nobody","sha256":"` + strings.Repeat("AAAA", 10) + `AAA="}`, "seller"},
-		"a campaign of an odd sector":   {`"campaignRegistered":{"id":"c","seller":"acme","channel":"CHANNEL_SMS","purpose":"PURPOSE_MARKETING","sector":"claims & more"}`, "sector"},
-		"a campaign of a sector":        {`"campaignRegistered":{"id":"c","seller":"acme","channel":"CHANNEL_SMS","purpose":"PURPOSE_MARKETING","sector":"claims_management"}`, ""},
-		"a soft opt-in without a date":  {`"sellers":["acme"],"relationshipRecorded":{"relationship":"RELATIONSHIP_KIND_PURCHASE","similarProducts":true}`, "occurred_at"},
+		"times agreed to":            {dated + `"sellers":["acme"],"timeConsent":{"weekdays":[7]}`, ""},
+		"without a date":             {`"sellers":["acme"],"timeConsent":{"weekdays":[7]}`, "occurred_at"},
+		"without a seller":           {dated + `"timeConsent":{"weekdays":[7]}`, "seller"},
+		"without times":              {dated + `"sellers":["acme"],"timeConsent":{}`, "time_consent"},
+		"on no day there is":         {dated + `"sellers":["acme"],"timeConsent":{"weekdays":[8]}`, "weekdays"},
+		"at no time there is":        {dated + `"sellers":["acme"],"timeConsent":{"windows":[{"fromMinute":600,"toMinute":1441}]}`, "windows"},
+		"holidays alone":             {dated + `"sellers":["acme"],"timeConsent":{"holidays":true}`, ""},
+		"a company":                  {dated + `"subscriberClass":{"subscriber":"SUBSCRIBER_KIND_CORPORATE"}`, ""},
+		"a company since an odd day": {`"occurredOn":"lately","subscriberClass":{"subscriber":"SUBSCRIBER_KIND_CORPORATE"}`, "occurred_at"},
+		"a person since an odd day":  {`"occurredOn":"lately","subscriberClass":{"subscriber":"SUBSCRIBER_KIND_INDIVIDUAL"}`, ""},
+		"a subscriber of no class":   {dated + `"subscriberClass":{}`, "subscriber"},
+		"a party's number":           {`"party":"C-17","partyNumber":{}`, ""},
+		"a number of nobody's":       {`"party":"  ","partyNumber":{}`, "party"},
+		"blocked at a registry": {
+			`"occurredOn":"lately","preferenceSet":{"registry":"in_ncpr","blocked":true,"channels":["CHANNEL_SMS",99],"weekdays":[9]}`, ""},
+		"unblocked at an odd time":     {`"occurredOn":"lately","preferenceSet":{"registry":"in_ncpr"}`, "occurred_at"},
+		"unblocked for an odd channel": {dated + `"preferenceSet":{"registry":"in_ncpr","channels":[99]}`, "channels"},
+		"unblocked at an odd registry": {dated + `"preferenceSet":{"registry":"Our Registry"}`, "registry"},
+		"unblocked":                    {dated + `"preferenceSet":{"registry":"in_ncpr"}`, ""},
+		"a person's own wish undated":  {`"occurredOn":"lately","preferenceSet":{"frequencyMax":1,"frequencyDays":7}`, ""},
+		"an emergency":                 {`"emergencyDeclared":{"area":"US-NY-061","from":"2026-05-30T10:00:00Z"}`, ""},
+		"an emergency nowhere":         {`"emergencyDeclared":{"area":"New York","from":"2026-05-30T10:00:00Z"}`, "area"},
+		"an emergency since never":     {`"emergencyDeclared":{"area":"US-LA"}`, "from"},
+		"an emergency over before":     {`"emergencyDeclared":{"area":"US-LA","from":"2026-05-30T10:00:00Z","until":"2026-05-29T10:00:00Z"}`, "until"},
+		"a pack without a file":        {`"rulePackPublished":{"id":"us-zz","version":"1","layer":"state"}`, "sha256"},
+		"a pack of an unknown seller": {
+			`"rulePackPublished":{"id":"x","version":"1","layer":"seller","seller":"nobody","sha256":"` + strings.Repeat("AAAA", 10) + `AAA="}`, "seller"},
+		"a campaign of an odd sector": {
+			`"campaignRegistered":{"id":"c","seller":"acme","channel":"CHANNEL_SMS","purpose":"PURPOSE_MARKETING","sector":"claims & more"}`, "sector"},
+		"a campaign of a sector": {
+			`"campaignRegistered":{"id":"c","seller":"acme","channel":"CHANNEL_SMS","purpose":"PURPOSE_MARKETING","sector":"claims_management"}`, ""},
+		"a soft opt-in without a date": {
+			`"sellers":["acme"],"relationshipRecorded":{"relationship":"RELATIONSHIP_KIND_PURCHASE","similarProducts":true}`, "occurred_at"},
 		"a number given for such calls": {dated + `"sellers":["acme"],"relationshipRecorded":{"relationship":"RELATIONSHIP_KIND_NUMBER_VOLUNTEERED"}`, ""},
 	} {
 		f := &consentv1.Fact{}
@@ -73,9 +78,10 @@ func TestNewKinds(t *testing.T) {
 
 // TestBlockAtARegistryIsWidened: what cannot be understood of a block blocks all.
 func TestBlockAtARegistryIsWidened(t *testing.T) {
-	d, err := settle(t, &consentv1.Fact{Number: "+12125550143", Source: "crm", EventId: "e1", Kind: &consentv1.Fact_PreferenceSet{PreferenceSet: &consentv1.PreferenceSet{
-		Registry: "in_ncpr", Blocked: true, Channels: []consentv1.Channel{2, 99}, Purposes: []consentv1.Purpose{2, 77}, Weekdays: []uint32{9},
-		Windows: []*consentv1.TimeWindow{{FromMinute: 1, ToMinute: 2}}}}})
+	d, err := settle(t, &consentv1.Fact{Number: "+12125550143", Source: "crm", EventId: "e1",
+		Kind: &consentv1.Fact_PreferenceSet{PreferenceSet: &consentv1.PreferenceSet{
+			Registry: "in_ncpr", Blocked: true, Channels: []consentv1.Channel{2, 99}, Purposes: []consentv1.Purpose{2, 77}, Weekdays: []uint32{9},
+			Windows: []*consentv1.TimeWindow{{FromMinute: 1, ToMinute: 2}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

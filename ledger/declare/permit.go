@@ -87,12 +87,14 @@ func (d *Declared) checkPermitKind(c Catalog) error {
 		level, expires, on = k.ConsentConfirmed.GetLevel(), k.ConsentConfirmed.GetExpiresAt(), k.ConsentConfirmed.GetExpiresOn()
 	case *consentv1.Fact_RelationshipRecorded:
 		if r := k.RelationshipRecorded.GetRelationship(); r == 0 || consentv1.RelationshipKind_name[int32(r)] == "" {
-			return &ledger.InvalidError{Field: "relationship", Problem: "is missing or not known", Fix: "name it: " + wordsOf(consentv1.RelationshipKind_name, "RELATIONSHIP_KIND_")}
+			return &ledger.InvalidError{Field: "relationship", Problem: "is missing or not known",
+				Fix: "name it: " + wordsOf(consentv1.RelationshipKind_name, "RELATIONSHIP_KIND_")}
 		}
 		return nil
 	case *consentv1.Fact_ClarificationAnswered:
 		if k.ClarificationAnswered.GetRevocationPosition() == 0 || len(k.ClarificationAnswered.GetKeepProgrammes()) == 0 {
-			return &ledger.InvalidError{Field: "clarification_answered", Problem: "names no revocation or keeps nothing", Fix: "give revocation_position and keep_programmes"}
+			return &ledger.InvalidError{Field: "clarification_answered", Problem: "names no revocation or keeps nothing",
+				Fix: "give revocation_position and keep_programmes"}
 		}
 		for _, p := range k.ClarificationAnswered.GetKeepProgrammes() {
 			if len(k.ClarificationAnswered.GetKeepProgrammes()) > listMax || (p != ledger.All && !d.programme(c, p)) {
@@ -116,7 +118,7 @@ func (d *Declared) checkPermitKind(c Catalog) error {
 	if err := validTime("expires_at", expires); err != nil {
 		return err
 	}
-	if _, _, ok := DaySpan(on, d.Number); on != "" && expires == nil && !ok {
+	if _, _, ok := daySpan(on, d.Number); on != "" && expires == nil && !ok {
 		return &ledger.InvalidError{Field: "expires_at", Problem: "cannot be read as a time or date", Fix: "write RFC 3339 or YYYY-MM-DD"}
 	}
 	return nil

@@ -74,7 +74,8 @@ func checkCampaign(m *consentv1.CampaignRegistered, c Catalog) error {
 		return &ledger.InvalidError{Field: "programme", Problem: "is not registered for the seller", Fix: "register it first: consent programme add ID --seller S"}
 	}
 	if known := c.Campaign(m.GetId()); known != nil && !proto.Equal(known, m) {
-		return &ledger.InvalidError{Field: "id", Problem: "is a campaign already, with another meaning", Fix: "give the new campaign an id of its own; dialers know the old one"}
+		return &ledger.InvalidError{Field: "id", Problem: "is a campaign already, with another meaning",
+			Fix: "give the new campaign an id of its own; dialers know the old one"}
 	}
 	if m.GetSector() != "" && !ValidID(m.GetSector()) {
 		return badID("sector")
@@ -92,9 +93,11 @@ func checkWording(f *consentv1.Fact, m *consentv1.WordingPublished) error {
 	case !ValidID(m.GetId()):
 		return badID("id")
 	case f.GetSource() != ledger.ProgramSource || f.GetEventId() != ledger.WordingEventID(m.GetId()):
-		return &ledger.InvalidError{Field: "event_id", Problem: "is not that of the wording's id, so the id could get a second text", Fix: "publish wordings with: consent wording add"}
+		return &ledger.InvalidError{Field: "event_id", Problem: "is not that of the wording's id, so the id could get a second text",
+			Fix: "publish wordings with: consent wording add"}
 	case strings.TrimSpace(m.GetText()) == "" || len(m.GetText()) > wordingBytesMax:
-		return &ledger.InvalidError{Field: "text", Problem: fmt.Sprintf("is missing or longer than %d bytes", wordingBytesMax), Fix: "give the whole text as people see it"}
+		return &ledger.InvalidError{Field: "text", Problem: fmt.Sprintf("is missing or longer than %d bytes", wordingBytesMax),
+			Fix: "give the whole text as people see it"}
 	}
 	sum := sha256.Sum256([]byte(m.GetText()))
 	m.Sha256 = sum[:]
@@ -119,7 +122,8 @@ func checkPack(m *consentv1.RulePackPublished, c Catalog) error {
 
 func checkEmergency(m *consentv1.EmergencyDeclared) error {
 	if !areaCode(m.GetArea()) {
-		return &ledger.InvalidError{Field: "area", Problem: "is missing or no area", Fix: "write an ISO 3166 code, with the county behind it if it is one: US-LA, US-NY-061"}
+		return &ledger.InvalidError{Field: "area", Problem: "is missing or no area",
+			Fix: "write an ISO 3166 code, with the county behind it if it is one: US-LA, US-NY-061"}
 	}
 	if m.GetFrom() == nil {
 		return &ledger.InvalidError{Field: "from", Problem: "is missing", Fix: "say when the emergency begins (RFC 3339)"}

@@ -358,11 +358,17 @@ func TestBothAgree(t *testing.T) {
 		change("event", len(covered), func(c *directory.Shown, at int) { c.Events[at].Position = ledger.Position(3) })
 		change("without event", len(covered), func(c *directory.Shown, at int) { c.Events = slices.Delete(c.Events, at, at+1) })
 	}
+	agrees(t, vs)
+}
+
+// agrees has the second implementation find in vectors what the first one did.
+func agrees(t *testing.T, vs []vector) {
+	t.Helper()
 	raw, err := json.Marshal(vs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "changed.json")
+	file := filepath.Join(t.TempDir(), "vectors.json")
 	if err := os.WriteFile(file, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -214,15 +214,12 @@ func (ix *Index) Hash(ctx context.Context) (ledger.Hash, error) {
 // staged, if its entries do not follow from what came before. At most three
 // commits are staged. There is no way to take one back: a writer that cannot
 // publish what it staged ends, and the next one reads the stream.
-func (ix *Index) Stage(entries []*ledger.Entry, keys *consentv1.WrappedKeys) error {
-	return ix.StageSeen(entries, keys, nil)
-}
-
-// StageSeen is Stage for who has looked up before what the entries follow from:
-// seen[i] is what Seen told of the number of entries[i] when no entry of this
-// commit existed yet, and tells too that its idempotency hash was not found; nil
-// where nothing was looked up. Nothing is looked up a second time.
-func (ix *Index) StageSeen(entries []*ledger.Entry, keys *consentv1.WrappedKeys, seen []*Seen) error {
+//
+// seen[i] is what Seen told of the number of entries[i] when no entry of this commit
+// existed yet, and tells too that its idempotency hash was not found; nil where
+// nothing was looked up, and as a whole where nothing was for any. Nothing is looked
+// up a second time.
+func (ix *Index) Stage(entries []*ledger.Entry, keys *consentv1.WrappedKeys, seen []*Seen) error {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	staged := *ix.staged.Load()

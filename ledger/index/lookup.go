@@ -41,13 +41,6 @@ func (v view) event(k eventKey) (r Recorded, found bool, err error) {
 	return r, err == nil, err
 }
 
-// OpenPerson gives the person who holds a number now; the next fact about the
-// number joins them. None: the next fact begins a new person.
-func (ix *Index) OpenPerson(t ledger.Token) (id ledger.PersonID, found bool, err error) {
-	h, err := ix.view().holders(t)
-	return h.holder(), h.open, err
-}
-
 // Seen is what is known of a number: who holds it, where that person's chain ends,
 // and the person's keys.
 type Seen struct {
@@ -167,20 +160,11 @@ func (ix *Index) SeqOf(at ledger.Position) (uint64, error) {
 	return decodeSeq(raw)
 }
 
-// Key gives a person's key for a class, wrapped; if there are several, the one
-// with the smallest id, which seals as well as any.
-func (ix *Index) Key(id ledger.PersonID, class consentv1.PersonalClass) (w *consentv1.WrappedKey, found bool, err error) {
-	return ix.findKey(id, class, nil)
-}
-
-// KeyByID gives the key that sealed a part.
-func (ix *Index) KeyByID(id ledger.PersonID, class consentv1.PersonalClass, keyID store.KeyID) (w *consentv1.WrappedKey, found bool, err error) {
-	return ix.findKey(id, class, &keyID)
-}
-
-func (ix *Index) findKey(id ledger.PersonID, class consentv1.PersonalClass, keyID *store.KeyID) (w *consentv1.WrappedKey, found bool, err error) {
-	p, err := ix.view().person(id)
-	w = p.keys.find(id, class, keyID)
+// Key gives a person's key for a class by its name, as it is wrapped now: what opens
+// a part that names it. A new part is sealed with Seen.Key.
+func (ix *Index) Key(of ledger.PersonID, class consentv1.PersonalClass, id store.KeyID) (w *consentv1.WrappedKey, found bool, err error) {
+	p, err := ix.view().person(of)
+	w = p.keys.find(of, class, &id)
 	return w, w != nil, err
 }
 

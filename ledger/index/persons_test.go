@@ -74,7 +74,7 @@ func TestKeysAhead(t *testing.T) {
 	if err := ix.KeysStored(1, brought); err == nil {
 		t.Fatal("a message of keys was noted twice")
 	}
-	must(t, ix.StageSeen(first, nil, see(t, ix, first, true)))
+	must(t, ix.Stage(first, nil, see(t, ix, first, true)))
 	must(t, ix.ApplyCommit(1, first))
 	must(t, ix.Close())
 	ix = open(t, dir, Options{}) // after a crash
@@ -87,7 +87,7 @@ func TestKeysAhead(t *testing.T) {
 	ix = open(t, t.TempDir()+"/index", Options{})
 	defer func() { must(t, ix.Close()) }()
 	must(t, ix.KeysStored(1, &consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{a, b}}))
-	must(t, ix.StageSeen(first, nil, see(t, ix, first, true)))
+	must(t, ix.Stage(first, nil, see(t, ix, first, true)))
 	must(t, ix.ApplyCommit(1, first))
 	again := proto.CloneOf(b)
 	again.Epoch, again.Wrapped = 2, []byte("wrapped anew")
@@ -100,13 +100,13 @@ func TestKeysAhead(t *testing.T) {
 		t.Fatalf("%d keys in the bucket of a person still to begin", n)
 	}
 	must(t, ix.ApplyKeys(2, &consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{again}}))
-	must(t, ix.StageSeen(second, brought, see(t, ix, second, true)))
+	must(t, ix.Stage(second, brought, see(t, ix, second, true)))
 	must(t, ix.KeysStored(3, brought))
 	for range 2 { // staged, then written
-		if w, found, err := ix.Key(two, b.GetClass()); err != nil || !found || !proto.Equal(w, again) {
+		if w, found, err := ix.Key(two, b.GetClass(), store.KeyID(b.GetKeyId())); err != nil || !found || !proto.Equal(w, again) {
 			t.Fatalf("key %v, %v", w, err)
 		}
-		if w, found, err := ix.Key(two, own.GetClass()); err != nil || !found || !proto.Equal(w, own) {
+		if w, found, err := ix.Key(two, own.GetClass(), store.KeyID(own.GetKeyId())); err != nil || !found || !proto.Equal(w, own) {
 			t.Fatalf("key %v, %v", w, err)
 		}
 		if ix.Applied().Seq == 1 {

@@ -32,7 +32,7 @@ type eventKey = [store.IdempotencyBytes]byte
 
 // plan checks the entries of the next commit against everything applied, staged
 // and before them in the commit, and says what they and the commit's new keys
-// change. seen is as StageSeen has it, or nil. The caller holds mu.
+// change. seen is as Stage has it, or nil. The caller holds mu.
 func (ix *Index) plan(entries []*ledger.Entry, keys *consentv1.WrappedKeys, seen []*Seen) (*plan, error) {
 	if len(entries) == 0 {
 		return nil, fmt.Errorf("commit without entries: %w", ledger.ErrDamaged)

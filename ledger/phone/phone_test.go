@@ -52,7 +52,10 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	const e164 = "; send E.164: a plus, the country code and the number"
+	const (
+		e164      = "; send E.164: a plus, the country code and the number"
+		useRegion = "use an ISO 3166 country such as US or GB, or send the number with + and its country code"
+	)
 	for _, tt := range []struct{ raw, region, want string }{
 		{"", "US", "number: is empty" + e164},
 		{" \t", "US", "number: is empty" + e164},
@@ -80,8 +83,8 @@ func TestParseRefuses(t *testing.T) {
 		{"tel:+12125550143;5550144", "US", "number: is followed by another; send one number"},
 		{"2125550143;ext=2125550144", "US", "number: is followed by another; send one number"},
 		{strings.Repeat("2", 251), "US", "number: has 251 bytes, at most 250 are read; send one number"},
-		{"07700 900123", "XX", `number: has no country code, and default_region "XX" is unknown; use an ISO 3166 country such as US or GB, or send the number with + and its country code`},
-		{"07700 900123", "01632960123", `number: has no country code, and default_region is unknown; use an ISO 3166 country such as US or GB, or send the number with + and its country code`},
+		{"07700 900123", "XX", `number: has no country code, and default_region "XX" is unknown; ` + useRegion},
+		{"07700 900123", "01632960123", `number: has no country code, and default_region is unknown; ` + useRegion},
 	} {
 		n, err := Parse(tt.raw, tt.region)
 		if err == nil || err.Error() != tt.want {
@@ -261,7 +264,8 @@ func TestMemoIsBounded(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"+12125550143", "tel:2125550143;phone-context=+1", "+44 (0)7700 900123 x5", "００１", "+", "1e9", "\u202a٠٧٧٠٠٩٠٠١٢٣"} {
+	for _, s := range []string{"+12125550143", "tel:2125550143;phone-context=+1", "+44 (0)7700 900123 x5", "００１", "+", "1e9",
+		"\u202a٠٧٧٠٠٩٠٠١٢٣"} {
 		f.Add(s, "GB")
 	}
 	f.Fuzz(func(t *testing.T, raw, region string) {

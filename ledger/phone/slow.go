@@ -222,9 +222,11 @@ func soleRegion(code int) string {
 func checkLength(e164 string, least int) *UnreadableError {
 	switch digits := len(e164) - 1; {
 	case digits < least:
-		return &UnreadableError{Problem: fmt.Sprintf("is too short: with its country code it has %d digits, at least %d are needed", digits, least), Fix: "write it with its area code"}
+		return &UnreadableError{Problem: fmt.Sprintf("is too short: with its country code it has %d digits, at least %d are needed", digits, least),
+			Fix: "write it with its area code"}
 	case digits > digitsMax:
-		return &UnreadableError{Problem: fmt.Sprintf("is too long: with its country code it has %d digits, at most %d exist", digits, digitsMax), Fix: "send one number"}
+		return &UnreadableError{Problem: fmt.Sprintf("is too long: with its country code it has %d digits, at most %d exist", digits, digitsMax),
+			Fix: "send one number"}
 	}
 	return nil
 }

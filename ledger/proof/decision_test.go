@@ -5,9 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -34,18 +31,21 @@ func saltOf(i int) (s [ours.SaltBytes]byte) {
 // statementOf makes the i-th answer of a batch: they differ in all that can differ.
 func statementOf(i int) ours.Statement {
 	yes := i%2 == 0
-	s := ours.Statement{ID: ledger.EntryID(bytes.Repeat([]byte{byte(i + 1)}, 16)), DecidedAt: decidedAt.Add(time.Duration(i)), Number: ours.CommitNumber(saltOf(i), askedNumber),
+	s := ours.Statement{ID: ledger.EntryID(bytes.Repeat([]byte{byte(i + 1)}, 16)), DecidedAt: decidedAt.Add(time.Duration(i)),
+		Number: ours.CommitNumber(saltOf(i), askedNumber),
 		Question: &consentv1.Question{Campaign: "spring", Seller: "acme", Channel: consentv1.Channel_CHANNEL_VOICE_LIVE, Purpose: consentv1.Purpose_PURPOSE_MARKETING,
 			Programme: "gold", Subject: "roofs", Sector: "claims_management", Content: &consentv1.ContentFlags{Marketing: &yes, OptOutNotice: &yes}},
 		Decision: &consentv1.Decision{Verdict: consentv1.Verdict_VERDICT_BLOCK, Position: uint64(40 + i), At: timestamppb.New(decidedAt), Tzdata: "2026a",
 			NextAllowedAt: timestamppb.New(decidedAt.Add(time.Hour)),
 			Reasons:       []*consentv1.Reason{{Code: "REGISTRY_LISTED", Rule: "us/national-registry", Text: "not signed"}, {Code: "STATE_STALE"}},
-			Packs:         []*consentv1.PackUse{{Id: "us", Version: "1", Sha256: strings.Repeat("0a", 32)}, {Id: "acme", Version: "of spring, 2", Sha256: strings.Repeat("0b", 32)}},
+			Packs: []*consentv1.PackUse{{Id: "us", Version: "1", Sha256: strings.Repeat("0a", 32)},
+				{Id: "acme", Version: "of spring, 2", Sha256: strings.Repeat("0b", 32)}},
 			Lists: []*consentv1.ListUse{{Registry: "us_national_dnc", VersionDate: "2026-02-28", Listed: true}, {Registry: "us_state_dnc", VersionDate: "2026-02-01"},
 				{Registry: "us_rnd"}}}}
 	switch i % 3 {
 	case 1:
-		s.Decision = &consentv1.Decision{Verdict: consentv1.Verdict_VERDICT_ALLOW, Basis: "OK_WRITTEN_CONSENT", Position: uint64(40 + i), At: timestamppb.New(decidedAt),
+		s.Decision = &consentv1.Decision{Verdict: consentv1.Verdict_VERDICT_ALLOW, Basis: "OK_WRITTEN_CONSENT", Position: uint64(40 + i),
+			At:         timestamppb.New(decidedAt),
 			ValidUntil: timestamppb.New(decidedAt.Add(48 * time.Hour))}
 		s.Question = &consentv1.Question{Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_SURVEY}
 	case 2:
@@ -105,7 +105,8 @@ func TestReceiptsOfEveryDecision(t *testing.T) {
 				t.Fatalf("decision %d of %d: %v", i, count, err)
 			}
 			want := statementOf(i)
-			if got := textOf(t, a.Statement); got != textOf(t, want) || a.ID != want.ID || !a.DecidedAt.Equal(want.DecidedAt) || a.Decision.GetVerdict() != want.Decision.GetVerdict() ||
+			if got := textOf(t, a.Statement); got != textOf(t, want) || a.ID != want.ID || !a.DecidedAt.Equal(want.DecidedAt) ||
+				a.Decision.GetVerdict() != want.Decision.GetVerdict() ||
 				a.Decision.GetPosition() != want.Decision.GetPosition() || a.Batch.Sequence != 7 || a.Batch.Count != count || !a.Batch.RecordedAt.Equal(recorded) {
 				t.Fatalf("decision %d of %d says %+v", i, count, a)
 			}
@@ -172,7 +173,8 @@ func TestDecisionsThatProveNothing(t *testing.T) {
 	if _, err := rs[0].Check(keys(t).Exports.Verifier); !errors.Is(err, ours.ErrUnsigned) {
 		t.Errorf("the key for exports: %v", err)
 	}
-	if _, err := ours.SignDecisions(ours.Decisions{Sequence: 7, RecordedAt: recorded, Durability: consentv1.Durability_DURABILITY_FSYNC}, make([]ledger.Hash, 1), keys(t).Log); err == nil {
+	if _, err := ours.SignDecisions(ours.Decisions{Sequence: 7, RecordedAt: recorded, Durability: consentv1.Durability_DURABILITY_FSYNC},
+		make([]ledger.Hash, 1), keys(t).Log); err == nil {
 		t.Error("the key for checkpoints signs decisions")
 	}
 }
@@ -181,7 +183,8 @@ func TestDecisionsThatProveNothing(t *testing.T) {
 // ledger that lies, or a later version.
 func signedText(t testing.TB, text string) []byte {
 	t.Helper()
-	s, err := ours.SignDecisions(ours.Decisions{Sequence: 7, RecordedAt: recorded, Durability: consentv1.Durability_DURABILITY_FSYNC}, []ledger.Hash{ledger.LeafHash([]byte(text))}, keys(t).Receipts)
+	s, err := ours.SignDecisions(ours.Decisions{Sequence: 7, RecordedAt: recorded, Durability: consentv1.Durability_DURABILITY_FSYNC},
+		[]ledger.Hash{ledger.LeafHash([]byte(text))}, keys(t).Receipts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,14 +203,26 @@ func TestStatementsHaveOneEncoding(t *testing.T) {
 	lines := strings.SplitAfter(good, "\n")
 	swapped := slices.Clone(lines)
 	swapped[1], swapped[2] = swapped[2], swapped[1]
+	with := func(old, instead string) string { return strings.Replace(good, old, instead, 1) }
 	for name, bad := range map[string]string{
-		"a line twice": strings.Replace(good, "verdict BLOCK\n", "verdict BLOCK\nverdict BLOCK\n", 1), "two verdicts": strings.Replace(good, "verdict BLOCK\n", "verdict ALLOW\nverdict BLOCK\n", 1),
-		"another order": strings.Join(swapped, ""), "an unknown line": strings.Replace(good, "tzdata", "tzdate", 1), "an unknown verdict": strings.Replace(good, "BLOCK", "MAYBE", 1),
-		"no verdict": strings.Replace(good, "verdict BLOCK\n", "", 1), "an unknown channel": strings.Replace(good, "voice_live", "telepathy", 1),
-		"a control character": strings.Replace(good, "roofs", "ro\rofs", 1), "two blanks": strings.Replace(good, "seller acme", "seller  acme", 1), "a blank at the end": strings.Replace(good, "seller acme", "seller acme ", 1),
-		"a number with zeroes": strings.Replace(good, "position 40", "position 040", 1), "another zone": strings.Replace(good, "000007Z", "000007+00:00", 1), "empty": "x\n",
-		"another header": strings.Replace(good, "decision@v1", "decision@v2", 1), "an id of capitals": strings.Replace(good, "id 0101", "id 0A01", 1), "a short id": strings.Replace(good, "id 0101", "id 01", 1),
-		"a list neither on nor off": strings.Replace(good, "not-listed", "unlisted", 1), "a pack without a version": strings.Replace(good, strings.Repeat("0a", 32)+" 1", strings.Repeat("0a", 32), 1),
+		"a line twice":              with("verdict BLOCK\n", "verdict BLOCK\nverdict BLOCK\n"),
+		"two verdicts":              with("verdict BLOCK\n", "verdict ALLOW\nverdict BLOCK\n"),
+		"another order":             strings.Join(swapped, ""),
+		"an unknown line":           with("tzdata", "tzdate"),
+		"an unknown verdict":        with("BLOCK", "MAYBE"),
+		"no verdict":                with("verdict BLOCK\n", ""),
+		"an unknown channel":        with("voice_live", "telepathy"),
+		"a control character":       with("roofs", "ro\rofs"),
+		"two blanks":                with("seller acme", "seller  acme"),
+		"a blank at the end":        with("seller acme", "seller acme "),
+		"a number with zeroes":      with("position 40", "position 040"),
+		"another zone":              with("000007Z", "000007+00:00"),
+		"empty":                     "x\n",
+		"another header":            with("decision@v1", "decision@v2"),
+		"an id of capitals":         with("id 0101", "id 0A01"),
+		"a short id":                with("id 0101", "id 01"),
+		"a list neither on nor off": with("not-listed", "unlisted"),
+		"a pack without a version":  with(strings.Repeat("0a", 32)+" 1", strings.Repeat("0a", 32)),
 	} {
 		if bad == good {
 			t.Fatalf("%s: nothing was changed", name)
@@ -284,11 +299,17 @@ func makeDecisionVectors(t *testing.T) map[string][]byte {
 		name, number string
 		r            ours.DecisionReceipt
 		i            int
-	}{{"block.decision", askedNumber, rs[3], 3}, {"allow.decision", askedNumber, rs[1], 1}, {"unreadable.decision", "letters", rs[2], 2}, {"sealed.decision", "", sealed, 4},
-		{"alone.decision", askedNumber, decisionsOf(t, 1)[0], 0}} {
+	}{
+		{"block.decision", askedNumber, rs[3], 3},
+		{"allow.decision", askedNumber, rs[1], 1},
+		{"unreadable.decision", "letters", rs[2], 2},
+		{"sealed.decision", "", sealed, 4},
+		{"alone.decision", askedNumber, decisionsOf(t, 1)[0], 0},
+	} {
 		files[x.name] = x.r.Encode()
 		s := statementOf(x.i)
-		v.Decisions = append(v.Decisions, decisionVector{x.name, s.ID.String(), s.DecidedAt, strings.TrimPrefix(s.Decision.GetVerdict().String(), "VERDICT_"), s.Decision.GetPosition(), 7, x.number})
+		v.Decisions = append(v.Decisions, decisionVector{x.name, s.ID.String(), s.DecidedAt,
+			strings.TrimPrefix(s.Decision.GetVerdict().String(), "VERDICT_"), s.Decision.GetPosition(), 7, x.number})
 	}
 	for _, x := range []struct{ name, why, from, old, new string }{
 		{"allowed.decision", "the verdict was changed", "block.decision", "verdict BLOCK", "verdict ALLOW"},
@@ -318,34 +339,12 @@ func makeDecisionVectors(t *testing.T) map[string][]byte {
 // TestDecisionVectors: what was published once is what today's program makes, and is
 // read as a stranger would read it.
 func TestDecisionVectors(t *testing.T) {
-	for name, want := range makeDecisionVectors(t) {
-		path := filepath.Join(vectorsDir, name)
-		have, err := os.ReadFile(path)
-		if *update && errors.Is(err, fs.ErrNotExist) {
-			if err := os.WriteFile(path, want, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		if err != nil {
-			t.Fatalf("%v; for a new vector run: go test ./ledger/proof -update", err)
-		}
-		if !bytes.Equal(have, want) {
-			t.Errorf("%s is not what today's program makes; what was published must stay: begin v2", path)
-		}
-	}
-	read := func(name string) []byte {
-		raw, err := os.ReadFile(filepath.Join(vectorsDir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return raw
-	}
+	stay(t, makeDecisionVectors(t))
 	var v decisionVectors
-	if err := json.Unmarshal(read("decisions.json"), &v); err != nil {
+	if err := json.Unmarshal(vector(t, "decisions.json"), &v); err != nil {
 		t.Fatal(err)
 	}
-	trusted, err := ours.ParseKeys(read(v.Keys))
+	trusted, err := ours.ParseKeys(vector(t, v.Keys))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +353,7 @@ func TestDecisionVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := func(name string) (ours.Answer, error) {
-		r, err := ours.DecodeDecision(read(name))
+		r, err := ours.DecodeDecision(vector(t, name))
 		if err != nil {
 			return ours.Answer{}, err
 		}
@@ -362,7 +361,8 @@ func TestDecisionVectors(t *testing.T) {
 	}
 	for _, d := range v.Decisions {
 		a, err := open(d.File)
-		if err != nil || a.ID.String() != d.ID || !a.DecidedAt.Equal(d.Decided) || a.Decision.GetVerdict().String() != "VERDICT_"+d.Verdict || a.Decision.GetPosition() != d.Position ||
+		if err != nil || a.ID.String() != d.ID || !a.DecidedAt.Equal(d.Decided) || a.Decision.GetVerdict().String() != "VERDICT_"+d.Verdict ||
+			a.Decision.GetPosition() != d.Position ||
 			a.Batch.Sequence != d.Sequence || a.Opened != (d.Number != "") || a.Opened && !a.Asked(d.Number) {
 			t.Errorf("%s: %+v, %v", d.File, a, err)
 		}

@@ -238,6 +238,13 @@ func TestVectorsAreStable(t *testing.T) {
 		t.Fatal(err)
 	}
 	files["vectors.json"] = b.Bytes()
+	stay(t, files)
+}
+
+// stay holds files of vectors to what was published; what is new is written with
+// -update, and never written again.
+func stay(t *testing.T, files map[string][]byte) {
+	t.Helper()
 	for name, want := range files {
 		path := filepath.Join(vectorsDir, name)
 		have, err := os.ReadFile(path)
@@ -256,21 +263,24 @@ func TestVectorsAreStable(t *testing.T) {
 	}
 }
 
+// vector is a published file.
+func vector(t *testing.T, name string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(vectorsDir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
 // TestVectors reads the files as a stranger would, and knows nothing of how they
 // were made.
 func TestVectors(t *testing.T) {
-	read := func(name string) []byte {
-		raw, err := os.ReadFile(filepath.Join(vectorsDir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return raw
-	}
 	var v vectors
-	if err := json.Unmarshal(read("vectors.json"), &v); err != nil {
+	if err := json.Unmarshal(vector(t, "vectors.json"), &v); err != nil {
 		t.Fatal(err)
 	}
-	trusted, err := ours.ParseKeys(read(v.Keys))
+	trusted, err := ours.ParseKeys(vector(t, v.Keys))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +300,7 @@ func TestVectors(t *testing.T) {
 	}
 	at := map[int64]ours.Checkpoint{}
 	for _, c := range v.Checkpoints {
-		got, err := ours.OpenCheckpoint(read(c.File), log)
+		got, err := ours.OpenCheckpoint(vector(t, c.File), log)
 		if err != nil || got.Size != c.Size || hex.EncodeToString(got.Root[:]) != c.Root || v.Roots[c.Size].Root != c.Root {
 			t.Errorf("%s: %v", c.File, err)
 		}
@@ -310,7 +320,7 @@ func TestVectors(t *testing.T) {
 		}
 	}
 	for _, i := range v.Inclusions {
-		p, err := ours.DecodeInclusion(read(i.File))
+		p, err := ours.DecodeInclusion(vector(t, i.File))
 		if err != nil || p.Position != i.Position {
 			t.Fatalf("%s: %v", i.File, err)
 		}
@@ -319,7 +329,7 @@ func TestVectors(t *testing.T) {
 		}
 	}
 	for _, r := range v.Receipts {
-		got, err := ours.DecodeReceipt(read(r.File))
+		got, err := ours.DecodeReceipt(vector(t, r.File))
 		if err != nil {
 			t.Fatalf("%s: %v", r.File, err)
 		}
@@ -329,7 +339,7 @@ func TestVectors(t *testing.T) {
 		}
 	}
 	for _, r := range v.Refused {
-		if err := refusedBy(t, r, read(r.File), log, receipts); err == nil {
+		if err := refusedBy(t, r, vector(t, r.File), log, receipts); err == nil {
 			t.Errorf("%s was accepted, although %s", r.File, r.Why)
 		}
 	}

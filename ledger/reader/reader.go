@@ -15,6 +15,7 @@ import (
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -31,8 +32,8 @@ type Files interface {
 type Index interface {
 	// SeqOf gives the message that holds a position; ledger.ErrNotFound beyond the tail.
 	SeqOf(at ledger.Position) (uint64, error)
-	// Key gives the newest wrapped key of a person's class.
-	Key(p ledger.PersonID, class consentv1.PersonalClass) (*consentv1.WrappedKey, bool, error)
+	// Key gives a person's key for a class by its name, as it is wrapped now.
+	Key(p ledger.PersonID, class consentv1.PersonalClass, id store.KeyID) (*consentv1.WrappedKey, bool, error)
 }
 
 // Reader reads entries. Safe for concurrent use.
@@ -220,16 +221,21 @@ func (r *Reader) openPart(ctx context.Context, e *ledger.Entry, s *consentv1.Sea
 	return seal.OpenPart(key, e.ID, s)
 }
 
+// key gives the key that sealed a part. A person may have another of its class: one
+// that was stored for a commit which never came.
 func (r *Reader) key(e *ledger.Entry, s *consentv1.SealedPart) (seal.PersonKey, error) {
 	if len(e.Msg.GetPerson()) == 0 {
 		return r.keys.SystemKey(s.GetClass()), nil
 	}
-	wrapped, found, err := r.index.Key(ledger.PersonID(e.Msg.GetPerson()), s.GetClass())
+	if len(s.GetKeyId()) != len(store.KeyID{}) {
+		return seal.PersonKey{}, fmt.Errorf("a part of class %s names no key: %w", s.GetClass(), ledger.ErrDamaged)
+	}
+	wrapped, found, err := r.index.Key(ledger.PersonID(e.Msg.GetPerson()), s.GetClass(), store.KeyID(s.GetKeyId()))
 	if err != nil {
 		return seal.PersonKey{}, err
 	}
 	if !found {
-		return seal.PersonKey{}, fmt.Errorf("no key of class %s is known: %w", s.GetClass(), ledger.ErrDamaged)
+		return seal.PersonKey{}, fmt.Errorf("the key of a part of class %s is not known: %w", s.GetClass(), ledger.ErrDamaged)
 	}
 	return r.keys.Unwrap(wrapped)
 }

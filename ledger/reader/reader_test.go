@@ -1,6 +1,7 @@
 package reader_test
 
 import (
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
@@ -31,6 +32,55 @@ func message(t *testing.T, at uint64, id byte) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// TestAPartIsOpenedWithTheKeyItNames: a writer that lost its place may leave a second
+// key of a person's class behind, and nobody can tell from the keys which one counts.
+func TestAPartIsOpenedWithTheKeyItNames(t *testing.T) {
+	keys, err := seal.Create(filepath.Join(t.TempDir(), "keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ix, err := index.Open(filepath.Join(t.TempDir(), "index"), index.Options{Ledger: keys.LedgerID(), Live: keys.Live})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ix.Close()
+	r := reader.New(memledger.New(func(err error) { t.Error(err) }), ix, keys, nil)
+
+	fact := &consentv1.Fact{Kind: &consentv1.Fact_ConsentRevoked{ConsentRevoked: &consentv1.ConsentRevoked{Words: "stop"}}}
+	clear := proto.CloneOf(fact)
+	part := seal.Take(clear)[0]
+	person := seal.DrawPerson()
+	for i := range 2 {
+		own, other := seal.DrawKey(person, part.Class), seal.DrawKey(person, part.Class)
+		var wrapped consentv1.WrappedKeys
+		for _, k := range []seal.PersonKey{own, other} {
+			w, err := keys.Wrap(k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wrapped.Keys = append(wrapped.Keys, w)
+		}
+		if err := ix.ApplyKeys(uint64(i)+1, &wrapped); err != nil {
+			t.Fatal(err)
+		}
+		for j, k := range []seal.PersonKey{own, other} { // one of them has the smaller name
+			id := ledger.EntryID{byte(i), byte(j)}
+			s, err := seal.SealPart(k, id, part)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := &ledger.Entry{ID: id, Msg: &consentv1.Entry{EntryId: id[:], Person: person[:], Fact: clear, Personal: []*consentv1.SealedPart{s}}}
+			if got, erased, err := r.Open(t.Context(), e); err != nil || erased || !proto.Equal(got, fact) {
+				t.Errorf("a part sealed with key %d of %d: %v, erased %t, %v", j, i, got, erased, err)
+			}
+			s.KeyId = []byte{1}
+			if _, _, err := r.Open(t.Context(), e); !errors.Is(err, ledger.ErrDamaged) {
+				t.Errorf("a part that names no key: %v", err)
+			}
+		}
+	}
 }
 
 // TestAnOfferIsNothingUntilTheStreamHoldsIt: readers see what was read from the

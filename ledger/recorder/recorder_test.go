@@ -106,7 +106,8 @@ func newWorld(t *testing.T) *world {
 	w.Recorder = recorder.New(wr, w.newReader(ix), w.keys, ix, w.inbox)
 	for _, id := range []string{"acme", "beta"} {
 		w.must(&consentv1.Fact{EventId: "seller-" + id, Kind: &consentv1.Fact_SellerRegistered{SellerRegistered: &consentv1.SellerRegistered{Id: id}}})
-		w.must(&consentv1.Fact{EventId: "programme-" + id, Kind: &consentv1.Fact_ProgrammeRegistered{ProgrammeRegistered: &consentv1.ProgrammeRegistered{Id: "news", Seller: id}}})
+		w.must(&consentv1.Fact{EventId: "programme-" + id,
+			Kind: &consentv1.Fact_ProgrammeRegistered{ProgrammeRegistered: &consentv1.ProgrammeRegistered{Id: "news", Seller: id}}})
 	}
 	return w
 }
@@ -130,7 +131,8 @@ func (w *world) must(f *consentv1.Fact) ledger.Receipt {
 }
 
 func stop(number, id string, sellers ...string) *consentv1.Fact {
-	return &consentv1.Fact{Number: number, Sellers: sellers, EventId: id, Kind: &consentv1.Fact_ConsentRevoked{ConsentRevoked: &consentv1.ConsentRevoked{Words: "stop"}}}
+	return &consentv1.Fact{Number: number, Sellers: sellers, EventId: id,
+		Kind: &consentv1.Fact_ConsentRevoked{ConsentRevoked: &consentv1.ConsentRevoked{Words: "stop"}}}
 }
 
 func message(number, id string, class consentv1.MessageClass, sellers ...string) *consentv1.Fact {
@@ -230,7 +232,8 @@ func TestAnUnclearMessageAgain(t *testing.T) {
 	}
 	w.inbox.err = nil
 	r := w.must(m)
-	if !r.Duplicate || len(w.inbox.items) != 1 || w.inbox.items[0].GetPosition() != uint64(r.Position) || !w.inbox.items[0].GetReceivedAt().AsTime().Equal(r.RecordedAt) {
+	if !r.Duplicate || len(w.inbox.items) != 1 || w.inbox.items[0].GetPosition() != uint64(r.Position) ||
+		!w.inbox.items[0].GetReceivedAt().AsTime().Equal(r.RecordedAt) {
 		t.Errorf("%+v, %v", r, w.inbox.items)
 	}
 }

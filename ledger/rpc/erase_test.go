@@ -36,7 +36,8 @@ func newLedger(t *testing.T) *rpc.Ledger {
 			t.Fatal(err)
 		}
 	}
-	e, err := stream.StartEmbedded(stream.EmbeddedOptions{Dir: filepath.Join(dir, "js"), CipherKey: "test", AdminKey: "test", Logger: slog.New(slog.DiscardHandler)})
+	e, err := stream.StartEmbedded(stream.EmbeddedOptions{Dir: filepath.Join(dir, "js"), CipherKey: "test", AdminKey: "test",
+		Logger: slog.New(slog.DiscardHandler)})
 	check(err)
 	nc, err := e.Connect()
 	check(err)

@@ -87,7 +87,8 @@ func Receipt(r ledger.Receipt) *consentv1.Receipt {
 
 // RecordOne serves Record for every transport.
 func (l *Ledger) RecordOne(ctx context.Context, req *consentv1.RecordRequest) (*consentv1.RecordResponse, error) {
-	o := l.Recorder.Record(ctx, []declare.Declaration{{Fact: req.GetFact(), DefaultRegion: req.GetDefaultRegion(), Interactive: req.GetInteractive(), Owned: true}})[0]
+	d := declare.Declaration{Fact: req.GetFact(), DefaultRegion: req.GetDefaultRegion(), Interactive: req.GetInteractive(), Owned: true}
+	o := l.Recorder.Record(ctx, []declare.Declaration{d})[0]
 	if o.Err != nil {
 		return nil, Error(o.Err)
 	}
@@ -102,8 +103,10 @@ func (s *service) Record(ctx context.Context, req *connect.Request[consentv1.Rec
 	return respond(s.RecordOne(ctx, req.Msg))
 }
 
+type recordStream = connect.BidiStream[consentv1.RecordStreamRequest, consentv1.RecordStreamResponse]
+
 // RecordStream answers in order while up to messagesOpenMax messages are under way.
-func (s *service) RecordStream(ctx context.Context, st *connect.BidiStream[consentv1.RecordStreamRequest, consentv1.RecordStreamResponse]) error {
+func (s *service) RecordStream(ctx context.Context, st *recordStream) error {
 	open := make(chan chan *consentv1.RecordStreamResponse, messagesOpenMax)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -129,7 +132,9 @@ func (s *service) RecordStream(ctx context.Context, st *connect.BidiStream[conse
 	return Error(errors.Join(err, <-sent))
 }
 
-func (s *service) receive(ctx context.Context, st *connect.BidiStream[consentv1.RecordStreamRequest, consentv1.RecordStreamResponse], open chan<- chan *consentv1.RecordStreamResponse) error {
+// receive takes messages off a stream until it ends, and hands on the place of each
+// answer, in order.
+func (s *service) receive(ctx context.Context, st *recordStream, open chan<- chan *consentv1.RecordStreamResponse) error {
 	type message struct {
 		req *consentv1.RecordStreamRequest
 		err error
@@ -163,7 +168,8 @@ func (s *service) receive(ctx context.Context, st *connect.BidiStream[consentv1.
 		case m.err != nil:
 			return m.err
 		case len(m.req.GetFacts()) > streamFactsMax:
-			return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("facts: %d in one message, at most %d are taken; send smaller ones", len(m.req.GetFacts()), streamFactsMax))
+			return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("facts: %d in one message, at most %d are taken; send smaller ones",
+				len(m.req.GetFacts()), streamFactsMax))
 		}
 		answer := make(chan *consentv1.RecordStreamResponse, 1)
 		open <- answer
@@ -260,11 +266,13 @@ func validReason(s string) bool {
 	return s == "erasure_request" || s == "retention" || s == "court_order"
 }
 
-func (s *service) PublishPack(ctx context.Context, req *connect.Request[consentv1.PublishPackRequest]) (*connect.Response[consentv1.PublishPackResponse], error) {
+func (s *service) PublishPack(ctx context.Context, req *connect.Request[consentv1.PublishPackRequest],
+) (*connect.Response[consentv1.PublishPackResponse], error) {
 	return respond(s.Operations.PublishPack(ctx, req.Msg))
 }
 
-func (s *service) WithdrawPack(ctx context.Context, req *connect.Request[consentv1.WithdrawPackRequest]) (*connect.Response[consentv1.WithdrawPackResponse], error) {
+func (s *service) WithdrawPack(ctx context.Context, req *connect.Request[consentv1.WithdrawPackRequest],
+) (*connect.Response[consentv1.WithdrawPackResponse], error) {
 	return respond(s.Operations.WithdrawPack(ctx, req.Msg))
 }
 
@@ -272,15 +280,18 @@ func (s *service) ListPacks(ctx context.Context, req *connect.Request[consentv1.
 	return respond(s.Operations.ListPacks(ctx, req.Msg))
 }
 
-func (s *service) LoadRegistry(ctx context.Context, st *connect.ClientStream[consentv1.LoadRegistryRequest]) (*connect.Response[consentv1.LoadRegistryResponse], error) {
+func (s *service) LoadRegistry(ctx context.Context, st *connect.ClientStream[consentv1.LoadRegistryRequest],
+) (*connect.Response[consentv1.LoadRegistryResponse], error) {
 	return respond(s.Operations.LoadRegistry(ctx, st))
 }
 
-func (s *service) GetRegistryLoad(ctx context.Context, req *connect.Request[consentv1.GetRegistryLoadRequest]) (*connect.Response[consentv1.GetRegistryLoadResponse], error) {
+func (s *service) GetRegistryLoad(ctx context.Context, req *connect.Request[consentv1.GetRegistryLoadRequest],
+) (*connect.Response[consentv1.GetRegistryLoadResponse], error) {
 	return respond(s.Operations.GetRegistryLoad(ctx, req.Msg))
 }
 
-func (s *service) ListRegistries(ctx context.Context, req *connect.Request[consentv1.ListRegistriesRequest]) (*connect.Response[consentv1.ListRegistriesResponse], error) {
+func (s *service) ListRegistries(ctx context.Context, req *connect.Request[consentv1.ListRegistriesRequest],
+) (*connect.Response[consentv1.ListRegistriesResponse], error) {
 	return respond(s.Operations.ListRegistries(ctx, req.Msg))
 }
 

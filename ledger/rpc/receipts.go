@@ -124,7 +124,8 @@ func (l *Ledger) receipt(ctx context.Context, at ledger.Position, req *consentv1
 // its token.
 func (l *Ledger) stamped(ctx context.Context, e *ledger.Entry) (path, token []byte, err error) {
 	if l.Timestamps == nil {
-		return nil, nil, &ledger.InvalidError{Field: "timestamp", Problem: "is asked for, and this server asks no timestamping authority", Fix: "leave it out, or start the server with --timestamp-url"}
+		return nil, nil, &ledger.InvalidError{Field: "timestamp", Problem: "is asked for, and this server asks no timestamping authority",
+			Fix: "leave it out, or start the server with --timestamp-url"}
 	}
 	wait, cancel := context.WithTimeout(ctx, coverWait)
 	defer cancel()
@@ -159,7 +160,8 @@ func (l *Ledger) include(ctx context.Context, e *ledger.Entry) ([]byte, error) {
 	return p.Encode(), nil
 }
 
-func (s *service) ListPublicKeys(context.Context, *connect.Request[consentv1.ListPublicKeysRequest]) (*connect.Response[consentv1.ListPublicKeysResponse], error) {
+func (s *service) ListPublicKeys(context.Context, *connect.Request[consentv1.ListPublicKeysRequest],
+) (*connect.Response[consentv1.ListPublicKeysResponse], error) {
 	return connect.NewResponse(&consentv1.ListPublicKeysResponse{Origin: s.Signing.Origin, Keys: []*consentv1.PublicKey{
 		{Purpose: "checkpoints", Verifier: s.Signing.Log.Public}, {Purpose: "receipts", Verifier: s.Signing.Receipts.Public},
 		{Purpose: "exports", Verifier: s.Signing.Exports.Public}}}), nil

@@ -69,7 +69,8 @@ func TestSignedReceipts(t *testing.T) {
 		}
 	}
 	keys, err := h.ListPublicKeys(ctx, connect.NewRequest(&consentv1.ListPublicKeysRequest{}))
-	if err != nil || len(keys.Msg.GetKeys()) != 3 || keys.Msg.GetKeys()[1].GetVerifier() != l.Signing.Receipts.Public || keys.Msg.GetKeys()[2].GetVerifier() != l.Signing.Exports.Public {
+	if err != nil || len(keys.Msg.GetKeys()) != 3 || keys.Msg.GetKeys()[1].GetVerifier() != l.Signing.Receipts.Public ||
+		keys.Msg.GetKeys()[2].GetVerifier() != l.Signing.Exports.Public {
 		t.Errorf("%v, %v", keys, err)
 	}
 }

@@ -11,9 +11,9 @@ import (
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
-// KeysPerMessageMax is how many re-wrapped keys go into one message of the keys
+// keysPerMessageMax is how many re-wrapped keys go into one message of the keys
 // stream: about 230 KiB.
-const KeysPerMessageMax = 2000
+const keysPerMessageMax = 2000
 
 // erasure is an erasure under way: new epochs, survivors wrapped anew.
 type erasure struct {
@@ -122,7 +122,7 @@ func (e *erasure) rewrap(w *consentv1.WrappedKey) error {
 	if err != nil {
 		return err
 	}
-	if last := len(e.messages) - 1; last >= 0 && len(e.messages[last].GetKeys()) < KeysPerMessageMax {
+	if last := len(e.messages) - 1; last >= 0 && len(e.messages[last].GetKeys()) < keysPerMessageMax {
 		e.messages[last].Keys = append(e.messages[last].Keys, n)
 		return nil
 	}

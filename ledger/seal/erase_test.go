@@ -12,8 +12,6 @@ import (
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
-func sprintf(format string, a ...any) string { return fmt.Sprintf(format, a...) }
-
 // eraseWorld is a bucket with a person to erase and one to keep, and the index
 // and stream such as an eavesdropper who copies everything would have them.
 type eraseWorld struct {
@@ -209,7 +207,7 @@ func TestEraseErrorsDestroyNothing(t *testing.T) {
 
 func TestMessagesAreBounded(t *testing.T) {
 	w := newEraseWorld(t)
-	for range KeysPerMessageMax {
+	for range keysPerMessageMax {
 		wk, err := w.ring.Wrap(DrawKey(w.kept, words))
 		must(t, err)
 		w.publish(&consentv1.WrappedKeys{Keys: []*consentv1.WrappedKey{wk}})
@@ -219,7 +217,7 @@ func TestMessagesAreBounded(t *testing.T) {
 		sizes = append(sizes, len(m.GetKeys()))
 		return nil
 	}))
-	if len(sizes) != 2 || sizes[0] != KeysPerMessageMax || sizes[1] != 1 {
+	if len(sizes) != 2 || sizes[0] != keysPerMessageMax || sizes[1] != 1 {
 		t.Fatalf("messages of %v keys", sizes)
 	}
 }

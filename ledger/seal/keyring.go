@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
-	daead "github.com/tink-crypto/tink-go/v2/daead/subtle"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
@@ -66,14 +65,14 @@ type ringKeys struct {
 	Hash       [32]byte // Ki
 	Retention  [32]byte
 	JetStream  [32]byte
-	Block      [64]byte // AES-SIV takes two keys
+	Spare      [64]byte // drawn and stored, used by nothing yet
 }
 
 const ringBytes = 1 + 16 + 6*32 + 64
 
 // fields lists the keys in their stored order.
 func (k *ringKeys) fields() [][]byte {
-	return [][]byte{k.Ledger[:], k.Exchange[:], k.Token[:], k.FeedMaster[:], k.Hash[:], k.Retention[:], k.JetStream[:], k.Block[:]}
+	return [][]byte{k.Ledger[:], k.Exchange[:], k.Token[:], k.FeedMaster[:], k.Hash[:], k.Retention[:], k.JetStream[:], k.Spare[:]}
 }
 
 // Keyring holds all keys of one ledger. All methods are safe for concurrent use.
@@ -85,7 +84,6 @@ type Keyring struct {
 	hashes    *hashes
 	retention cipher.AEAD
 	blobs     cipher.AEAD
-	blocks    *daead.AESSIV
 
 	// epochs is replaced as a whole, after the file; readers never wait.
 	epochs atomic.Pointer[epochTable]
@@ -168,9 +166,6 @@ func (r *Keyring) derive() (err error) {
 		return fmt.Errorf("seal: %w", err)
 	}
 	if r.blobs, err = chacha20poly1305.NewX(derive(r.keys.Retention[:], "consent.v1/blob", chacha20poly1305.KeySize)); err != nil {
-		return fmt.Errorf("seal: %w", err)
-	}
-	if r.blocks, err = daead.NewAESSIV(r.keys.Block[:]); err != nil {
 		return fmt.Errorf("seal: %w", err)
 	}
 	return nil

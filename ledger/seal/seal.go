@@ -34,8 +34,8 @@ const (
 	tagBytes   = chacha20poly1305.Overhead
 	// SaltBytes is the size of the salt that keeps a commitment from being guessed.
 	SaltBytes = proof.SaltBytes
-	// PartOverheadBytes is how much larger a sealed value is than the value.
-	PartOverheadBytes = nonceBytes + SaltBytes + tagBytes
+	// partOverheadBytes is how much larger a sealed value is than the value.
+	partOverheadBytes = nonceBytes + SaltBytes + tagBytes
 )
 
 // ErrNotOpened: the key does not fit, or the sealed bytes or what they belong
@@ -88,7 +88,7 @@ func SealPart(k PersonKey, id ledger.EntryID, p Part) (*consentv1.SealedPart, er
 	defer scratches.Put(s)
 	// One buffer: nonce, salt and value, sealed in place. One piece of memory for the
 	// part and what it points to.
-	b := make([]byte, nonceBytes+SaltBytes, PartOverheadBytes+len(p.Value))
+	b := make([]byte, nonceBytes+SaltBytes, partOverheadBytes+len(p.Value))
 	random(b)
 	b = append(b, p.Value...)
 	out := &struct {
@@ -182,25 +182,6 @@ func (r *Keyring) OpenBlob(context string, sealed []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", context, err)
 	}
 	return plain, nil
-}
-
-// SealBlock seals a block of a registry deterministically (AES-SIV), bound to
-// its key in the store: equal lists give equal bytes, so that state hashes agree.
-func (r *Keyring) SealBlock(key, plain []byte) ([]byte, error) {
-	b, err := r.blocks.EncryptDeterministically(plain, key)
-	if err != nil {
-		return nil, fmt.Errorf("seal: block: %w", err)
-	}
-	return b, nil
-}
-
-// OpenBlock undoes SealBlock.
-func (r *Keyring) OpenBlock(key, sealed []byte) ([]byte, error) {
-	b, err := r.blocks.DecryptDeterministically(sealed, key)
-	if err != nil {
-		return nil, fmt.Errorf("block: %w", ErrNotOpened)
-	}
-	return b, nil
 }
 
 // sealBytes gives nonce || ciphertext || tag.

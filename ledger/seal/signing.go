@@ -17,8 +17,8 @@ import (
 // by the KEK and bound to the ledger. Whoever has it can sign another history.
 const SigningFile = "signing"
 
-// OriginBytesMax bounds an origin, which stands in every checkpoint and receipt.
-const OriginBytesMax = 128
+// originBytesMax bounds an origin, which stands in every checkpoint and receipt.
+const originBytesMax = 128
 
 // noteEd25519 is the type byte of Ed25519 keys in notes (C2SP signed-note).
 const noteEd25519 = 1
@@ -55,12 +55,13 @@ type SigningKey struct {
 
 // CheckOrigin tells whether a word can be an origin.
 func CheckOrigin(origin string) error {
-	ok := origin != "" && len(origin) <= OriginBytesMax && !strings.HasPrefix(origin, "/") && !strings.HasSuffix(origin, "/")
+	ok := origin != "" && len(origin) <= originBytesMax && !strings.HasPrefix(origin, "/") && !strings.HasSuffix(origin, "/")
 	for _, c := range origin {
 		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || strings.ContainsRune("-._/", c))
 	}
 	if !ok {
-		return fmt.Errorf("origin: it is empty, too long, or holds other characters than a-z 0-9 - . _ /; give a URL without https://, such as ledger.example.com/2026")
+		return errors.New("origin: it is empty, too long, or holds other characters than a-z 0-9 - . _ /; " +
+			"give a URL without https://, such as ledger.example.com/2026")
 	}
 	return nil
 }

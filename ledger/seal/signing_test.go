@@ -103,7 +103,7 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"", "https://ledger.example.com", "a b", "a+b", "/a", "a/", "Ledger", "a\nb", strings.Repeat("a", OriginBytesMax+1)} {
+	for _, bad := range []string{"", "https://ledger.example.com", "a b", "a+b", "/a", "a/", "Ledger", "a\nb", strings.Repeat("a", originBytesMax+1)} {
 		if CheckOrigin(bad) == nil {
 			t.Errorf("%q is taken", bad)
 		}

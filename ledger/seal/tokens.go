@@ -16,9 +16,9 @@ import (
 const (
 	block = aes.BlockSize
 
-	// DigitsMax is how many digits a readable number has at most: with its
+	// digitsMax is how many digits a readable number has at most: with its
 	// leading plus it fills one AES block.
-	DigitsMax = block - 1
+	digitsMax = block - 1
 )
 
 // Tokens turns numbers into keyed pseudonyms and back. A token is one AES-256
@@ -59,7 +59,7 @@ const directoryLabel = "consent.v1/directory-token"
 // it, if it is not a plus and 1 to 15 digits.
 func (t *Tokens) Exchange(e164 string) (ledger.ExchangeToken, error) {
 	if !isE164(e164) {
-		return ledger.ExchangeToken{}, fmt.Errorf("seal: not a plus and 1 to %d digits", DigitsMax)
+		return ledger.ExchangeToken{}, fmt.Errorf("seal: not a plus and 1 to %d digits", digitsMax)
 	}
 	var m [block]byte
 	copy(m[:], e164)
@@ -124,9 +124,9 @@ func (t *Tokens) ExchangeOf(tok ledger.Token) ledger.ExchangeToken {
 	return versioned(t.token.unmac([block]byte(tok[1:])))
 }
 
-// SellerKey is the key of one seller's feed tokens: what its mirrors are given,
+// sellerKey is the key of one seller's feed tokens: what its mirrors are given,
 // together with Kx. HKDF-SHA-256 of the feed master key.
-func (t *Tokens) SellerKey(seller string) []byte {
+func (t *Tokens) sellerKey(seller string) []byte {
 	return derive(t.master, "consent.v1/feed-token/"+seller, 32)
 }
 
@@ -134,7 +134,7 @@ func (t *Tokens) seller(id string) *oneBlock {
 	if b, ok := t.sellers.Load(id); ok {
 		return b.(*oneBlock)
 	}
-	b, err := newOneBlock(t.SellerKey(id))
+	b, err := newOneBlock(t.sellerKey(id))
 	if err != nil {
 		panic(err) // a 32-byte key is an AES-256 key
 	}

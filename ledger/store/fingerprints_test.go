@@ -15,7 +15,8 @@ import (
 func TestFingerprintsNeverForget(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f, model := NewFingerprints(), map[uint32]bool{}
-		key := rapid.OneOf(rapid.Uint32(), rapid.Uint32Range(0, 300), rapid.Uint32Range(0x7ffffff0, 0x80000010), rapid.SampledFrom([]uint32{0, 0xffff, 0x10000, 0xffffffff}))
+		key := rapid.OneOf(rapid.Uint32(), rapid.Uint32Range(0, 300), rapid.Uint32Range(0x7ffffff0, 0x80000010),
+			rapid.SampledFrom([]uint32{0, 0xffff, 0x10000, 0xffffffff}))
 		for _, k := range rapid.SliceOfN(key, 0, 400).Draw(t, "keys") {
 			f.Add(k)
 			model[k] = true

@@ -9,8 +9,6 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger"
 )
 
-type ledgerPosition = ledger.Position
-
 // FuzzKeys builds every key from two sets of parts and wants back what went in,
 // and the order of the keys to be the order of the parts.
 func FuzzKeys(f *testing.F) {

@@ -21,6 +21,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
 )
 
 // childFolder makes the test binary a second process that opens this folder;
@@ -281,7 +283,7 @@ func TestHashEndsWithItsContext(t *testing.T) {
 	db := openTemp(t)
 	b := db.NewBatch()
 	for i := range hashCheckKeys {
-		must(t, b.Set(CommitKey(ledgerPosition(i)), nil))
+		must(t, b.Set(CommitKey(ledger.Position(i)), nil))
 	}
 	must(t, b.Commit(false))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -360,7 +362,7 @@ func BenchmarkCommit(b *testing.B) {
 	for n := uint64(0); b.Loop(); n++ {
 		batch := db.NewBatch()
 		for i := range uint64(1000) {
-			must(b, batch.Set(CommitKey(ledgerPosition(n*1000+i)), value))
+			must(b, batch.Set(CommitKey(ledger.Position(n*1000+i)), value))
 		}
 		must(b, batch.Commit(false))
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/consent-ledger/consent-ledger/ledger/ledgertest"
 )
 
 func contents(t *testing.T, db *DB) map[string]string {
@@ -65,7 +67,7 @@ func TestTablesAreTakenOverAtOnce(t *testing.T) {
 		t.Errorf("a snapshot of before sees it: %q, %v", v, err)
 	}
 	left := filepath.Join(t.TempDir(), "db")
-	must(t, os.CopyFS(left, os.DirFS(dir)))
+	ledgertest.CopyOpen(t, dir, left)
 	again := open(t, left)
 	if d := cmp.Diff(want, contents(t, again)); d != "" {
 		t.Error("after a crash:", d)
@@ -122,7 +124,7 @@ func TestWorkshopIsCleared(t *testing.T) {
 	must(t, err)
 	must(t, f.Close())
 	left := filepath.Join(t.TempDir(), "db")
-	must(t, os.CopyFS(left, os.DirFS(dir)))
+	ledgertest.CopyOpen(t, dir, left)
 	must(t, errors.Join(ts.Close(), db.Close()))
 	for _, folder := range []string{dir, left} {
 		again := open(t, folder)

@@ -8,10 +8,13 @@ import (
 // Parts of sentences, over normalised text: lower-case words with one blank between.
 const (
 	contactVerb = `(?:call|text|txt|message|msg|contact|phone|ring|email|mail|bother|harass|spam|solicit|disturb|write|fax|reach out)`
-	contactIng  = `(?:calling|texting|txting|messaging|contacting|phoning|ringing|emailing|mailing|sending|bothering|harassing|spamming|soliciting|disturbing|writing|faxing|blowing up|reaching out)`
-	contactNoun = `(?:calls?|texts?|txts?|messages?|msgs?|emails?|sms|communications?|alerts?|notifications?|ads?|offers|promos?|promotions?|marketing|spam|contact|robocalls?|faxes|solicitations?)`
-	fillers     = `(?:(?:any|all|more|further|other|these|those|the|this|your|such|of|from|you|ur|automated|unwanted|sales|spam|marketing|promotional|damn|fucking) )*`
-	not         = `(?:do not|dont|do no|never|not to|no longer|must not|may not|should not|shouldnt|cannot|cant)`
+	contactIng  = `(?:calling|texting|txting|messaging|contacting|phoning|ringing|emailing|mailing|sending|bothering|harassing|` +
+		`spamming|soliciting|disturbing|writing|faxing|blowing up|reaching out)`
+	contactNoun = `(?:calls?|texts?|txts?|messages?|msgs?|emails?|sms|communications?|alerts?|notifications?|ads?|offers|promos?|` +
+		`promotions?|marketing|spam|contact|robocalls?|faxes|solicitations?)`
+	fillers = `(?:(?:any|all|more|further|other|these|those|the|this|your|such|of|from|you|ur|automated|unwanted|sales|spam|` +
+		`marketing|promotional|damn|fucking) )*`
+	not = `(?:do not|dont|do no|never|not to|no longer|must not|may not|should not|shouldnt|cannot|cant)`
 )
 
 // phrases are plain requests to stop. Each says by itself that contact is not
@@ -28,14 +31,18 @@ var phrases = regexp.MustCompile(`\b(?:` + strings.Join([]string{
 	not + ` send (?:me |us )?` + fillers + `(?:` + contactNoun + `|anything|stuff|crap|shit|again|anymore)`,
 	// no more texts; I don't want these messages; I no longer wish to hear from you
 	`no more (?:of )?` + fillers + contactNoun,
-	not + ` (?:want|wish|need|like|care)(?: to)?(?: (?:receive|get|have|hear|see|be))?(?: (?:from you|from this|` + contactNoun + `|` + fillers + contactNoun + `|contacted|called|texted|messaged|bothered)\b)`,
+	not + ` (?:want|wish|need|like|care)(?: to)?(?: (?:receive|get|have|hear|see|be))?` +
+		`(?: (?:from you|from this|` + contactNoun + `|` + fillers + contactNoun + `|contacted|called|texted|messaged|bothered)\b)`,
 	// remove me, take my number off, get me off your list
-	`(?:remove|delete|erase|scrub) (?:me|us|my (?:\w+ )?(?:name|number|phone|cell|mobile|info|information|data|details|contact)|this (?:\w+ )?(?:number|phone|contact))`,
+	`(?:remove|delete|erase|scrub) (?:me|us|my (?:\w+ )?(?:name|number|phone|cell|mobile|info|information|data|details|contact)|` +
+		`this (?:\w+ )?(?:number|phone|contact))`,
 	`(?:take|get|strike|cross|leave|drop|pull|remove) (?:me|us|my \w+(?: \w+)?|this \w+(?: \w+)?|it) (?:off|out of|from)`,
 	`(?:lose|forget) (?:my|this) (?:number|phone number)`,
 	// opting out by name
 	`(?:unsubscribe|unsubscribing|opt (?:(?:me|us|my number|this number|it) )?out|opting out|opts out|opted out)`,
-	`(?:revoke|revoking|withdraw|withdrawing|rescind|retract|cancel|canceling|cancelling) (?:(?:my|all|any|the|our|this|prior|previous|express|written) )*(?:consent|permission|permissions|authorization|authorisation|subscription)`,
+	`(?:revoke|revoking|withdraw|withdrawing|rescind|retract|cancel|canceling|cancelling) ` +
+		`(?:(?:my|all|any|the|our|this|prior|previous|express|written) )*` +
+		`(?:consent|permission|permissions|authorization|authorisation|subscription)`,
 	`leave (?:me|us) (?:the \w+ )?alone`,
 	`(?:please|pls|plz) stop$`,
 	`^(?:please|pls|plz|just) stop\b`,
@@ -53,7 +60,8 @@ var phrases = regexp.MustCompile(`\b(?:` + strings.Join([]string{
 	`ne m(?:appelez|appeler|ecrivez|envoyez)`,
 	`(?:me )?(?:desabonner|desinscrire|desabonnez|desinscrivez)`,
 	`(?:arretez|arreter|cessez|cesser) (?:de|les|ces|vos)`,
-	`no (?:me |nos )(?:llame|llamen|llames|escriba|escriban|escribas|envie|envien|envies|mande|manden|mandes|contacte|contacten|contactes|moleste|molesten|molestes)`,
+	`no (?:me |nos )(?:llame|llamen|llames|escriba|escriban|escribas|envie|envien|envies|mande|manden|mandes|` +
+		`contacte|contacten|contactes|moleste|molesten|molestes)`,
 	`no mas (?:mensajes|llamadas|textos|sms)`,
 	`(?:dar|darme|den|denme|dame|deme) (?:de )?baja`,
 	`(?:quite|quiten|quiteme|quitenme|borre|borren|borreme|borrenme|elimine|eliminen) (?:me|mi|de)`,
@@ -65,7 +73,8 @@ var phrases = regexp.MustCompile(`\b(?:` + strings.Join([]string{
 // "don't stop? no: unsubscribe me" still counts.
 var negated = regexp.MustCompile(`\b(?:do not|dont|never|did not|didnt|cannot|cant|wont|will not|would not|wouldnt|no need to|not)` +
 	` (?:(?:ever|want|to|you|wish|going|mean|please|ask|me|remove|have|really|yet) )*` +
-	`(?:stop|stopping|quit|cease|end|cancel|unsubscribe|unsubscribing|unsubscribed|opt (?:me )?out|opting out|opted out|revoke|revoking|withdraw|remove me|take me off|leave me alone)\b(?: ` + contactIng + `)?(?: me)?`)
+	`(?:stop|stopping|quit|cease|end|cancel|unsubscribe|unsubscribing|unsubscribed|opt (?:me )?out|opting out|opted out|` +
+	`revoke|revoking|withdraw|remove me|take me off|leave me alone)\b(?: ` + contactIng + `)?(?: me)?`)
 
 // containsStop looks for a plain request anywhere in normalised text.
 func containsStop(text string) bool {

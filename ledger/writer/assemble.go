@@ -422,7 +422,7 @@ func (a *assembly) finish(j *job) error {
 		j.keys = &consentv1.WrappedKeys{Keys: a.wrapped}
 	}
 	j.data = serialize(j.entries)
-	if err := a.w.index.StageSeen(j.entries, j.keys, seen); err != nil {
+	if err := a.w.index.Stage(j.entries, j.keys, seen); err != nil {
 		return err
 	}
 	a.w.next += ledger.Position(len(j.entries))

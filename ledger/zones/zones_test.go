@@ -37,7 +37,8 @@ func TestEveryZoneLoads(t *testing.T) {
 }
 
 func TestUnknownNames(t *testing.T) {
-	for _, name := range []string{"", "Local", "local", versionFile, "Factory", "America/Nowhere", "america/new_york", "/etc/localtime", "../VERSION", "America", "America/", "EST6"} {
+	for _, name := range []string{"", "Local", "local", versionFile, "Factory", "America/Nowhere", "america/new_york", "/etc/localtime",
+		"../VERSION", "America", "America/", "EST6"} {
 		l, err := Load(name)
 		if !errors.Is(err, ErrUnknown) || l != nil {
 			t.Errorf("%q: %v, %v", name, l, err)

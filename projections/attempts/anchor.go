@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// AnchorEvery is how often new batches are anchored if nobody says otherwise.
-	AnchorEvery = 10 * time.Minute
+	// anchorEvery is how often new batches are anchored if nobody says otherwise.
+	anchorEvery = 10 * time.Minute
 	// anchorMessagesMax bounds the messages of one anchor, whose tree is in memory.
 	anchorMessagesMax = 1 << 16
 	// lastAnchorWait bounds the anchor at a clean stop.
@@ -83,7 +83,7 @@ type Anchorer struct {
 	Last func(context.Context) (uint64, error)
 	// Record appends a fact; the same source and event id again is the same entry.
 	Record func(context.Context, *consentv1.Fact) (ledger.Receipt, error)
-	// Every is how often; 0: AnchorEvery.
+	// Every is how often; 0: ten minutes.
 	Every time.Duration
 	// Logger hears of what failed; nil discards.
 	Logger *slog.Logger
@@ -97,7 +97,7 @@ type Anchorer struct {
 // then is for the next start. Its error is that of Last.
 func (a *Anchorer) Run(ctx context.Context) (err error) {
 	if a.Every == 0 {
-		a.Every = AnchorEvery
+		a.Every = anchorEvery
 	}
 	if a.Logger == nil {
 		a.Logger = slog.New(slog.DiscardHandler)

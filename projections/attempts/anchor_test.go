@@ -107,7 +107,7 @@ func TestAnchorer(t *testing.T) {
 			}
 		}
 		// A second more, because at one instant nobody says who wakes first.
-		passes := func() { <-time.After(AnchorEvery + time.Second); synctest.Wait() }
+		passes := func() { <-time.After(anchorEvery + time.Second); synctest.Wait() }
 		want := func(anchors int, through uint64) {
 			t.Helper()
 			if last, _ := l.last(t)(t.Context()); l.anchors() != anchors || last != through {
@@ -151,7 +151,8 @@ func batches(t *testing.T, s *memstream.Stream, n int) {
 		t.Fatal(err)
 	}
 	for i := range n {
-		b := &consentv1.AttemptBatch{RecordedAt: timestamppb.New(time.Unix(int64(last)+int64(i), 0)), Records: []*consentv1.AttemptRecord{{Seller: acme}, {Seller: acme}}}
+		b := &consentv1.AttemptBatch{RecordedAt: timestamppb.New(time.Unix(int64(last)+int64(i), 0)),
+			Records: []*consentv1.AttemptRecord{{Seller: acme}, {Seller: acme}}}
 		data, err := proto.Marshal(b)
 		if err != nil {
 			t.Fatal(err)

@@ -135,23 +135,33 @@ func Knows(r store.Reader, key ledger.Hash) (bool, error) {
 // answer read between two equal odd values is whole.
 func (k *Keeper) Wholeness() uint64 { return k.whole.Load() }
 
-// Attempts lists what counts for a number and a seller as the rules want it for a
-// contact at an instant: newest first, from the month before it, and if past is
-// set nothing after it; with asOf only what was recorded by then, and nothing after
-// it either. r is a snapshot taken after wholeness was asked for. known is false if
-// something may be missing.
-func (k *Keeper) Attempts(r store.Reader, wholeness uint64, t ledger.Token, seller string, at time.Time, past bool, asOf time.Time) (out []rules.Attempt, known bool, err error) {
-	p := period{from: at.Add(-counted), asOf: asOf}
-	if past {
-		p.until = at
+// Contact is one that somebody asks about: in a seller's name to a number.
+type Contact struct {
+	Token  ledger.Token
+	Seller string
+	// At is its instant. Attempts of the month before it count, and what came after
+	// it unless Past is set.
+	At   time.Time
+	Past bool
+	// AsOf: what was recorded by then, and nothing after it. Zero: all that is known.
+	AsOf time.Time
+}
+
+// Attempts lists what counts for a contact, newest first, as the rules want it. r is
+// a snapshot taken after wholeness was asked for (see Wholeness). known is false if
+// something may be missing; then out is not to be counted on.
+func (k *Keeper) Attempts(r store.Reader, wholeness uint64, c Contact) (out []rules.Attempt, known bool, err error) {
+	p := period{from: c.At.Add(-counted), asOf: c.AsOf}
+	if c.Past {
+		p.until = c.At
 	}
-	if !asOf.IsZero() && asOf.Before(at) {
-		p.until = asOf
+	if !c.AsOf.IsZero() && c.AsOf.Before(c.At) {
+		p.until = c.AsOf
 	}
 	if wholeness%2 == 0 || p.from.UnixNano() < k.horizon.Load() {
 		return nil, false, nil
 	}
-	out, err = attemptsOf(r, k.known.Load(), t, seller, p, func(*call) bool { return true })
+	out, err = attemptsOf(r, k.known.Load(), c.Token, c.Seller, p, func(*call) bool { return true })
 	return out, err == nil && k.whole.Load() == wholeness, err
 }
 

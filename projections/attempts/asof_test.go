@@ -12,7 +12,7 @@ import (
 // knownAsOf counts what was known at an instant of contacts up to then.
 func (e *env) knownAsOf(n int, asOf time.Time) int {
 	e.t.Helper()
-	got, known, err := e.k.Attempts(e.db, e.whole(), e.token(n), acme, e.now, true, asOf)
+	got, known, err := e.k.Attempts(e.db, e.whole(), Contact{Token: e.token(n), Seller: acme, At: e.now, Past: true, AsOf: asOf})
 	if err != nil || !known {
 		e.t.Fatalf("known %v, %v", known, err)
 	}
@@ -133,7 +133,7 @@ func TestAsOfIsWhatACheckSawThen(t *testing.T) {
 		all = append(all, seen{e.now, e.used(1)})
 	}
 	for _, s := range slices.Backward(all) {
-		got, known, err := e.k.Attempts(e.db, e.whole(), e.token(1), acme, s.at, true, s.at)
+		got, known, err := e.k.Attempts(e.db, e.whole(), Contact{Token: e.token(1), Seller: acme, At: s.at, Past: true, AsOf: s.at})
 		if err != nil || !known || len(got) != s.used {
 			t.Fatalf("as of %s: %d known %v, %v; then %d", s.at, len(got), known, err, s.used)
 		}

@@ -12,6 +12,7 @@
 //	attempts.go  errors, references, what is sealed
 //	declare.go   what a dialer declares, made ready
 //	call.go      what is known of one call: the fold
+//	ask.go       what others ask of the keeper
 //	overlay.go   the calls a batch changes, over the database
 //	keeper.go    the one goroutine: its life and its turns
 //	plan.go      deciding one batch
@@ -80,8 +81,8 @@ func (e *outcomeError) Unwrap() []error {
 
 // uncertain: it may be durable, and counts until that is known.
 func uncertain(cause error) error {
-	return &outcomeError{"attempts: UNCERTAIN, it may be recorded or reserved and counts until that is known; do not make the contact, ask again with the same reference",
-		ledger.ErrUncertain, cause}
+	return &outcomeError{"attempts: UNCERTAIN, it may be recorded or reserved and counts until that is known; " +
+		"do not make the contact, ask again with the same reference", ledger.ErrUncertain, cause}
 }
 
 // notReady: nothing was recorded or reserved.

@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
+	"github.com/consent-ledger/consent-ledger/projections/internal/jstest"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 )
 
 // BenchmarkReserve: reservations of 256 dialers on a real stream, each durable, of
 // ten thousand numbers that nothing limits any more.
 func BenchmarkReserve(b *testing.B) {
-	js := startJetStream(b)
+	_, js := jstest.Start(b)
 	keys := testKeys(b)
 	log, err := stream.OpenAttempts(b.Context(), js, nil)
 	if err != nil {
@@ -67,7 +68,7 @@ func BenchmarkStranger(b *testing.B) {
 	k.setWhole(true)
 	token, now := keys.Token(testCall(b, keys, 1, "").Exchange), time.Now()
 	for b.Loop() {
-		if _, known, err := k.Attempts(db, k.Wholeness(), token, acme, now, false, time.Time{}); err != nil || !known {
+		if _, known, err := k.Attempts(db, k.Wholeness(), Contact{Token: token, Seller: acme, At: now}); err != nil || !known {
 			b.Fatal(known, err)
 		}
 	}

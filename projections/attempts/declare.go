@@ -60,7 +60,8 @@ func Declare(in *consentv1.Attempt, defaultRegion string, keys *seal.Keyring, c 
 		return Declared{}, &ledger.InvalidError{Field: "outcome", Problem: "is not known", Fix: "use one of: " + strings.Join(outcomes(), ", ")}
 	}
 	if in.GetOutcome() == consentv1.AttemptOutcome_ATTEMPT_OUTCOME_RESERVED {
-		return Declared{}, &ledger.InvalidError{Field: "outcome", Problem: "reserved is not for callers to say", Fix: "reserve with: consent check NUMBER --campaign C --reserve REF"}
+		return Declared{}, &ledger.InvalidError{Field: "outcome", Problem: "reserved is not for callers to say",
+			Fix: "reserve with: consent check NUMBER --campaign C --reserve REF"}
 	}
 	call, err := about(in, c)
 	if err != nil {
@@ -96,17 +97,20 @@ func about(in *consentv1.Attempt, c declare.Catalog) (Call, error) {
 	if id := in.GetCampaign(); id != "" {
 		m := c.Campaign(id)
 		if m == nil {
-			return Call{}, &ledger.InvalidError{Field: "campaign", Problem: "is not registered", Fix: "register it first: consent campaign add ID --seller S --channel c --purpose p"}
+			return Call{}, &ledger.InvalidError{Field: "campaign", Problem: "is not registered",
+				Fix: "register it first: consent campaign add ID --seller S --channel c --purpose p"}
 		}
 		if (out.Seller != "" && out.Seller != m.GetSeller()) || (out.Channel != 0 && out.Channel != m.GetChannel()) ||
 			(out.Purpose != 0 && out.Purpose != m.GetPurpose()) || (out.Subject != "" && out.Subject != m.GetSubject()) {
-			return Call{}, &ledger.InvalidError{Field: "campaign", Problem: "stands for another seller, channel, purpose or subject than is named", Fix: "give the campaign alone, or the others without it"}
+			return Call{}, &ledger.InvalidError{Field: "campaign", Problem: "stands for another seller, channel, purpose or subject than is named",
+				Fix: "give the campaign alone, or the others without it"}
 		}
 		out.Seller, out.Channel, out.Purpose, out.Subject = m.GetSeller(), m.GetChannel(), m.GetPurpose(), m.GetSubject()
 		return out, nil
 	}
 	if !c.Seller(out.Seller) {
-		return Call{}, &ledger.InvalidError{Field: "seller", Problem: "is missing or not registered", Fix: "name a registered seller or a campaign; register with: consent seller add ID"}
+		return Call{}, &ledger.InvalidError{Field: "seller", Problem: "is missing or not registered",
+			Fix: "name a registered seller or a campaign; register with: consent seller add ID"}
 	}
 	if in.GetOutcome() == consentv1.AttemptOutcome_ATTEMPT_OUTCOME_CANCELLED {
 		return out, nil // what it was about no longer matters
@@ -163,10 +167,12 @@ func sealed(id ledger.EntryID, c Call, keys *seal.Keyring) Declared {
 // CheckCall checks the strings of a call that no catalog knows.
 func CheckCall(c Call) error {
 	if n := len(c.Reference); n == 0 || n > referenceBytesMax || !utf8.ValidString(c.Reference) {
-		return &ledger.InvalidError{Field: "reference", Problem: fmt.Sprintf("is missing or not 1 to %d bytes of text", referenceBytesMax), Fix: "give the call's id in the dialer, a new one for each call"}
+		return &ledger.InvalidError{Field: "reference", Problem: fmt.Sprintf("is missing or not 1 to %d bytes of text", referenceBytesMax),
+			Fix: "give the call's id in the dialer, a new one for each call"}
 	}
 	if len(c.CallerID) > callerIDBytesMax {
-		return &ledger.InvalidError{Field: "caller_id", Problem: fmt.Sprintf("has %d bytes, at most %d are taken", len(c.CallerID), callerIDBytesMax), Fix: "give the number or name that was shown"}
+		return &ledger.InvalidError{Field: "caller_id", Problem: fmt.Sprintf("has %d bytes, at most %d are taken", len(c.CallerID), callerIDBytesMax),
+			Fix: "give the number or name that was shown"}
 	}
 	if c.Source != "" && !declare.ValidID(c.Source) {
 		return &ledger.InvalidError{Field: "source", Problem: "is no id", Fix: "use 1 to 64 of a-z, 0-9, _ and -, with no 9 digits in a row"}

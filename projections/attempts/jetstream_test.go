@@ -4,16 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
+	"github.com/consent-ledger/consent-ledger/projections/internal/jstest"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -22,7 +20,7 @@ import (
 // dialers at both asking for the same few numbers at once.
 func TestTwoNodesOnJetStream(t *testing.T) {
 	const numbers, dialers, rounds = 6, 8, 5
-	js := startJetStream(t)
+	_, js := jstest.Start(t)
 	keys := testKeys(t)
 	m := newModel(keys, t.Errorf)
 	at := time.Now().UTC()
@@ -104,7 +102,7 @@ func TestTwoNodesOnJetStream(t *testing.T) {
 // TestServerGone: with nobody to answer, nothing is granted.
 func TestServerGone(t *testing.T) {
 	e := newEnv(t)
-	server, js := startServer(t)
+	server, js := jstest.Start(t)
 	var err error
 	if e.log, err = stream.OpenAttempts(t.Context(), js, nil); err != nil {
 		t.Fatal(err)
@@ -121,31 +119,4 @@ func TestServerGone(t *testing.T) {
 	if err := e.end(); err == nil {
 		t.Error("the keeper went on")
 	}
-}
-
-func startJetStream(t testing.TB) jetstream.JetStream {
-	t.Helper()
-	_, js := startServer(t)
-	return js
-}
-
-func startServer(t testing.TB) (*stream.Embedded, jetstream.JetStream) {
-	t.Helper()
-	e, err := stream.StartEmbedded(stream.EmbeddedOptions{Dir: t.TempDir(), CipherKey: "test", AdminKey: "test", Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc, err := e.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { nc.Close(); e.Close(context.Background()) })
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stream.Apply(t.Context(), js, stream.Provision{LedgerID: "test", Replicas: 1}); err != nil {
-		t.Fatal(err)
-	}
-	return e, js
 }

@@ -105,7 +105,8 @@ func mayReserve(c *call, t ledger.Token) error {
 	case !c.token.IsZero() && c.token != t:
 		return &ledger.InvalidError{Field: "reference", Problem: "stands for a call to another number", Fix: "give each call a reference of its own"}
 	case stage(c.outcome) == made:
-		return &ledger.InvalidError{Field: "reference", Problem: "stands for a call that was made", Fix: "give each call a reference of its own, and each time it is dialled again a new one"}
+		return &ledger.InvalidError{Field: "reference", Problem: "stands for a call that was made",
+			Fix: "give each call a reference of its own, and each time it is dialled again a new one"}
 	case stage(c.outcome) == cancelled:
 		return &ledger.InvalidError{Field: "reference", Problem: "stands for a call that was cancelled", Fix: "reserve again with a new reference"}
 	}

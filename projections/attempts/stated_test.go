@@ -25,8 +25,10 @@ func decidedCalls(t testing.TB, e *env, batch, n int) (ds []Decided, texts []str
 			t.Error(err)
 			return nil, nil
 		}
-		s := proof.Statement{ID: id, DecidedAt: e.now, Number: proof.CommitNumber([32]byte{byte(i)}, number(1)), Question: &consentv1.Question{Seller: acme,
-			Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING, Subject: fmt.Sprint("b", batch)}, Decision: capped(rules.Input{At: e.now})}
+		s := proof.Statement{ID: id, DecidedAt: e.now, Number: proof.CommitNumber([32]byte{byte(i)}, number(1)),
+			Question: &consentv1.Question{Seller: acme, Channel: consentv1.Channel_CHANNEL_SMS,
+				Purpose: consentv1.Purpose_PURPOSE_MARKETING, Subject: fmt.Sprint("b", batch)},
+			Decision: capped(rules.Input{At: e.now})}
 		text, err := s.Text()
 		if err != nil {
 			t.Error(err)
@@ -114,7 +116,8 @@ func TestEveryStatementIsUnderItsMessage(t *testing.T) {
 			continue
 		}
 		// The message alone gives the same root: what was signed can be made again.
-		s, err := proof.SignDecisions(proof.Decisions{Sequence: uint64(i) + 1, RecordedAt: b.GetRecordedAt().AsTime(), Durability: consentv1.Durability_DURABILITY_FSYNC}, leaves, signing.Receipts)
+		s, err := proof.SignDecisions(proof.Decisions{Sequence: uint64(i) + 1, RecordedAt: b.GetRecordedAt().AsTime(),
+			Durability: consentv1.Durability_DURABILITY_FSYNC}, leaves, signing.Receipts)
 		if err != nil {
 			t.Fatal(err)
 		}

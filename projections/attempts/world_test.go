@@ -1,17 +1,21 @@
 package attempts
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/memstream"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	"github.com/consent-ledger/consent-ledger/ledger/settle"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -76,130 +80,168 @@ func testCall(t testing.TB, keys *seal.Keyring, n int, ref string) Call {
 		Subject: "windows", CallerID: number(99), Source: "dialer", Exchange: x}
 }
 
-// model is the truth by other means: it keeps every record of the stream, and
-// after each message counts every window anew.
-type model struct {
-	keys  *seal.Keyring
-	fail  func(format string, args ...any)
-	calls map[string]*modelCall // by reference hash
-	last  time.Time
-	seq   uint64
+// env is a keeper that runs, and the stream it outlives.
+type env struct {
+	t      *testing.T
+	keys   *seal.Keyring
+	stream *memstream.Stream
+	log    Log // nil: stream
+	dir    string
+	decide func(rules.Input) *consentv1.Decision
+	settle settle.Policy
+
+	mu       sync.Mutex
+	now      time.Time
+	clockOff string
+
+	db    *store.DB
+	k     *Keeper
+	stop  context.CancelFunc
+	ended chan error
+	seen  [][]byte // messages stored
 }
 
-type modelCall struct {
-	number                   string
-	reserved, cancelled, did bool
-	at                       time.Time
+func newEnv(t *testing.T) *env {
+	e := &env{t: t, keys: testKeys(t), dir: filepath.Join(t.TempDir(), "db"), decide: capped, now: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)}
+	e.stream = memstream.New(func(_ uint64, data []byte) { e.seen = append(e.seen, data) })
+	t.Cleanup(func() { _ = e.end() })
+	return e
 }
 
-func (c *modelCall) counts() bool { return c.did || c.reserved && !c.cancelled }
-
-func newModel(keys *seal.Keyring, fail func(string, ...any)) *model {
-	return &model{keys: keys, fail: fail, calls: map[string]*modelCall{}}
+func (e *env) start() *env {
+	e.t.Helper()
+	e.db = testDB(e.t, e.dir)
+	log := e.log
+	if log == nil {
+		log = e.stream
+	}
+	var err error
+	e.k, err = Open(Config{Log: log, DB: e.db, Keys: e.keys, Decide: func(in rules.Input) *consentv1.Decision { return e.decide(in) },
+		Now: e.clock, Settle: e.settle})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	e.stop, e.ended = cancel, make(chan error, 1)
+	go func(k *Keeper, ended chan error) { ended <- k.Run(ctx) }(e.k, e.ended)
+	return e
 }
 
-// check sees each message before it is stored.
-func (m *model) check(seq uint64, data []byte) {
-	var b consentv1.AttemptBatch
-	if err := proto.Unmarshal(data, &b); err != nil || len(b.Records) == 0 {
-		m.fail("message %d is no batch: %v", seq, err)
-		return
+// end stops the keeper and gives the error of its run; it may be called twice.
+func (e *env) end() error {
+	if e.db == nil {
+		return nil
 	}
-	at := b.GetRecordedAt().AsTime()
-	if seq != m.seq+1 || at.Before(m.last) {
-		m.fail("message %d follows %d, its instant %s follows %s", seq, m.seq, at, m.last)
+	e.stop()
+	err := <-e.ended
+	if cerr := e.db.Close(); cerr != nil {
+		e.t.Error(cerr)
 	}
-	m.seq, m.last = seq, at
-	for _, r := range b.Records {
-		m.record(r, at)
-	}
-	m.count()
+	e.db = nil
+	return err
 }
 
-func (m *model) record(r *consentv1.AttemptRecord, at time.Time) {
-	if r.GetAt().AsTime().After(at) {
-		m.fail("a record of %s in a batch of %s", r.GetAt().AsTime(), at)
+func (e *env) restart() {
+	e.t.Helper()
+	if err := e.end(); err != nil {
+		e.t.Fatal(err)
 	}
-	if d := r.GetDecision(); d.GetNumber() != "" || len(d.GetReasons()) > 0 && d.GetReasons()[0].GetText() != "" {
-		m.fail("a stored decision with a number or a text: %v", d)
-	}
-	c := m.calls[string(r.Reference)]
-	if c == nil {
-		c = &modelCall{}
-		m.calls[string(r.Reference)] = c
-	}
-	if len(r.Token) > 0 {
-		x, _, err := m.keys.OpenToken(&consentv1.Entry{EntryId: r.Id, Token: r.Token})
-		if err != nil {
-			m.fail("token: %v", err)
-		}
-		n, err := m.keys.Number(x)
-		if err != nil || c.number != "" && c.number != n {
-			m.fail("one reference for two numbers, or none: %v", err)
-		}
-		c.number = n
-	}
-	switch r.Outcome {
-	case consentv1.AttemptOutcome_ATTEMPT_OUTCOME_RESERVED:
-		if r.GetDecision().GetVerdict() != consentv1.Verdict_VERDICT_ALLOW {
-			m.fail("a reservation without the decision it rests on: %v", r)
-		}
-		c.reserved = true
-	case consentv1.AttemptOutcome_ATTEMPT_OUTCOME_CANCELLED:
-		c.cancelled = true
-	default:
-		c.did = true
-	}
-	if t := r.GetAt().AsTime(); t.After(c.at) {
-		c.at = t
-	}
+	e.start()
 }
 
-// count looks at the window before each call that counts.
-func (m *model) count() {
-	for _, end := range m.calls {
-		if n := m.used(end.number, end.at); end.counts() && n > capMax {
-			m.fail("%d contacts in the %s up to %s, at most %d are permitted", n, capWindow, end.at, capMax)
-		}
-	}
+func (e *env) clock() (time.Time, string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.now, e.clockOff
 }
 
-// used counts the contacts to a number in the window up to an instant.
-func (m *model) used(number string, until time.Time) (n int) {
-	for _, c := range m.calls {
-		if c.counts() && c.number == number && !c.at.After(until) && until.Sub(c.at) < capWindow {
-			n++
-		}
-	}
-	return n
+func (e *env) later(d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.now = e.now.Add(d)
 }
 
-func (m *model) call(keys *seal.Keyring, ref string) *modelCall {
-	h := ReferenceKey(keys, acme, ref)
-	return m.calls[string(h[:])]
+func (e *env) reserve(n int, ref string) Outcome {
+	e.t.Helper()
+	return e.k.Reserve(e.t.Context(), testCall(e.t, e.keys, n, ref), rules.Input{Seller: acme})
 }
 
-// TestModelFindsOneTooMany: the model itself is worth something.
-func TestModelFindsOneTooMany(t *testing.T) {
-	keys := testKeys(t)
-	var found []string
-	m := newModel(keys, func(f string, a ...any) { found = append(found, fmt.Sprintf(f, a...)) })
-	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	for i := range capMax + 1 {
-		d, err := declared(testCall(t, keys, 1, fmt.Sprint("c", i)), consentv1.AttemptOutcome_ATTEMPT_OUTCOME_BUSY, keys)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.record.At = timestamppb.New(at)
-		data, err := proto.Marshal(&consentv1.AttemptBatch{RecordedAt: timestamppb.New(at), Records: []*consentv1.AttemptRecord{d.record}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.check(uint64(i)+1, data); (len(found) > 0) != (i == capMax) {
-			t.Fatalf("after %d contacts: %q", i+1, found)
-		}
+func (e *env) allowed(n int, ref string) bool {
+	e.t.Helper()
+	o := e.reserve(n, ref)
+	if o.Err != nil {
+		e.t.Fatalf("%s: %v", ref, o.Err)
 	}
-	if slices.ContainsFunc(found, func(s string) bool { return len(s) == 0 }) || ledger.Hash(ReferenceKey(keys, acme, "x")) == ledger.Hash(ReferenceKey(keys, "other", "x")) {
-		t.Error("two sellers share a reference")
+	return o.Decision.GetVerdict() == consentv1.Verdict_VERDICT_ALLOW
+}
+
+// said records an outcome; a zero at is now.
+func (e *env) said(n int, ref string, outcome consentv1.AttemptOutcome, at time.Time) Outcome {
+	e.t.Helper()
+	in := &consentv1.Attempt{Number: number(n), Seller: acme, Channel: consentv1.Channel_CHANNEL_VOICE_LIVE,
+		Purpose: consentv1.Purpose_PURPOSE_MARKETING, Reference: ref, Outcome: outcome}
+	if !at.IsZero() {
+		in.At = timestamppb.New(at)
+	}
+	d, err := Declare(in, "", e.keys, catalog{})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return e.k.Record(e.t.Context(), []Declared{d})[0]
+}
+
+func (e *env) cancel(ref string) Outcome {
+	e.t.Helper()
+	return e.k.Cancel(e.t.Context(), Call{Reference: ref, Seller: acme})
+}
+
+// used counts what a check would see.
+func (e *env) used(n int) int {
+	e.t.Helper()
+	whole := e.whole()
+	got, known, err := e.k.Attempts(e.db, whole, Contact{Token: e.token(n), Seller: acme, At: e.now})
+	if err != nil || !known {
+		e.t.Fatalf("known %v, %v", known, err)
+	}
+	return len(got)
+}
+
+// whole waits until the keeper has caught up.
+func (e *env) whole() uint64 {
+	for e.k.Wholeness()%2 == 0 {
+		runtime.Gosched()
+	}
+	return e.k.Wholeness()
+}
+
+func (e *env) token(n int) ledger.Token {
+	return e.keys.Token(testCall(e.t, e.keys, n, "x").Exchange)
+}
+
+// catalog knows the seller acme and the campaign spring.
+type catalog struct{}
+
+func (catalog) Seller(id string) bool      { return id == acme }
+func (catalog) Programme(_, _ string) bool { return false }
+func (catalog) Campaign(id string) *consentv1.CampaignRegistered {
+	if id != "spring" {
+		return nil
+	}
+	return &consentv1.CampaignRegistered{Id: id, Seller: acme, Channel: consentv1.Channel_CHANNEL_SMS,
+		Purpose: consentv1.Purpose_PURPOSE_MARKETING, Subject: "roofs"}
+}
+
+const (
+	busy       = consentv1.AttemptOutcome_ATTEMPT_OUTCOME_BUSY
+	answered   = consentv1.AttemptOutcome_ATTEMPT_OUTCOME_ANSWERED
+	givenUp    = consentv1.AttemptOutcome_ATTEMPT_OUTCOME_CANCELLED
+	unknownEnd = consentv1.AttemptOutcome_ATTEMPT_OUTCOME_UNSPECIFIED
+)
+
+func wantField(t *testing.T, err error, field string) {
+	t.Helper()
+	var invalid *ledger.InvalidError
+	if !errors.As(err, &invalid) || invalid.Field != field || invalid.Fix == "" {
+		t.Errorf("%v: want the field %s and what helps", err, field)
 	}
 }

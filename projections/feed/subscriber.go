@@ -16,9 +16,9 @@ import (
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
-// HeartbeatEvery is the time between heartbeats. Who hears none for a few of
+// heartbeatEvery is the time between heartbeats. Who hears none for a few of
 // these must take its copy for stale.
-const HeartbeatEvery = time.Second
+const heartbeatEvery = time.Second
 
 // SubscriberConfig says what subscriptions work with. All but Ticks are needed.
 type SubscriberConfig struct {
@@ -60,10 +60,10 @@ type Request struct {
 }
 
 // Subscribe yields the snapshot, if one is due, then every change after it in
-// order and just once, and heartbeats. It ends with ctx, when the reader stops,
-// or with an error; then the reader subscribes again from the last position it
-// has. ErrNoSeller if the seller is not registered. While the snapshot is read,
-// the database keeps what it holds: a reader should take it without pause.
+// order and just once, and a heartbeat every second. It ends with ctx, when the
+// reader stops, or with an error; then the reader subscribes again from the last
+// position it has. ErrNoSeller if the seller is not registered. While the snapshot
+// is read, the database keeps what it holds: a reader should take it without pause.
 func (s *Subscriber) Subscribe(ctx context.Context, q Request) iter.Seq2[*consentv1.SubscribeResponse, error] {
 	return func(yield func(*consentv1.SubscribeResponse, error) bool) {
 		send := func(r *consentv1.SubscribeResponse) error {
@@ -192,7 +192,7 @@ func (s *subscription) follow(ctx context.Context) error {
 		for range batches { // until the goroutine has ended
 		}
 	}()
-	ticks, stop := s.c.Ticks(HeartbeatEvery)
+	ticks, stop := s.c.Ticks(heartbeatEvery)
 	defer stop()
 	for {
 		var err error

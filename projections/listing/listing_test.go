@@ -21,31 +21,40 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// follow folds a source into a fresh listing over dir and stops again.
-func follow(t *testing.T, dir string, s *memsource.Source) *listing.Snapshot {
+// running folds a source into a fresh listing over dir until stop is called.
+func running(t *testing.T, dir string, s *memsource.Source) (l *listing.Projection, r *runner.Runner, stop func()) {
 	t.Helper()
 	db, err := store.Open(dir, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := listing.New()
-	r, err := runner.Open(db, s, []projections.Projection{l}, runner.Options{})
-	if err != nil {
+	l = listing.New()
+	if r, err = runner.Open(db, s, []projections.Projection{l}, runner.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
-	if err := r.WaitApplied(ctx, s.Tail()); err != nil {
+	return l, r, func() {
+		t.Helper()
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// follow folds all of a source into a fresh listing over dir and stops again.
+func follow(t *testing.T, dir string, s *memsource.Source) *listing.Snapshot {
+	t.Helper()
+	l, r, stop := running(t, dir, s)
+	if err := r.WaitApplied(t.Context(), s.Tail()); err != nil {
 		t.Fatal(err)
 	}
-	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	stop()
 	return l.Snapshot()
 }
 
@@ -67,9 +76,11 @@ func TestRegistrationsSurviveARestart(t *testing.T) {
 	s := memsource.New()
 	s.Append(
 		seller("beta", "Beta"), seller("acme", "Acme"),
-		system(&consentv1.Fact{Kind: &consentv1.Fact_ProgrammeRegistered{ProgrammeRegistered: &consentv1.ProgrammeRegistered{Id: "spring", Seller: "acme", Name: "Spring"}}}),
+		system(&consentv1.Fact{Kind: &consentv1.Fact_ProgrammeRegistered{ProgrammeRegistered: &consentv1.ProgrammeRegistered{
+			Id: "spring", Seller: "acme", Name: "Spring"}}}),
 		system(&consentv1.Fact{Kind: &consentv1.Fact_CampaignRegistered{CampaignRegistered: &consentv1.CampaignRegistered{
-			Id: "c1", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING, Programme: "spring", Subject: "boots", Sector: "shoes"}}}),
+			Id: "c1", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING,
+			Programme: "spring", Subject: "boots", Sector: "shoes"}}}),
 		system(&consentv1.Fact{Kind: &consentv1.Fact_SourceRegistered{SourceRegistered: &consentv1.SourceRegistered{Id: "crm", Name: "CRM"}}}),
 	)
 	s.Append(
@@ -84,7 +95,8 @@ func TestRegistrationsSurviveARestart(t *testing.T) {
 				t.Error(d)
 			}
 			c, ok := got.Campaign("c1")
-			want := listing.Campaign{ID: "c1", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING, Programme: "spring", Subject: "boots", Sector: "shoes"}
+			want := listing.Campaign{ID: "c1", Seller: "acme", Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING,
+				Programme: "spring", Subject: "boots", Sector: "shoes"}
 			if d := cmp.Diff(want, c); d != "" || !ok {
 				t.Error(ok, d)
 			}
@@ -95,7 +107,8 @@ func TestRegistrationsSurviveARestart(t *testing.T) {
 				t.Error(got.Programmes("acme"), got.Programmes("beta"))
 			}
 			src, _ := got.Source("crm")
-			if d := cmp.Diff(listing.Source{ID: "crm", Name: "CRM", Registered: true, Distrusted: memsource.Start.Add(7 * time.Second), DistrustKnown: memsource.Start.Add(7 * time.Second)}, src); d != "" {
+			if d := cmp.Diff(listing.Source{ID: "crm", Name: "CRM", Registered: true, Distrusted: memsource.Start.Add(7 * time.Second),
+				DistrustKnown: memsource.Start.Add(7 * time.Second)}, src); d != "" {
 				t.Error(d)
 			}
 			if !got.Distrusted("crm") || got.Distrusted("web") {
@@ -194,7 +207,10 @@ func TestThePast(t *testing.T) {
 		for _, c := range []struct {
 			at, asOf int // 0: everything recorded
 			paused   bool
-		}{{9, 0, false}, {10, 0, true}, {19, 0, true}, {20, 0, false}, {29, 0, false}, {30, 0, true}, {25, 2, true}, {25, 3, false}, {35, 3, false}, {35, 4, true}, {10, 1, false}} {
+		}{
+			{9, 0, false}, {10, 0, true}, {19, 0, true}, {20, 0, false}, {29, 0, false}, {30, 0, true},
+			{25, 2, true}, {25, 3, false}, {35, 3, false}, {35, 4, true}, {10, 1, false},
+		} {
 			var asOf time.Time
 			if c.asOf > 0 {
 				asOf = at(c.asOf)
@@ -223,21 +239,10 @@ func TestSnapshotsDoNotChange(t *testing.T) {
 	at := func(s int) time.Time { return memsource.Start.Add(time.Duration(s) * time.Second) }
 	s := memsource.New()
 	s.Append(seller("acme", ""), system(pause(at(10), "acme")), system(pause(at(11), "acme")))
-	db, err := store.Open(t.TempDir()+"/db", store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := listing.New()
-	r, err := runner.Open(db, s, []projections.Projection{l}, runner.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- r.Run(ctx) }()
+	l, r, stop := running(t, t.TempDir()+"/db", s)
 	var held []*listing.Snapshot
 	for i := range 5 {
-		if err := r.WaitApplied(ctx, s.Tail()); err != nil {
+		if err := r.WaitApplied(t.Context(), s.Tail()); err != nil {
 			t.Fatal(err)
 		}
 		held = append(held, l.Snapshot())
@@ -252,11 +257,5 @@ func TestSnapshotsDoNotChange(t *testing.T) {
 			t.Errorf("snapshot %d changed", i)
 		}
 	}
-	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	stop()
 }

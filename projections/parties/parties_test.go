@@ -26,7 +26,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var (
 	one, two, three = memsource.TokenOf(1), memsource.TokenOf(2), memsource.TokenOf(3)
 	ann, bob        = []byte("ann's sixteen by"), []byte("bob's sixteen by")
-	asked           = suppression.Question{Channel: consentv1.Channel_CHANNEL_VOICE_LIVE, Purpose: consentv1.Purpose_PURPOSE_MARKETING, At: memsource.Start.AddDate(1, 0, 0)}
+	asked           = suppression.Question{Channel: consentv1.Channel_CHANNEL_VOICE_LIVE, Purpose: consentv1.Purpose_PURPOSE_MARKETING,
+		At: memsource.Start.AddDate(1, 0, 0)}
 )
 
 func about(t ledger.Token, party []byte, f *consentv1.Fact) memsource.Declared {

@@ -229,7 +229,8 @@ func (p *Projection) Problems() []string {
 			if fault := faults[q.SHA256]; fault != "" {
 				why = "cannot be used: " + fault
 			}
-			out = append(out, fmt.Sprintf("rule pack %s, version %s (position %d): its file (%s) %s; what depends on it blocks", q.ID, q.Version, q.Position, q.SHA256.String()[:8], why))
+			out = append(out, fmt.Sprintf("rule pack %s, version %s (position %d): its file (%s) %s; what depends on it blocks",
+				q.ID, q.Version, q.Position, q.SHA256.String()[:8], why))
 		}
 	}
 	return append(out, s.live.problems...)

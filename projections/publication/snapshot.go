@@ -125,7 +125,8 @@ func newSets(all []Published, files map[ledger.Hash]*rules.Pack) *sets {
 		}
 		f := files[p.SHA256]
 		if f != nil && (f.ID != p.ID || f.Seller != p.Seller) {
-			out.problems = append(out.problems, fmt.Sprintf("rule pack %s (position %d): its file is that of another pack, %s; what depends on it blocks", p.ID, p.Position, f.ID))
+			out.problems = append(out.problems, fmt.Sprintf("rule pack %s (position %d): its file is that of another pack, %s; "+
+				"what depends on it blocks", p.ID, p.Position, f.ID))
 			f = nil
 		}
 		switch {

@@ -42,7 +42,8 @@ type reserving struct {
 
 // tried fills in what was tried before. A reservation does not count its own call.
 func (d *Decider) tried(v *runner.View, token ledger.Token, r *resolved, in *rules.Input) (err error) {
-	in.Attempts, in.AttemptsKnown, err = d.Attempts.Attempts(v, r.whole, token, in.Seller, r.at, r.past, r.asOf)
+	c := attempts.Contact{Token: token, Seller: in.Seller, At: r.at, Past: r.past, AsOf: r.asOf}
+	in.Attempts, in.AttemptsKnown, err = d.Attempts.Attempts(v, r.whole, c)
 	if err != nil || r.reserving == nil {
 		return err
 	}

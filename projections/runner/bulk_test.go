@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/ledgertest"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
 	"github.com/consent-ledger/consent-ledger/projections"
 	"github.com/consent-ledger/consent-ledger/projections/internal/memsource"
@@ -101,8 +102,10 @@ func drawLedger(t *rapid.T) *memsource.Source {
 }
 
 func drawFact(t *rapid.T) *consentv1.Fact {
-	channels := rapid.SliceOfN(rapid.SampledFrom([]consentv1.Channel{consentv1.Channel_CHANNEL_SMS, consentv1.Channel_CHANNEL_VOICE_LIVE, consentv1.Channel_CHANNEL_ALL}), 1, 2)
-	scope := &consentv1.Scope{Programmes: []string{"all"}, Channels: channels.Draw(t, "channels"), Purposes: []consentv1.Purpose{consentv1.Purpose_PURPOSE_MARKETING}}
+	channels := rapid.SliceOfN(rapid.SampledFrom([]consentv1.Channel{consentv1.Channel_CHANNEL_SMS, consentv1.Channel_CHANNEL_VOICE_LIVE,
+		consentv1.Channel_CHANNEL_ALL}), 1, 2)
+	scope := &consentv1.Scope{Programmes: []string{"all"}, Channels: channels.Draw(t, "channels"),
+		Purposes: []consentv1.Purpose{consentv1.Purpose_PURPOSE_MARKETING}}
 	f := &consentv1.Fact{Source: rapid.SampledFrom([]string{"crm", "web"}).Draw(t, "source"),
 		Sellers: rapid.SliceOfN(rapid.SampledFrom([]string{"acme", "zenith"}), 0, 2).Draw(t, "sellers")}
 	switch rapid.IntRange(0, 11).Draw(t, "kind") {
@@ -155,7 +158,8 @@ func TestBulkIsTheSame(t *testing.T) {
 	slow, quick := openDB(t, t.TempDir()), openDB(t, t.TempDir())
 	rapid.Check(t, func(rt *rapid.T) {
 		s := drawLedger(rt)
-		o := bulk.Options{BlockBytes: rapid.SampledFrom([]int{1, 100, 1000, 0}).Draw(rt, "block"), ChunkBytes: rapid.SampledFrom([]int{1, 300, 5000, 0}).Draw(rt, "chunk")}
+		o := bulk.Options{BlockBytes: rapid.SampledFrom([]int{1, 100, 1000, 0}).Draw(rt, "block"),
+			ChunkBytes: rapid.SampledFrom([]int{1, 300, 5000, 0}).Draw(rt, "chunk")}
 		r := startEmpty(t, quick, s, inBulk(s, Options{Bulk: o}), nil)
 		defer func() { _ = r.stop() }()
 		r.wait(s.Tail())
@@ -196,7 +200,7 @@ func TestCrashInBulk(t *testing.T) {
 				if commits++; commits != after {
 					return nil
 				}
-				copyFiles(t, filepath.Join(dir, "db"), filepath.Join(left, "db"))
+				ledgertest.CopyOpen(t, filepath.Join(dir, "db"), filepath.Join(left, "db"))
 				return errCrash
 			}
 		}, joinedAll()...)

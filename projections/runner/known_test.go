@@ -57,3 +57,33 @@ func TestKnownNeverHidesAState(t *testing.T) {
 		}
 	}
 }
+
+func TestKnownTokensAreLoaded(t *testing.T) {
+	s := history(10, 10)
+	db := openDB(t, t.TempDir())
+	r := start(t, db, s, Options{}, nil, all()...)
+	r.wait(s.Tail())
+	unknown := memsource.TokenOf(99_999)
+	check := func(r started) {
+		t.Helper()
+		err := r.Read(t.Context(), s.Tail(), func(v View) error {
+			for n := range 40 {
+				if tok := memsource.TokenOf(n); !v.MayHaveState(tok) {
+					t.Errorf("token %d has state and is not known", n)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	check(r)
+	if r.known.Load().mayHave(store.StateKey(unknown, "")) {
+		t.Error("an unknown token is known")
+	}
+	_ = r.stop()
+	again := start(t, db, s, Options{}, nil, all()...)
+	again.wait(s.Tail())
+	check(again)
+}

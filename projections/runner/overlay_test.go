@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -122,7 +123,7 @@ func TestScanCanBeLeft(t *testing.T) {
 		}
 		if i == 1 { // two in the store, two in the overlay
 			b := db.NewBatch()
-			if err := errorsJoin(o.flush(b), b.Commit(false)); err != nil {
+			if err := errors.Join(o.flush(b), b.Commit(false)); err != nil {
 				t.Fatal(err)
 			}
 		}

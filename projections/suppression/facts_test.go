@@ -68,7 +68,8 @@ func TestSubscriber(t *testing.T) {
 
 func TestPlaces(t *testing.T) {
 	at := func(region, zone, basis, area string) *consentv1.Fact {
-		return &consentv1.Fact{Kind: &consentv1.Fact_LocationRecorded{LocationRecorded: &consentv1.LocationRecorded{Region: region, TimeZone: zone, Basis: basis, Area: area}}}
+		return &consentv1.Fact{Kind: &consentv1.Fact_LocationRecorded{LocationRecorded: &consentv1.LocationRecorded{
+			Region: region, TimeZone: zone, Basis: basis, Area: area}}}
 	}
 	for _, c := range []struct {
 		name          string
@@ -264,7 +265,8 @@ func TestPartyDnc(t *testing.T) {
 		{"a stop by text", inputs{on(1, partyNumber(), party(one))}, inputs{on(5, message(consentv1.MessageClass_MESSAGE_CLASS_STOP), party(one))}, true},
 		{"a party of two", inputs{on(1, partyNumber(), party(two)), on(2, partyNumber(), party(one))}, inputs{stop}, true},
 		{"a stop that does not name the party", inputs{on(1, partyNumber(), party(one))}, inputs{on(1, partyNumber(), party(one)), on(5, revoked())}, true},
-		{"removed for that number", inputs{on(1, partyNumber(), party(one))}, inputs{on(1, partyNumber(), party(one)), on(5, dncAdded()), on(6, dncRemoved())}, false},
+		{"removed for that number", inputs{on(1, partyNumber(), party(one))},
+			inputs{on(1, partyNumber(), party(one)), on(5, dncAdded()), on(6, dncRemoved())}, false},
 		{"removed for that number alone", inputs{on(1, partyNumber(), party(one))}, inputs{stop, on(6, dncRemoved())}, true},
 		{"another seller's", inputs{on(1, partyNumber(), party(one))}, inputs{on(5, dncAdded(), party(one), forSellers("zed"))}, false},
 		{"any fact that names the party ties the number to it", inputs{on(1, granted(), party(one))}, inputs{stop}, true},

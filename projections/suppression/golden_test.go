@@ -21,7 +21,8 @@ func TestGolden(t *testing.T) {
 	wish := &consentv1.PreferenceSet{Windows: []*consentv1.TimeWindow{{FromMinute: 540, ToMinute: 1020}}, FrequencyMax: 2, FrequencyDays: 7, Language: "es"}
 	m := fold(on(1, granted()), on(2, granted(), ending(50), channels(live, sms), programmes("club")), on(3, confirmed(), historical),
 		on(4, revoked(), inReplyTo("club")), on(5, invalidated()), on(6, answered(4, "club")), on(7, dncAdded(), channels(smsAtds)), on(8, dncRemoved()),
-		on(9, refused(), historical), on(10, related(1, 1)), on(11, related(1, 2)), on(12, reassigned(0), forNobody), on(13, located("US-TX", "America/Chicago"), forNobody),
+		on(9, refused(), historical), on(10, related(1, 1)), on(11, related(1, 2)), on(12, reassigned(0), forNobody),
+		on(13, located("US-TX", "America/Chicago"), forNobody),
 		on(14, wrongParty()), on(15, &consentv1.Fact{Kind: &consentv1.Fact_PreferenceSet{PreferenceSet: wish}}), on(16, message(0)), on(17, closed(18)))
 	for _, in := range (inputs{on(20, timesAgreed(7)), on(21, registryPreference(true, live)), on(22, registryPreference(false)), on(23, subscriber(3)),
 		on(24, line("landline")), on(25, ported("wireless")), on(26, partyNumber(), party("party one 16 byt")), on(27, related(6, 0)), on(28, related(1, 2)),

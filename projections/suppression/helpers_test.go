@@ -12,9 +12,18 @@ import (
 )
 
 const (
-	chAll, live, atds, ai, sms, smsAtds, fax = consentv1.Channel_CHANNEL_ALL, consentv1.Channel_CHANNEL_VOICE_LIVE, consentv1.Channel_CHANNEL_VOICE_ATDS,
-		consentv1.Channel_CHANNEL_VOICE_AI, consentv1.Channel_CHANNEL_SMS, consentv1.Channel_CHANNEL_SMS_ATDS, consentv1.Channel_CHANNEL_FAX
-	puAll, marketing, survey, informational = consentv1.Purpose_PURPOSE_ALL, consentv1.Purpose_PURPOSE_MARKETING, consentv1.Purpose_PURPOSE_SURVEY, consentv1.Purpose_PURPOSE_INFORMATIONAL
+	chAll   = consentv1.Channel_CHANNEL_ALL
+	live    = consentv1.Channel_CHANNEL_VOICE_LIVE
+	atds    = consentv1.Channel_CHANNEL_VOICE_ATDS
+	ai      = consentv1.Channel_CHANNEL_VOICE_AI
+	sms     = consentv1.Channel_CHANNEL_SMS
+	smsAtds = consentv1.Channel_CHANNEL_SMS_ATDS
+	fax     = consentv1.Channel_CHANNEL_FAX
+
+	puAll         = consentv1.Purpose_PURPOSE_ALL
+	marketing     = consentv1.Purpose_PURPOSE_MARKETING
+	survey        = consentv1.Purpose_PURPOSE_SURVEY
+	informational = consentv1.Purpose_PURPOSE_INFORMATIONAL
 )
 
 // day is the instant the tests count from.
@@ -135,7 +144,8 @@ func message(c consentv1.MessageClass) *consentv1.Fact {
 	return &consentv1.Fact{Kind: &consentv1.Fact_InboundMessage{InboundMessage: &consentv1.InboundMessage{Classification: c, Channel: sms}}}
 }
 func closed(entryID byte) *consentv1.Fact {
-	return &consentv1.Fact{Kind: &consentv1.Fact_InboxItemClosed{InboxItemClosed: &consentv1.InboxItemClosed{MessageEntryId: []byte{entryID}, Outcome: "not_a_stop"}}}
+	return &consentv1.Fact{Kind: &consentv1.Fact_InboxItemClosed{InboxItemClosed: &consentv1.InboxItemClosed{
+		MessageEntryId: []byte{entryID}, Outcome: "not_a_stop"}}}
 }
 func related(k consentv1.RelationshipKind, p consentv1.RelationshipPhase) *consentv1.Fact {
 	return &consentv1.Fact{Kind: &consentv1.Fact_RelationshipRecorded{RelationshipRecorded: &consentv1.RelationshipRecorded{Relationship: k, Phase: p}}}

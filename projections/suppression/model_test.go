@@ -289,7 +289,8 @@ func (m model) grants() (out []grant) {
 		}
 		for _, t := range tuples(in.Fact, k.GetScope(), false, false) {
 			out = append(out, grant{t, k.GetLevel(), in.Fact.GetSource(), in.Fact.GetConsentConfirmed() != nil, k.GetEvidence() != nil,
-				!k.GetEvidence().GetPreTicked(), in.Fact.GetHistorical(), k.GetEvidence().GetConditionOfPurchase(), in.Fact.GetEarliest().AsTime(), in.Fact.GetLatest().AsTime(), far, string(in.Content)})
+				!k.GetEvidence().GetPreTicked(), in.Fact.GetHistorical(), k.GetEvidence().GetConditionOfPurchase(),
+				in.Fact.GetEarliest().AsTime(), in.Fact.GetLatest().AsTime(), far, string(in.Content)})
 		}
 	}
 	return out
@@ -317,9 +318,9 @@ func (m model) revocations() (out []stopping) {
 	add := func(in suppression.Input, kind string, ts []tuple) {
 		kept := slices.ContainsFunc(m.facts, func(k suppression.Input) bool {
 			a := k.Fact.GetClarificationAnswered()
+			keeps := &consentv1.Scope{Programmes: a.GetKeepProgrammes(), Channels: []consentv1.Channel{chAll}, Purposes: []consentv1.Purpose{puAll}}
 			return a != nil && kind != suppression.KindInvalidated && !a.GetAnsweredLatest().AsTime().Before(in.Fact.GetLatest().AsTime()) &&
-				slices.ContainsFunc(tuples(k.Fact, &consentv1.Scope{Programmes: a.GetKeepProgrammes(), Channels: []consentv1.Channel{chAll}, Purposes: []consentv1.Purpose{puAll}}, false, false),
-					func(t tuple) bool { return m.covers(t, false) })
+				slices.ContainsFunc(tuples(k.Fact, keeps, false, false), func(t tuple) bool { return m.covers(t, false) })
 		})
 		if !kept && slices.ContainsFunc(ts, func(t tuple) bool { return m.covers(t, true) }) {
 			out = append(out, stopping{kind, in.Fact.GetHistorical(), in.Fact.GetLatest().AsTime()})
@@ -393,7 +394,8 @@ func (m model) holds(all []grant, against []stopping, g grant) bool {
 	for _, in := range m.facts {
 		n := in.Fact.GetNumberReassigned()
 		void := n != nil && n.GetResult() <= consentv1.QueryResult_QUERY_RESULT_YES
-		if void && !g.earliest.After(in.Fact.GetLatest().AsTime()) && slices.ContainsFunc(tuples(in.Fact, nil, false, true), func(t tuple) bool { return m.covers(t, true) }) {
+		if void && !g.earliest.After(in.Fact.GetLatest().AsTime()) &&
+			slices.ContainsFunc(tuples(in.Fact, nil, false, true), func(t tuple) bool { return m.covers(t, true) }) {
 			return false
 		}
 	}
@@ -420,7 +422,8 @@ func (m model) answer(overrides bool) (consent, revocation, dnc bool) {
 	}
 	for _, in := range m.facts {
 		k := in.Fact.GetDncRemoved()
-		if k != nil && in.Fact.GetEarliest().AsTime().After(added) && slices.ContainsFunc(tuples(in.Fact, k.GetScope(), false, false), func(t tuple) bool { return m.covers(t, false) }) {
+		if k != nil && in.Fact.GetEarliest().AsTime().After(added) &&
+			slices.ContainsFunc(tuples(in.Fact, k.GetScope(), false, false), func(t tuple) bool { return m.covers(t, false) }) {
 			dnc = false
 		}
 	}

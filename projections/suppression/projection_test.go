@@ -150,7 +150,7 @@ func TestKeysAreThoseOfTheStore(t *testing.T) {
 			t.Error("another key than the store's")
 		}
 		lo, hi := suppression.Range(tk)
-		wantLo, wantHi := store.StateRange(tk)
+		wantLo, wantHi := store.PrefixRange(store.StateKey(tk, ""))
 		if !bytes.Equal(lo, wantLo) || !bytes.Equal(hi, wantHi) {
 			t.Errorf("range [%x, %x), the store's is [%x, %x)", lo, hi, wantLo, wantHi)
 		}

@@ -22,8 +22,9 @@ func shaped() *State {
 		Grants: []*consentv1.GrantRegister{{Programme: "all", Cells: cells(), Level: "express", Source: "crm", EvidenceHeld: true, WordingValid: true,
 			Time: &consentv1.TimeSpan{Earliest: 100, Latest: 200}, Expires: 2000, Content: []byte("content")}},
 		Revoked: []*consentv1.ProhibitionRegister{{Programme: "all", Cells: cells(), Kind: KindStop, Time: &consentv1.TimeSpan{Earliest: 300, Latest: 300}}},
-		Marks:   []*consentv1.MarkRegister{{Kind: MarkLineType, Value: "wireless", Aspect: "wireless", AsOf: 7, Time: &consentv1.TimeSpan{Earliest: 250, Latest: 250}}},
-		Erased:  &consentv1.TimeSpan{Earliest: 50, Latest: 60},
+		Marks: []*consentv1.MarkRegister{{Kind: MarkLineType, Value: "wireless", Aspect: "wireless", AsOf: 7,
+			Time: &consentv1.TimeSpan{Earliest: 250, Latest: 250}}},
+		Erased: &consentv1.TimeSpan{Earliest: 50, Latest: 60},
 	}
 }
 
@@ -187,7 +188,8 @@ func TestShapesDoNotRun(t *testing.T) {
 		half := func(name string) *State {
 			s := &State{}
 			for range rapid.IntRange(0, 2).Draw(t, name) {
-				s.Marks = append(s.Marks, &consentv1.MarkRegister{Kind: rapid.SampledFrom([]string{"a", "b", "ab"}).Draw(t, "kind"), Value: rapid.SampledFrom([]string{"", "a"}).Draw(t, "value"), Time: &consentv1.TimeSpan{Earliest: 5, Latest: 5}})
+				s.Marks = append(s.Marks, &consentv1.MarkRegister{Kind: rapid.SampledFrom([]string{"a", "b", "ab"}).Draw(t, "kind"),
+					Value: rapid.SampledFrom([]string{"", "a"}).Draw(t, "value"), Time: &consentv1.TimeSpan{Earliest: 5, Latest: 5}})
 			}
 			return s
 		}

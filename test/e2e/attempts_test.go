@@ -105,7 +105,8 @@ func TestRecordDecisions(t *testing.T) {
 	ask := func() {
 		t.Helper()
 		e.Check(q)
-		if _, err := e.Decision.CheckBatch(t.Context(), connect.NewRequest(&consentv1.CheckBatchRequest{Questions: []*consentv1.Question{q, q, {Number: "letters", Campaign: "spring"}}})); err != nil {
+		many := &consentv1.CheckBatchRequest{Questions: []*consentv1.Question{q, q, {Number: "letters", Campaign: "spring"}}}
+		if _, err := e.Decision.CheckBatch(t.Context(), connect.NewRequest(many)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := e.Attempt.Reserve(t.Context(), connect.NewRequest(&consentv1.ReserveRequest{Question: q, Reference: "c0"})); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,9 +64,9 @@ func verified(t *testing.T, keys, zip []byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
+	began := ofChildren(t)
 	python := bundletest.Verify(t, bundle.Script(), keys, zip)[0]
-	if took := time.Since(began); took > 2*time.Second {
+	if took := ofChildren(t) - began; took > 2*time.Second {
 		t.Errorf("verify.py took %s, more than 2 s", took)
 	}
 	var ours, theirs strings.Builder
@@ -100,13 +101,19 @@ func TestBundle(t *testing.T) {
 
 	keys := keysOf(t, e)
 	req := &consentv1.ExportRequest{Number: number, Purpose: "court_order", Recipient: "Court of " + number, CaseId: "EB-26-117",
-		Disclosure: &consentv1.Disclosure{Classes: []consentv1.PersonalClass{consentv1.PersonalClass_PERSONAL_CLASS_WORDS, consentv1.PersonalClass_PERSONAL_CLASS_NUMBER}}}
+		Disclosure: &consentv1.Disclosure{Classes: []consentv1.PersonalClass{consentv1.PersonalClass_PERSONAL_CLASS_WORDS,
+			consentv1.PersonalClass_PERSONAL_CLASS_NUMBER}}}
 	zip, end := exportZip(t, e, req)
 	if end.GetEntries() != 20 || len(zip) > 400_000 {
 		t.Errorf("%d entries in %d bytes", end.GetEntries(), len(zip))
 	}
 	claims := verified(t, keys, zip)
-	for _, want := range []string{"{back-linked true the entries of each of 2 persons of 1 numbers", "{complete true nothing about 1 numbers was left out", "{anchored false operator only", "{included true 20 entries"} {
+	for _, want := range []string{
+		"{back-linked true the entries of each of 2 persons of 1 numbers",
+		"{complete true nothing about 1 numbers was left out",
+		"{anchored false operator only",
+		"{included true 20 entries",
+	} {
 		if !strings.Contains(claims, want) {
 			t.Errorf("no claim %q in\n%s", want, claims)
 		}
@@ -120,7 +127,8 @@ func TestBundle(t *testing.T) {
 		t.Errorf("after an erasure an earlier bundle says\n%sand not\n%s", again, claims)
 	}
 	after, end := exportZip(t, e, &consentv1.ExportRequest{Number: number})
-	if claims := verified(t, keys, after); end.GetEntries() != 21 || !strings.Contains(claims, "1 erasures are among them") || !strings.Contains(claims, "{complete true") {
+	if claims := verified(t, keys, after); end.GetEntries() != 21 || !strings.Contains(claims, "1 erasures are among them") ||
+		!strings.Contains(claims, "{complete true") {
 		t.Errorf("%d entries:\n%s", end.GetEntries(), claims)
 	}
 	if bytes.Contains(after, []byte("STOP")) {
@@ -147,7 +155,8 @@ func produced(t *testing.T, e *testenv.Env, end *consentv1.ExportEnd, req *conse
 		t.Fatal(err)
 	}
 	m := f.GetExportProduced()
-	if m.GetSubject() != "number" || m.GetFormat() != "zip" || m.GetPurpose() != req.GetPurpose() || m.GetRecipient() != req.GetRecipient() || m.GetCaseId() != req.GetCaseId() ||
+	if m.GetSubject() != "number" || m.GetFormat() != "zip" || m.GetPurpose() != req.GetPurpose() || m.GetRecipient() != req.GetRecipient() ||
+		m.GetCaseId() != req.GetCaseId() ||
 		len(m.GetDisclosed()) != 2 || fmt.Sprintf("%x", m.GetSha256()) != end.GetSha256() || m.GetEntries() != end.GetEntries() {
 		t.Errorf("recorded: %v", m)
 	}
@@ -206,4 +215,15 @@ func TestExportRefuses(t *testing.T) {
 		}
 		_ = st.Close()
 	}
+}
+
+// ofChildren is the processor time of all programs that were run and have ended: what
+// else the machine does meanwhile is not in it.
+func ofChildren(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

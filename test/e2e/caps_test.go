@@ -23,8 +23,11 @@ func TestTheLastPermittedCall(t *testing.T) {
 	e.Must(&consentv1.Fact{Source: "t", EventId: "campaign", Kind: &consentv1.Fact_CampaignRegistered{CampaignRegistered: &consentv1.CampaignRegistered{
 		Id: "calls", Seller: "acme", Channel: consentv1.Channel_CHANNEL_VOICE_LIVE, Purpose: consentv1.Purpose_PURPOSE_MARKETING}}})
 	e.Must(&consentv1.Fact{Source: "t", EventId: "grant", Number: number, Sellers: []string{"acme"}, OccurredOn: "2026-09-01",
-		Kind: &consentv1.Fact_ConsentGranted{ConsentGranted: &consentv1.ConsentGranted{Level: "opt_in", Evidence: &consentv1.Evidence{Method: "web_form", Words: "oui"},
-			Scope: &consentv1.Scope{Programmes: []string{"all"}, Channels: []consentv1.Channel{consentv1.Channel_CHANNEL_VOICE_LIVE}, Purposes: []consentv1.Purpose{consentv1.Purpose_PURPOSE_MARKETING}}}}})
+		Kind: &consentv1.Fact_ConsentGranted{ConsentGranted: &consentv1.ConsentGranted{Level: "opt_in",
+			Evidence: &consentv1.Evidence{Method: "web_form", Words: "oui"},
+			Scope: &consentv1.Scope{Programmes: []string{"all"},
+				Channels: []consentv1.Channel{consentv1.Channel_CHANNEL_VOICE_LIVE},
+				Purposes: []consentv1.Purpose{consentv1.Purpose_PURPOSE_MARKETING}}}}})
 	reserve := func(ref string) *consentv1.ReserveResponse {
 		res, err := e.Attempt.Reserve(t.Context(), connect.NewRequest(&consentv1.ReserveRequest{Reference: ref,
 			Question: &consentv1.Question{Number: number, Campaign: "calls"}}))

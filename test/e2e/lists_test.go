@@ -128,7 +128,8 @@ const ann, bob = "+12125550101", "+12125550102"
 func TestTwoLoadsOfOneList(t *testing.T) {
 	e := testenv.New(t)
 	e.Seller("acme")
-	first := beginLoad(t.Context(), t, e, &consentv1.RegistryFile{VersionDate: daysAgo(3), Name: "list.txt", Plan: &consentv1.RegistryPlan{AreaCodes: []string{"212"}}})
+	first := beginLoad(t.Context(), t, e, &consentv1.RegistryFile{VersionDate: daysAgo(3), Name: "list.txt",
+		Plan: &consentv1.RegistryPlan{AreaCodes: []string{"212"}}})
 	waitLoading(t, e, true)
 	_, err := load(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.txt"}, "212,5550102\n")
 	if connect.CodeOf(err) != connect.CodeFailedPrecondition || !strings.Contains(err.Error(), "another load") {
@@ -174,7 +175,8 @@ func TestLoadThatBreaksOff(t *testing.T) {
 	text := b.Bytes()
 	sum := sha256.Sum256(text)
 	about := func(offset uint64) *consentv1.RegistryFile {
-		return &consentv1.RegistryFile{VersionDate: daysAgo(1), Name: "list.txt", Sha256: sum[:], Offset: offset, Plan: &consentv1.RegistryPlan{AreaCodes: []string{"212"}}}
+		return &consentv1.RegistryFile{VersionDate: daysAgo(1), Name: "list.txt", Sha256: sum[:], Offset: offset,
+			Plan: &consentv1.RegistryPlan{AreaCodes: []string{"212"}}}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	l := beginLoad(ctx, t, e, about(0))
@@ -242,7 +244,8 @@ func TestChecksWhileListsChange(t *testing.T) {
 			on, off = off, on
 		}
 		text := fmt.Sprintf("212,%s,%s,D\n212,%s,%s,A\n", off, daysAgo(ago), on, daysAgo(ago))
-		res := mustLoad(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(ago), Name: "changes.txt", Plan: &consentv1.RegistryPlan{BaseDate: daysAgo(ago + 1)}}, text)
+		res := mustLoad(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(ago), Name: "changes.txt",
+			Plan: &consentv1.RegistryPlan{BaseDate: daysAgo(ago + 1)}}, text)
 		if res.GetAdded() != 1 || res.GetRemoved() != 1 || res.GetRows() != 1+others {
 			t.Fatalf("%d days ago: %v", ago, res)
 		}
@@ -283,12 +286,13 @@ func TestWhatNoListIs(t *testing.T) {
 		"cut off at the end of a line": {&consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.txt"}, manyLines(1000), "--accept-shrunk"},
 		"fewer than expected": {&consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.txt", Plan: &consentv1.RegistryPlan{ExpectRows: 2001}}, manyLines(2000),
 			"2000 rows where 2001 were expected"},
-		"no zip":    {&consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.zip"}, manyLines(10), "zip"},
-		"no base":   {&consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "c.txt", Plan: &consentv1.RegistryPlan{BaseDate: daysAgo(9)}}, "212,5550101," + daysAgo(2) + ",D\n", "newest here is of " + daysAgo(3)},
+		"no zip": {&consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.zip"}, manyLines(10), "zip"},
+		"no base": {&consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "c.txt", Plan: &consentv1.RegistryPlan{BaseDate: daysAgo(9)}},
+			"212,5550101," + daysAgo(2) + ",D\n", "newest here is of " + daysAgo(3)},
 		"backwards": {&consentv1.RegistryFile{VersionDate: daysAgo(4), Name: "c.txt", Plan: &consentv1.RegistryPlan{BaseDate: daysAgo(3)}}, "", "cannot follow"},
 		"no form":   {&consentv1.RegistryFile{Registry: "moon_dnc", VersionDate: daysAgo(2), Name: "c.txt"}, "", "--format"},
-		"a number for an account": {&consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.txt", Plan: &consentv1.RegistryPlan{Subscription: "2125550101"}}, manyLines(2000),
-			"nine digits"},
+		"a number for an account": {&consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.txt",
+			Plan: &consentv1.RegistryPlan{Subscription: "2125550101"}}, manyLines(2000), "nine digits"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, e, tc.file, tc.text)
@@ -327,7 +331,8 @@ func TestNoListOpensOnItsSilence(t *testing.T) {
 		if connect.CodeOf(err) != connect.CodeInvalidArgument || !strings.Contains(err.Error(), says) {
 			t.Errorf("error %v, want one with %q", err, says)
 		}
-		if d := e.Check(&consentv1.Question{Number: ann, Seller: "acme", Channel: consentv1.Channel_CHANNEL_VOICE_LIVE, Purpose: consentv1.Purpose_PURPOSE_MARKETING}); d.GetVerdict() == consentv1.Verdict_VERDICT_ALLOW {
+		if d := e.Check(&consentv1.Question{Number: ann, Seller: "acme", Channel: consentv1.Channel_CHANNEL_VOICE_LIVE,
+			Purpose: consentv1.Purpose_PURPOSE_MARKETING}); d.GetVerdict() == consentv1.Verdict_VERDICT_ALLOW {
 			t.Errorf("%s: %v", says, d)
 		}
 	}

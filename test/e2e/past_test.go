@@ -32,7 +32,11 @@ func TestPastQuestions(t *testing.T) {
 	if d := e.Check(q); d.GetVerdict() != consentv1.Verdict_VERDICT_ALLOW {
 		t.Errorf("before the pause was known: %v", d)
 	}
-	for name, at := range map[string]time.Time{"year 1": {}, "year 2300": time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC), "year 9999": time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)} {
+	for name, at := range map[string]time.Time{
+		"year 1":    {},
+		"year 2300": time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC),
+		"year 9999": time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC),
+	} {
 		for _, change := range []func(*consentv1.Question){
 			func(q *consentv1.Question) { q.At = timestamppb.New(at) },
 			func(q *consentv1.Question) { q.AsOf = timestamppb.New(at) },
@@ -67,7 +71,8 @@ func TestCampaignKeepsItsMeaning(t *testing.T) {
 	}
 	e.Must(campaign("c1", consentv1.Purpose_PURPOSE_MARKETING).GetFact())
 	e.Must(campaign("c2", consentv1.Purpose_PURPOSE_MARKETING).GetFact())
-	if _, err := e.Ledger.Record(t.Context(), connect.NewRequest(campaign("c3", consentv1.Purpose_PURPOSE_EMERGENCY))); connect.CodeOf(err) != connect.CodeInvalidArgument {
+	_, err := e.Ledger.Record(t.Context(), connect.NewRequest(campaign("c3", consentv1.Purpose_PURPOSE_EMERGENCY)))
+	if connect.CodeOf(err) != connect.CodeInvalidArgument {
 		t.Errorf("a campaign with another meaning: %v", err)
 	}
 }

@@ -56,7 +56,8 @@ func TestDecisionReceipts(t *testing.T) {
 		if !proto.Equal(want, a.Decision) {
 			t.Errorf("answered was %v, signed is %v", want, a.Decision)
 		}
-		if q := a.Question; q.GetCampaign() != "spring" || q.GetSeller() != "acme" || q.GetChannel() != consentv1.Channel_CHANNEL_SMS || q.GetPurpose() != consentv1.Purpose_PURPOSE_MARKETING || q.GetSubject() != "roofs" {
+		if q := a.Question; q.GetCampaign() != "spring" || q.GetSeller() != "acme" || q.GetChannel() != consentv1.Channel_CHANNEL_SMS ||
+			q.GetPurpose() != consentv1.Purpose_PURPOSE_MARKETING || q.GetSubject() != "roofs" {
 			t.Errorf("signed is the question %v", q)
 		}
 		if !a.Asked(asked) || a.Asked("+12025550199") || ids[a.ID.String()] || strings.Contains(string(file), asked) {
@@ -64,7 +65,8 @@ func TestDecisionReceipts(t *testing.T) {
 		}
 		ids[a.ID.String()] = true
 	}
-	one, err := e.Decision.Check(t.Context(), connect.NewRequest(&consentv1.CheckRequest{Question: &consentv1.Question{Number: "(202) 555-0143", Campaign: "spring"}, Receipt: true}))
+	one, err := e.Decision.Check(t.Context(), connect.NewRequest(&consentv1.CheckRequest{
+		Question: &consentv1.Question{Number: "(202) 555-0143", Campaign: "spring"}, Receipt: true}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +86,8 @@ func TestDecisionReceipts(t *testing.T) {
 	for i, file := range many.Msg.GetReceipts() {
 		check(file, many.Msg.GetDecisions()[i], req.Questions[i].GetNumber())
 	}
-	reserved, err := e.Attempt.Reserve(t.Context(), connect.NewRequest(&consentv1.ReserveRequest{Question: &consentv1.Question{Number: ann, Campaign: "spring"}, Reference: "call-1", Receipt: true}))
+	reserved, err := e.Attempt.Reserve(t.Context(), connect.NewRequest(&consentv1.ReserveRequest{
+		Question: &consentv1.Question{Number: ann, Campaign: "spring"}, Reference: "call-1", Receipt: true}))
 	if err != nil {
 		t.Fatal(err)
 	}

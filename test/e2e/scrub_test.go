@@ -69,7 +69,8 @@ func scrubAll(t testing.TB, e *testenv.Env, q *consentv1.Question, numbers []str
 
 // inShort is a decision as a scrub says it.
 func inShort(d *consentv1.Decision) *consentv1.ScrubRow {
-	row := &consentv1.ScrubRow{Verdict: d.GetVerdict(), Basis: d.GetBasis(), NextAllowedAt: d.GetNextAllowedAt(), Position: d.GetPosition(), Lists: d.GetLists(), At: d.GetAt()}
+	row := &consentv1.ScrubRow{Verdict: d.GetVerdict(), Basis: d.GetBasis(), NextAllowedAt: d.GetNextAllowedAt(), Position: d.GetPosition(),
+		Lists: d.GetLists(), At: d.GetAt()}
 	for _, r := range d.GetReasons() {
 		row.Reasons = append(row.Reasons, r.GetCode())
 		row.Invalid = row.Invalid || r.GetCode() == "NUMBER_INVALID"
@@ -136,7 +137,8 @@ func anything(r *rand.Rand, id int) *consentv1.Fact {
 		Purposes: []consentv1.Purpose{consentv1.Purpose_PURPOSE_MARKETING}}
 	switch r.IntN(9) {
 	case 0, 1, 2:
-		f.Kind = &consentv1.Fact_ConsentGranted{ConsentGranted: &consentv1.ConsentGranted{Level: []string{"express_written", "express", "implied", "opt_in"}[r.IntN(4)], Scope: scope,
+		level := []string{"express_written", "express", "implied", "opt_in"}[r.IntN(4)]
+		f.Kind = &consentv1.Fact_ConsentGranted{ConsentGranted: &consentv1.ConsentGranted{Level: level, Scope: scope,
 			Evidence: &consentv1.Evidence{Method: "web_form", Words: "I agree"}}}
 	case 3:
 		f.Kind = &consentv1.Fact_ConsentRevoked{ConsentRevoked: &consentv1.ConsentRevoked{Scope: scope, Words: "STOP"}}
@@ -183,14 +185,16 @@ func busyWorld(t *testing.T, r *rand.Rand) *testenv.Env {
 	mustLoad(t, e, &consentv1.RegistryFile{Registry: "us_tx_no_call", VersionDate: daysAgo(2), Name: "list.txt", Licensees: []string{"acme"}}, state.String())
 	mustLoad(t, e, &consentv1.RegistryFile{Registry: "us_in_dnc", VersionDate: daysAgo(2), Name: "list.txt", Licensees: []string{"other"}}, state.String())
 	for i := range 700 {
-		if _, err := e.Ledger.Record(t.Context(), connect.NewRequest(&consentv1.RecordRequest{Fact: anything(r, i)})); err != nil && connect.CodeOf(err) != connect.CodeInvalidArgument {
+		if _, err := e.Ledger.Record(t.Context(), connect.NewRequest(&consentv1.RecordRequest{Fact: anything(r, i)})); err != nil &&
+			connect.CodeOf(err) != connect.CodeInvalidArgument {
 			t.Fatal(err)
 		}
 	}
 	for i := range 150 {
 		at := timestamppb.New(time.Now().Add(-time.Duration(r.IntN(72)) * time.Hour))
-		_, err := e.Attempt.RecordAttempt(t.Context(), connect.NewRequest(&consentv1.RecordAttemptRequest{Attempt: &consentv1.Attempt{Number: fiction(r), Seller: "acme",
-			Channel: consentv1.Channel_CHANNEL_VOICE_LIVE, Purpose: consentv1.Purpose_PURPOSE_MARKETING, Reference: fmt.Sprint("call-", i), At: at}}))
+		a := &consentv1.Attempt{Number: fiction(r), Seller: "acme", Channel: consentv1.Channel_CHANNEL_VOICE_LIVE,
+			Purpose: consentv1.Purpose_PURPOSE_MARKETING, Reference: fmt.Sprint("call-", i), At: at}
+		_, err := e.Attempt.RecordAttempt(t.Context(), connect.NewRequest(&consentv1.RecordAttemptRequest{Attempt: a}))
 		if err != nil && connect.CodeOf(err) != connect.CodeInvalidArgument {
 			t.Fatal(err)
 		}

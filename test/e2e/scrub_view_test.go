@@ -33,7 +33,8 @@ func scrubStop(t *testing.T, e *testenv.Env, client consentv1connect.DecisionSer
 		return res.GetRows()[0]
 	}
 	before = ask(question())
-	e.Must(&consentv1.Fact{Number: number, Source: "crm", EventId: "s1", Sellers: []string{"acme"}, Kind: &consentv1.Fact_ConsentRevoked{ConsentRevoked: &consentv1.ConsentRevoked{}}})
+	e.Must(&consentv1.Fact{Number: number, Source: "crm", EventId: "s1", Sellers: []string{"acme"},
+		Kind: &consentv1.Fact_ConsentRevoked{ConsentRevoked: &consentv1.ConsentRevoked{}}})
 	after = ask(nil)
 	if err := st.CloseRequest(); err != nil {
 		t.Fatal(err)
@@ -45,7 +46,8 @@ func scrubStop(t *testing.T, e *testenv.Env, client consentv1connect.DecisionSer
 func TestScrubStandsStill(t *testing.T) {
 	e := testenv.New(t)
 	before, after := scrubStop(t, e, e.Decision)
-	if before.GetVerdict() != consentv1.Verdict_VERDICT_ALLOW || after.GetVerdict() != consentv1.Verdict_VERDICT_ALLOW || after.GetPosition() != before.GetPosition() {
+	if before.GetVerdict() != consentv1.Verdict_VERDICT_ALLOW || after.GetVerdict() != consentv1.Verdict_VERDICT_ALLOW ||
+		after.GetPosition() != before.GetPosition() {
 		t.Errorf("before the stop %v, after it %v", before, after)
 	}
 }
@@ -63,7 +65,8 @@ func TestScrubMovesOn(t *testing.T) {
 	srv.Start()
 	defer srv.Close()
 	before, after := scrubStop(t, e, consentv1connect.NewDecisionServiceClient(&http.Client{Transport: &http.Transport{Protocols: srv.Config.Protocols}}, srv.URL))
-	if before.GetVerdict() != consentv1.Verdict_VERDICT_ALLOW || after.GetVerdict() != consentv1.Verdict_VERDICT_BLOCK || after.GetPosition() <= before.GetPosition() {
+	if before.GetVerdict() != consentv1.Verdict_VERDICT_ALLOW || after.GetVerdict() != consentv1.Verdict_VERDICT_BLOCK ||
+		after.GetPosition() <= before.GetPosition() {
 		t.Errorf("before the stop %v, after it %v", before, after)
 	}
 }
@@ -79,7 +82,8 @@ func TestScrubRefuses(t *testing.T) {
 		send       []*consentv1.ScrubRequest
 	}{
 		{"no question", "is missing in the first message", connect.CodeInvalidArgument, []*consentv1.ScrubRequest{{Numbers: []string{number}}}},
-		{"an unknown campaign", "not registered", connect.CodeInvalidArgument, []*consentv1.ScrubRequest{{Question: &consentv1.Question{Campaign: "x"}, Numbers: []string{number}}}},
+		{"an unknown campaign", "not registered", connect.CodeInvalidArgument,
+			[]*consentv1.ScrubRequest{{Question: &consentv1.Question{Campaign: "x"}, Numbers: []string{number}}}},
 		{"an unknown sector", "no word that a rule pack knows", connect.CodeInvalidArgument, []*consentv1.ScrubRequest{{Question: &consentv1.Question{Seller: "acme",
 			Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING, Sector: "x"}, Numbers: []string{"nobody"}}}},
 		{"too many numbers", "10001 in one message", connect.CodeInvalidArgument, []*consentv1.ScrubRequest{{Question: question()}, {Numbers: many}}},

@@ -21,11 +21,14 @@ type room struct {
 var rooms = []room{
 	{"proto/gen", []string{"proto/gen"}, "the contract can be read without our program"},
 	{"ledger", []string{"proto/gen", "ledger"}, "the truth knows nothing of what follows from it"},
-	{"projections", []string{"proto/gen", "ledger", "projections"}, "projections follow from the ledger and can be deleted; who serves them is not their business"},
+	{"projections", []string{"proto/gen", "ledger", "projections"},
+		"projections follow from the ledger and can be deleted; who serves them is not their business"},
 	{"node", []string{"proto/gen", "ledger", "projections", "node"}, "a node wires the server; what it needs of a client it would have to be"},
-	{"cmd", []string{"proto/gen", "ledger", "projections", "node", "consumers", "cmd"}, "the program introduces the rooms to each other, and tests are no part of it"},
+	{"cmd", []string{"proto/gen", "ledger", "projections", "node", "consumers", "cmd"},
+		"the program introduces the rooms to each other, and tests are no part of it"},
 	{"consumers", []string{"proto/gen", "consumers/client"}, "who acts on answers is an ordinary client: that keeps the API honest"},
-	{"consumers/mirror", []string{"proto/gen", "consumers/client", "projections/rules", "projections/suppression"}, "a mirror decides by the same pure rules over the same states, and is a client in all else"},
+	{"consumers/mirror", []string{"proto/gen", "consumers/client", "projections/rules", "projections/suppression"},
+		"a mirror decides by the same pure rules over the same states, and is a client in all else"},
 	{"docs", []string{"docs"}, "pages are for people; their test runs the program as a reader would"},
 	{"test", []string{"proto/gen", "ledger", "projections", "node", "consumers", "test"}, "tests build the program from its rooms; nobody imports cmd"},
 }
@@ -107,7 +110,8 @@ func (r room) refuses(imported string) string {
 // TestVerifiersStandAlone: who checks a bundle or a receipt needs no part of a server:
 // no database, no message server, no secret.
 func TestVerifiersStandAlone(t *testing.T) {
-	server := []string{"github.com/cockroachdb/pebble", "github.com/nats-io/", "github.com/tink-crypto/", module + "ledger/seal", module + "ledger/store", module + "ledger/stream"}
+	server := []string{"github.com/cockroachdb/pebble", "github.com/nats-io/", "github.com/tink-crypto/", module + "ledger/seal",
+		module + "ledger/store", module + "ledger/stream"}
 	for _, verifier := range []string{"ledger/bundle", "ledger/proof", "ledger/directory", "ledger/timestamp"} {
 		for _, p := range list(t, "-deps", "./"+verifier) {
 			for _, s := range server {

@@ -20,7 +20,8 @@ var (
 	// 555-0100 to 0199, and the numbers for drama of Ofcom, of the
 	// Bundesnetzagentur (Berlin 23125), of the ARCEP (06 39 98) and of the ACMA
 	// (0491 570 006 and a few more).
-	fiction = regexp.MustCompile(`^\+(1[2-9]\d\d55501\d\d|447700900\d{3}|441632960\d{3}|442079460\d{3}|3363998\d{4}|493023125\d{3}|61491570(006|110|156|157|158|159))$`)
+	fiction = regexp.MustCompile(`^\+(1[2-9]\d\d55501\d\d|447700900\d{3}|441632960\d{3}|442079460\d{3}|` +
+		`3363998\d{4}|493023125\d{3}|61491570(006|110|156|157|158|159))$`)
 )
 
 // notNumbers are digits that could be dialled and are something else, with the reason.
@@ -43,7 +44,8 @@ func TestNumbersAreFiction(t *testing.T) {
 		for i, line := range strings.Split(f.text, "\n") {
 			for _, c := range numbersIn(line) {
 				if notNumbers[c] == "" {
-					t.Errorf("%s:%d: %q can be dialled, and is outside the ranges for fiction (+1 NPA 555-01xx, +44 7700 900xxx, +44 1632 960xxx, +44 20 7946 0xxx, +49 30 23125xxx, +33 6 3998xxxx, +61 491 570006 …)", f.path, i+1, c)
+					t.Errorf("%s:%d: %q can be dialled, and is outside the ranges for fiction "+
+						"(+1 NPA 555-01xx, +44 7700 900xxx, +44 1632 960xxx, +44 20 7946 0xxx, +49 30 23125xxx, +33 6 3998xxxx, +61 491 570006 …)", f.path, i+1, c)
 				}
 			}
 		}

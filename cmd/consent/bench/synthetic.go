@@ -23,6 +23,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/declare"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	"github.com/consent-ledger/consent-ledger/ledger/store"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
 	"github.com/consent-ledger/consent-ledger/node"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -57,7 +58,7 @@ func (l *syntheticLedger) SeqOf(at ledger.Position) (uint64, error) {
 }
 
 // Key implements reader.Index: nobody's key is kept.
-func (l *syntheticLedger) Key(ledger.PersonID, consentv1.PersonalClass) (*consentv1.WrappedKey, bool, error) {
+func (l *syntheticLedger) Key(ledger.PersonID, consentv1.PersonalClass, store.KeyID) (*consentv1.WrappedKey, bool, error) {
 	return nil, false, nil
 }
 

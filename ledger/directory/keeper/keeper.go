@@ -180,7 +180,8 @@ func (k *Keeper) Problems(now time.Time) []string {
 	}
 	s := k.Status()
 	if age := now.Sub(s.Last.RecordedAt); s.Uncommitted() > 0 && s.Last.Position > 0 && age > 3*k.cfg.Every {
-		out = append(out, fmt.Sprintf("DIRECTORY: %d entries are in no directory, and the last one is %s old; look at the log", s.Uncommitted(), age.Round(time.Second)))
+		out = append(out, fmt.Sprintf("DIRECTORY: %d entries are in no directory, and the last one is %s old; look at the log",
+			s.Uncommitted(), age.Round(time.Second)))
 	}
 	return out
 }

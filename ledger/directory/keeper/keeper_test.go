@@ -208,16 +208,10 @@ func TestOtherHistory(t *testing.T) {
 		"the same but for itself": func(f *fake) { f.append(0, 1, system) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := tempDir(t)
-			f := newFake()
-			f.append(0, 1, 2)
-			l := start(t, f, f.config(dir))
-			if err := errors.Join(l.commit(3).Close(), l.end()); err != nil {
-				t.Fatal(err)
-			}
+			_, dir := kept(t)
 			g := newFake()
 			other(g)
-			l = start(t, g, g.config(dir))
+			l := start(t, g, g.config(dir))
 			g.append(4) // while it is not known whose history it is, it waits
 			if err := errors.Join(l.commit(12).Close(), l.end()); err != nil {
 				t.Fatal(err)
@@ -226,18 +220,25 @@ func TestOtherHistory(t *testing.T) {
 	}
 }
 
-// TestForeignFolder: another ledger, token key or version begins anew.
-func TestForeignFolder(t *testing.T) {
-	f := newFake()
+// kept is a ledger of three entries, and the folder of a keeper that committed them
+// and ended.
+func kept(t *testing.T) (f *fake, dir string) {
+	t.Helper()
+	f, dir = newFake(), tempDir(t)
 	f.append(0, 1, 2)
-	dir := tempDir(t)
 	l := start(t, f, f.config(dir))
 	if err := errors.Join(l.commit(3).Close(), l.end()); err != nil {
 		t.Fatal(err)
 	}
+	return f, dir
+}
+
+// TestForeignFolder: another ledger, token key or version begins anew.
+func TestForeignFolder(t *testing.T) {
+	f, dir := kept(t)
 	cfg := f.config(dir)
 	cfg.Ledger[0]++
-	l = start(t, f, cfg)
+	l := start(t, f, cfg)
 	if err := errors.Join(l.commit(3).Close(), l.end()); err != nil {
 		t.Fatal(err)
 	}
@@ -245,13 +246,7 @@ func TestForeignFolder(t *testing.T) {
 
 // TestDamagedRecord: a record that was changed under our hands proves nothing.
 func TestDamagedRecord(t *testing.T) {
-	f := newFake()
-	f.append(0, 1, 2)
-	dir := tempDir(t)
-	l := start(t, f, f.config(dir))
-	if err := errors.Join(l.commit(3).Close(), l.end()); err != nil {
-		t.Fatal(err)
-	}
+	f, dir := kept(t)
 	db, err := store.Open(dir, store.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -262,7 +257,7 @@ func TestDamagedRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l = start(t, f, f.config(dir))
+	l := start(t, f, f.config(dir))
 	c, err := l.k.Commit(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -290,13 +285,7 @@ func TestDamagedFolder(t *testing.T) {
 		"its progress gone": func(b *store.Batch) error { return b.Set(metaProgress, []byte{1}) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFake()
-			f.append(0, 1, 2)
-			dir := tempDir(t)
-			l := start(t, f, f.config(dir))
-			if err := errors.Join(l.commit(3).Close(), l.end()); err != nil {
-				t.Fatal(err)
-			}
+			f, dir := kept(t)
 			db, err := store.Open(dir, store.Options{})
 			if err != nil {
 				t.Fatal(err)
@@ -306,7 +295,7 @@ func TestDamagedFolder(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.append(1, 3)
-			l = start(t, f, f.config(dir))
+			l := start(t, f, f.config(dir))
 			if err := errors.Join(l.commit(5).Close(), l.end()); err != nil {
 				t.Fatal(err)
 			}

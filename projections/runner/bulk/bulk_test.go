@@ -65,7 +65,8 @@ func edgeToken(t *rapid.T) (k ledger.Token) {
 func TestAgainstAMap(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		db, _ := openDB(t)
-		f, err := Begin(db, Options{BlockBytes: rapid.SampledFrom([]int{1, 60, 0}).Draw(rt, "block"), ChunkBytes: rapid.SampledFrom([]int{1, 200, 0}).Draw(rt, "chunk")})
+		f, err := Begin(db, Options{BlockBytes: rapid.SampledFrom([]int{1, 60, 0}).Draw(rt, "block"),
+			ChunkBytes: rapid.SampledFrom([]int{1, 200, 0}).Draw(rt, "chunk")})
 		must(rt, err)
 		defer f.Close()
 		pt := f.Add(twoSpaces, rapid.IntRange(1, 4).Draw(rt, "shards"))

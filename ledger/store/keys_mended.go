@@ -1,0 +1,17 @@
+package store
+
+import "github.com/consent-ledger/consent-ledger/ledger"
+
+// DamageKey is the key of what is wrong with a message.
+func DamageKey(seq uint64) []byte { return key(SpaceDamage, u64(seq)) }
+
+// ParseDamageKey undoes DamageKey.
+func ParseDamageKey(k []byte) (seq uint64, err error) { return number(SpaceDamage, k) }
+
+// MendedKey is the key of an entry's bytes from a copy.
+func MendedKey(at ledger.Position) []byte { return key(SpaceMended, u64(uint64(at))) }
+
+// ParseMendedKey undoes MendedKey.
+func ParseMendedKey(k []byte) (ledger.Position, error) {
+	return position(SpaceMended, k)
+}
