@@ -70,6 +70,8 @@ func TestDecide(t *testing.T) {
 		{name: "invalidated", in: ask(smsATDS, marketing, written(), dated(now.Add(-day), &consentv1.Fact{Kind: &consentv1.Fact_ConsentInvalidated{
 			ConsentInvalidated: &consentv1.ConsentInvalidated{Scope: scope(smsATDS, marketing)}}})), want: []string{"CONSENT_REVOKED"}},
 		{name: "written, and nothing is said of evidence", in: ask(smsATDS, marketing, shownBy(nil)), want: []string{"OK_WRITTEN_CONSENT", "OK_EVIDENCE_NOT_HELD"}},
+		{name: "written, and an older one is shown", in: ask(smsATDS, marketing, shownBy(nil), grant(now.Add(-60*day), "express_written", smsATDS, marketing)),
+			want: []string{"OK_WRITTEN_CONSENT"}},
 		{name: "written, and declared that nobody holds it", in: ask(smsATDS, marketing, shownBy(&consentv1.Evidence{Undocumented: true})), want: []string{"EVIDENCE_MISSING"}},
 		{name: "and so on a list", in: ask(live, marketing, func() *consentv1.Fact {
 			g := grant(now.Add(-30*day), "express_written", live, marketing)

@@ -26,13 +26,15 @@ func (v View) Consent(q Question, n Need) Consent {
 }
 
 // better: what holds before what does not; then what ends later, or came
-// further; then the newer grant.
+// further; then what can be shown; then the newer grant.
 func better(a, b Consent) bool {
 	switch {
 	case a.Held != b.Held:
 		return a.Held
 	case a.Held && !a.Until.Equal(b.Until):
 		return a.Until.IsZero() || !b.Until.IsZero() && a.Until.After(b.Until)
+	case a.Held && a.Grant.GetEvidenceHeld() != b.Grant.GetEvidenceHeld():
+		return a.Grant.GetEvidenceHeld()
 	case !a.Held && a.Failure != b.Failure:
 		return a.Failure > b.Failure
 	}
