@@ -37,16 +37,34 @@ func baseline(t testing.TB) *rules.Packs {
 	return packs
 }
 
-// person folds facts about one number towards the seller acme.
-func person(facts ...*consentv1.Fact) suppression.View {
+// entry is a fact and what stands for the hash of its content.
+type entry struct {
+	content byte
+	fact    *consentv1.Fact
+}
+
+// folded folds entries towards the seller acme; those without a fact are none.
+func folded(entries ...entry) suppression.View {
 	states := suppression.States{}
-	for i, f := range facts {
-		if len(f.GetSellers()) == 0 {
-			f.Sellers = []string{"acme"}
+	for _, e := range entries {
+		if e.fact == nil {
+			continue
 		}
-		states.Fold(suppression.Input{EntryID: []byte{byte(i)}, Content: []byte{byte(i)}, Fact: f})
+		if len(e.fact.GetSellers()) == 0 {
+			e.fact.Sellers = []string{"acme"}
+		}
+		states.Fold(suppression.Input{EntryID: []byte{e.content}, Content: []byte{e.content}, Fact: e.fact})
 	}
 	return states.View("acme")
+}
+
+// person folds facts about one number towards the seller acme.
+func person(facts ...*consentv1.Fact) suppression.View {
+	entries := make([]entry, len(facts))
+	for i, f := range facts {
+		entries[i] = entry{byte(i), f}
+	}
+	return folded(entries...)
 }
 
 func scope(c consentv1.Channel, p consentv1.Purpose) *consentv1.Scope {
