@@ -128,8 +128,10 @@ func grantCommand(g *globals) *cobra.Command {
 		Use:   "grant NUMBER --seller S --channel c --purpose p --level l",
 		Short: "Record that a person agreed",
 		Long: `Record that a person agreed. A grant covers just what it names and must prove
-itself: seller, channels, purposes and level are all required, and a date that
-cannot be read refuses it. Without --occurred-at it was given now.`,
+itself: seller, channels, purposes and level are all required; a date that cannot
+be read and a level that no rule pack names refuse it. Without --occurred-at it was
+given now. Say what shows it (--wording, --words, --method): a grant of which nothing
+is held counts for less, and an ALLOW that rests on it says so.`,
 		Example: `  consent grant +12025550143 --seller acme --channel sms --purpose marketing --level express_written
   consent grant '(202) 555-0143' --seller acme --channel sms,sms_atds --purpose marketing \
       --level express_written --words 'YES' --occurred-at 2026-03-01T09:30:00-05:00 --expires-at 2027-03-01`,
@@ -137,6 +139,9 @@ cannot be read refuses it. Without --occurred-at it was given now.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			scope, err := f.strictScope()
 			if err != nil {
+				return err
+			}
+			if err := g.knownLevel(c, f.level); err != nil {
 				return err
 			}
 			k := &consentv1.ConsentGranted{Scope: scope, Level: f.level}
@@ -152,7 +157,7 @@ cannot be read refuses it. Without --occurred-at it was given now.`,
 	}
 	f.addSellers(c, "in whose name; registered with: consent seller add")
 	f.addScope(c, "")
-	c.Flags().StringVar(&f.level, "level", "", "how strong: express_written, express, implied, or what a rule pack adds")
+	c.Flags().StringVar(&f.level, "level", "", "how strong: express_written, express, express_oral, implied, or another that a rule pack names")
 	c.Flags().StringVar(&f.expiresAt, "expires-at", "", "when it ends: RFC 3339, or a date; default it does not")
 	c.Flags().StringVar(&wording, "wording", "", "the text that the person was shown, by the id it was published under: consent wording add")
 	f.addWords(c, "the words by which the person agreed")

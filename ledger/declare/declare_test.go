@@ -230,6 +230,27 @@ func TestMessagesAreClassified(t *testing.T) {
 	}
 }
 
+// A source's own judgement counts, but for the words that leave nothing to judge.
+func TestWordsThatLeaveNothingToJudge(t *testing.T) {
+	const notStop = consentv1.MessageClass_MESSAGE_CLASS_NOT_STOP
+	for body, want := range map[string]consentv1.MessageClass{
+		"what time do you open?": notStop,
+		"don't stop":             notStop,
+		" Stop! ":                consentv1.MessageClass_MESSAGE_CLASS_STOP,
+		"opt-out":                consentv1.MessageClass_MESSAGE_CLASS_STOP,
+		"ＥＮＤ":                    consentv1.MessageClass_MESSAGE_CLASS_STOP,
+	} {
+		d, err := settle(t, &consentv1.Fact{Number: "+12125550143", Source: "sms", EventId: "m1",
+			Kind: &consentv1.Fact_InboundMessage{InboundMessage: &consentv1.InboundMessage{Body: body, Classification: notStop}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.Fact.GetInboundMessage().GetClassification(); got != want || d.Stop != (want != notStop) {
+			t.Errorf("%q is %s, a stop %v, want %s", body, got, d.Stop, want)
+		}
+	}
+}
+
 // The content hash tells a retry from a conflict: it depends on what was declared
 // and on nothing else.
 func TestCanonical(t *testing.T) {

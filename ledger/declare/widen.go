@@ -19,6 +19,9 @@ func (d *Declared) widen(c Catalog) {
 		if m.GetClassification() == consentv1.MessageClass_MESSAGE_CLASS_UNSPECIFIED || consentv1.MessageClass_name[int32(m.GetClassification())] == "" {
 			m.Classification = words.Classify(m.GetBody())
 		}
+		if words.PerSe(m.GetBody()) { // whatever its source takes it for
+			m.Classification = consentv1.MessageClass_MESSAGE_CLASS_STOP
+		}
 		d.Stop = ledger.IsStop(f)
 		m.InReplyToProgramme = d.replyProgramme(c, m.GetInReplyToProgramme())
 	}

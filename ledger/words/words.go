@@ -45,6 +45,17 @@ func Classify(body string) consentv1.MessageClass {
 	return consentv1.MessageClass_MESSAGE_CLASS_UNCLEAR
 }
 
+// PerSe tells whether a message is one of the words that revoke consent whoever reads
+// it: 47 CFR 64.1200(a)(10) counts a text of one of them as a revocation, and leaves
+// nothing to judge.
+func PerSe(body string) bool {
+	switch strings.Join(tokenize(body[:min(len(body), bodyBytesRead)]), " ") {
+	case "stop", "quit", "end", "revoke", "opt out", "cancel", "unsubscribe":
+		return true
+	}
+	return false
+}
+
 // notStops are the keywords that resume or ask for help (Twilio's defaults).
 var notStops = []string{"start", "yes", "unstop", "help", "info"}
 

@@ -59,7 +59,7 @@ func (e *evaluation) decision() *consentv1.Decision {
 	said := e.oks
 	if e.blocked() {
 		d.Verdict, said = consentv1.Verdict_VERDICT_BLOCK, e.blocks
-	} else if e.closings(); !e.validUntil.IsZero() {
+	} else if e.lasts(); !e.validUntil.IsZero() {
 		d.ValidUntil = stamp(&e.room.validUntil, e.validUntil)
 	}
 	slices.SortStableFunc(said, func(a, b reason) int { return cmp.Compare(a.rank, b.rank) })
@@ -71,6 +71,13 @@ func (e *evaluation) decision() *consentv1.Decision {
 		d.Basis = said[0].msg.GetCode()
 	}
 	return d
+}
+
+// lasts notes until when an ALLOW surely holds: until a window closes, or something
+// that is known begins to count.
+func (e *evaluation) lasts() {
+	e.closings()
+	e.holdsUntil(e.in.View.Wake(e.in.At))
 }
 
 // stamp writes an instant into a timestamp.

@@ -179,7 +179,7 @@ var instantsRead = map[string]int{
 	"companyDNC Latest":   2, // a term, which notes; and an order
 	"deadline Latest":     1, // not while noting
 	"coolingOff Latest":   1, // a term
-	"consent Until":       1, // until when an answer is good is not promised
+	"byConsent Until":     1, // until when an answer is good is not promised
 	"consents Until":      1, // the same
 	"consents Latest":     1, // an order: later than the nanosecond before is not before
 	"emergencies Until":   3, // of a declaration
@@ -193,6 +193,7 @@ var instantsRead = map[string]int{
 	"confirm Earliest":    3, // notes; attempts are in no class
 	"latest Latest":       1, // an order among locations
 	"ends Wake":           1, // notes
+	"lasts Wake":          1, // until when an answer is good is not promised
 }
 
 // TestEveryInstantIsNoted counts them.

@@ -51,6 +51,9 @@ const (
 	OKCorporate        = "OK_CORPORATE"
 	OKGrace            = "OK_GRACE"
 	OKPortGrace        = "OK_PORT_GRACE"
+	// OKEvidenceNotHeld is no basis: it stands beside consent of which nothing is held
+	// that shows it, where the rule does not ask for that.
+	OKEvidenceNotHeld = "OK_EVIDENCE_NOT_HELD"
 )
 
 // codeInfo is what a code means to the person who wants to call.
@@ -181,6 +184,9 @@ func codeTable(code string) codeInfo {
 		return codeInfo{rank: 120, text: "This kind of contact is exempt."}
 	case OKNotListed:
 		return codeInfo{rank: 121, text: "This contact needs no consent, and nothing on record forbids it."}
+	case OKEvidenceNotHeld:
+		return codeInfo{rank: 130, text: "The consent is on record, and nothing is held that shows it; whoever calls must be able to prove it.",
+			fix: "Record what shows it: the text the person was shown (--wording), their words (--words) or how they gave it (--method)."}
 	}
 	return codeInfo{rank: 0, text: "This contact is not allowed.", citation: citePromise4}
 }

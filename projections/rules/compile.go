@@ -70,6 +70,7 @@ type revocationRule struct {
 	head
 	replied bool
 	revoked reason
+	bases   bases // of the consent that lifts it
 	honour  *deadline
 }
 

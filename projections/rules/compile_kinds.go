@@ -13,6 +13,7 @@ func (p *Pack) revocationRule(r *RevocationRule) *revocationRule {
 	c := &revocationRule{head: p.head(&r.Rule, "revocation", nil), replied: r.RepliedCounts}
 	stop := codeTable(CodeConsentRevoked)
 	c.revoked = p.worded(CodeConsentRevoked, &r.Rule, stop.text, stop.fix)
+	c.bases = p.bases(&r.Rule)
 	c.honour = p.deadline(r.HonourWithin)
 	return c
 }

@@ -90,8 +90,8 @@ func (p *Pack) compileLifts(r *Rule, list []Lift) []lift {
 		c.bases = p.bases(r)
 		if l.Says != "" {
 			c.ok.msg.Text = l.Says
-			for j := range c.bases {
-				c.bases[j].msg.Text = l.Says
+			for j := range c.bases.byLevel {
+				c.bases.byLevel[j].msg.Text = l.Says
 			}
 		}
 	}
@@ -138,23 +138,29 @@ func needLevels(levels []string) suppression.Need {
 	return suppression.Need{Sufficient: func(level string) bool { return slices.Contains(levels, level) }}
 }
 
-// bases are the reasons of an ALLOW by consent, one a code.
-type bases [3]reason
+// bases are the reasons of an ALLOW by consent, one a code, and what stands beside
+// them if nothing is held that shows it.
+type bases struct {
+	byLevel [3]reason
+	unshown reason
+}
 
 func (p *Pack) bases(r *Rule) (b bases) {
 	for i, code := range []string{OKWrittenConsent, OKExpressConsent, OKImpliedConsent} {
-		b[i] = p.reason(code, r)
+		b.byLevel[i] = p.reason(code, r)
 	}
+	unshown := codeTable(OKEvidenceNotHeld)
+	b.unshown = p.worded(OKEvidenceNotHeld, r, unshown.text, unshown.fix)
 	return b
 }
 
 // of is the basis for a level. Levels that packs add are express consent of some form.
 func (b *bases) of(level string) reason {
 	switch level {
-	case "express_written":
-		return b[0]
+	case suppression.LevelWritten:
+		return b.byLevel[0]
 	case "implied":
-		return b[2]
+		return b.byLevel[2]
 	}
-	return b[1]
+	return b.byLevel[1]
 }

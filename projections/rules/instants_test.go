@@ -103,7 +103,7 @@ func something(t *rapid.T, before func(string, int) time.Time, c consentv1.Chann
 	}
 	const start, end = consentv1.RelationshipPhase_RELATIONSHIP_PHASE_START, consentv1.RelationshipPhase_RELATIONSHIP_PHASE_END
 	const contract = consentv1.RelationshipKind_RELATIONSHIP_KIND_CONTRACT
-	switch rapid.IntRange(0, 11).Draw(t, "fact") {
+	switch rapid.IntRange(0, 15).Draw(t, "fact") {
 	case 0:
 		return dayLong(dnc(before("dnc", 1200)))
 	case 1:
@@ -127,11 +127,24 @@ func something(t *rapid.T, before func(string, int) time.Time, c consentv1.Chann
 			Blocked: rapid.Bool().Draw(t, "blocked"), Windows: []*consentv1.TimeWindow{{FromMinute: 615, ToMinute: 720}}}}})
 	case 9:
 		return dated(before("often", 20), &consentv1.Fact{Kind: &consentv1.Fact_PreferenceSet{PreferenceSet: &consentv1.PreferenceSet{FrequencyMax: 2, FrequencyDays: 2}}})
+	case 10:
+		return dayLong(stop(before("stop", 90)))
+	case 11:
+		return erased(before("erased", 90))
+	case 12:
+		line := rapid.SampledFrom([]string{"landline", "wireless"}).Draw(t, "line")
+		return dayLong(dated(before("checked", 90), &consentv1.Fact{Kind: &consentv1.Fact_LineTypeChecked{LineTypeChecked: &consentv1.LineTypeChecked{Line: line}}}))
 	default:
 		level := rapid.SampledFrom([]string{"express_written", "express", "consent", "implied"}).Draw(t, "level")
 		g := dayLong(grant(before("grant", 100), level, c, p))
 		if rapid.Bool().Draw(t, "ends") {
 			until(g, g.GetEarliest().AsTime().Add(time.Duration(rapid.IntRange(1, 110*24).Draw(t, "for"))*time.Hour))
+		}
+		if rapid.Bool().Draw(t, "nothing is held") {
+			g.GetConsentGranted().Evidence = &consentv1.Evidence{Undocumented: rapid.Bool().Draw(t, "and declared so")}
+		}
+		if rapid.Bool().Draw(t, "confirmed") {
+			return confirmed(g)
 		}
 		return g
 	}

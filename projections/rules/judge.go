@@ -24,6 +24,8 @@ func (e *evaluation) revocation(c *cell) {
 			if !e.blockedBy(CodeConsentRevoked) {
 				e.block(&r.head, r.revoked, time.Time{})
 			}
+		} else if found, lifted := e.in.View.Reconsent(e.q, need); lifted {
+			e.byConsent(&r.bases, found)
 		}
 	}
 }
@@ -31,6 +33,15 @@ func (e *evaluation) revocation(c *cell) {
 // given tells whether a level is consent that a person gave, and not what somebody
 // inferred: who asked to be left alone has answered that.
 func given(level string) bool { return level != "implied" }
+
+// byConsent notes a grant as a basis, which holds until it ends.
+func (e *evaluation) byConsent(b *bases, found suppression.Consent) {
+	e.holdsUntil(found.Until)
+	e.allow(b.of(found.Grant.GetLevel()))
+	if !found.Grant.GetEvidenceHeld() {
+		e.allow(b.unshown)
+	}
+}
 
 // consent judges rules that ask for consent.
 func (e *evaluation) consent(c *cell) (spoken bool) {
@@ -41,8 +52,7 @@ func (e *evaluation) consent(c *cell) (spoken bool) {
 		spoken = true
 		found := e.in.View.Consent(e.q, e.need(&r.ask))
 		if found.Held {
-			e.holdsUntil(found.Until)
-			e.allow(r.bases.of(found.Grant.GetLevel()))
+			e.byConsent(&r.bases, found)
 			continue
 		}
 		l := e.lift(r.lifts, circumstance{})
@@ -177,8 +187,11 @@ func (e *evaluation) guards() {
 	if !e.stoppable {
 		return
 	}
-	if _, erased := e.in.View.Erased(e.q, suppression.Need{Distrusted: e.in.Distrusted}); erased && !e.blockedBy(CodeErasedBlock) {
-		e.guard(CodeErasedBlock)
+	need := suppression.Need{Distrusted: e.in.Distrusted}
+	if _, erased := e.in.View.Erased(e.q, need); erased && !e.blockedBy(CodeErasedBlock) {
+		e.block(&anyTime, reason{codeTable(CodeErasedBlock).rank, guard(CodeErasedBlock)}, time.Time{}) // until a grant counts
+	} else if until, lifted := e.in.View.Restored(e.q, need); lifted {
+		e.holdsUntil(until)
 	}
 	if len(e.in.View.Unclear()) > 0 {
 		e.guard(CodeStopUnreviewed)

@@ -64,6 +64,7 @@ type lifting struct {
 	until time.Time // of what holds; zero: for good
 	// Without one that holds, what came close.
 	lapsed, void, voided, listed, company bool
+	unshown                               bool   // consent of which nothing is held
 	refused                               uint32 // kinds of relationship that lack what else a lift asks, bits by enum number
 	failure                               suppression.Failure
 }
@@ -75,6 +76,7 @@ func (e *evaluation) lift(lifts []lift, c circumstance) (out lifting) {
 		if l.channels != 0 && l.channels>>e.in.Channel&1 == 0 || l.purposes != 0 && l.purposes>>e.in.Purpose&1 == 0 {
 			continue
 		}
+		out.unshown = false
 		until, level, ok := e.stands(l, c, &out)
 		if !ok {
 			continue
@@ -83,6 +85,9 @@ func (e *evaluation) lift(lifts []lift, c circumstance) (out lifting) {
 			e.allow(l.bases.of(level))
 		} else {
 			e.allow(l.ok)
+		}
+		if out.unshown {
+			e.allow(l.bases.unshown)
 		}
 		if !out.held || !out.until.IsZero() && (until.IsZero() || until.After(out.until)) {
 			out.until = until
@@ -150,7 +155,7 @@ func (e *evaluation) consents(g *ground, c circumstance, out *lifting) (time.Tim
 		out.failure = max(out.failure, found.Failure)
 		return time.Time{}, "", false
 	}
-	out.voided = false
+	out.voided, out.unshown = false, !found.Grant.GetEvidenceHeld()
 	return found.Until, found.Grant.GetLevel(), true
 }
 

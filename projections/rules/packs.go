@@ -20,6 +20,7 @@ type Packs struct {
 	countries []string
 	relaxed   map[string][]relaxed // by rule, pack/rule
 	sectors   []string             // every word for one that a rule names, sorted
+	levels    []string             // every level of consent that a rule names, sorted
 	plans     plans
 }
 
@@ -106,11 +107,39 @@ func New(packs ...*Pack) (*Packs, error) {
 		for _, r := range p.rules() {
 			s.sectors = append(append(s.sectors, r.Sectors...), r.ExceptSectors...)
 		}
+		s.levels = append(s.levels, p.Levels()...)
 	}
 	slices.Sort(s.sectors)
 	s.sectors = slices.Compact(s.sectors)
+	slices.Sort(s.levels)
+	s.levels = slices.Compact(s.levels)
 	return s, nil
 }
+
+// Levels are the levels of consent that the rules and lifts of the pack name.
+func (p *Pack) Levels() (out []string) {
+	for i := range p.Consent {
+		out = append(out, p.Consent[i].Levels...)
+	}
+	for i := range p.Permit {
+		out = append(out, p.Permit[i].Consent...)
+	}
+	for _, r := range p.rules() {
+		for _, l := range r.lifts {
+			for i := range l.list {
+				out = append(out, l.list[i].Consent...)
+				for j := range l.list[i].And {
+					out = append(out, l.list[i].And[j].Consent...)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// Levels lists the levels of consent that some rule names, sorted. A grant of any
+// other allows nothing: it is a spelling mistake. Do not change it.
+func (s *Packs) Levels() []string { return s.levels }
 
 // Sectors lists the words for sectors that some rule names, sorted. A contact that
 // declares any other is a spelling mistake: the rule it was meant for would be

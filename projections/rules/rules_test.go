@@ -15,103 +15,8 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/zones"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 	"github.com/consent-ledger/consent-ledger/projections/rules/places"
-	"github.com/consent-ledger/consent-ledger/projections/suppression"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
-
-const (
-	sms      = consentv1.Channel_CHANNEL_SMS
-	smsATDS  = consentv1.Channel_CHANNEL_SMS_ATDS
-	live     = consentv1.Channel_CHANNEL_VOICE_LIVE
-	recorded = consentv1.Channel_CHANNEL_VOICE_PRERECORDED
-
-	marketing   = consentv1.Purpose_PURPOSE_MARKETING
-	informing   = consentv1.Purpose_PURPOSE_INFORMATIONAL
-	emergency   = consentv1.Purpose_PURPOSE_EMERGENCY
-	everyCell   = consentv1.Purpose_PURPOSE_ALL
-	everyMedium = consentv1.Channel_CHANNEL_ALL
-)
-
-var now = time.Date(2026, 11, 23, 18, 0, 0, 0, time.UTC)
-
-func baseline(t testing.TB) *rules.Packs {
-	t.Helper()
-	packs, err := rules.Embedded()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return packs
-}
-
-// person folds facts about one number towards the seller acme.
-func person(facts ...*consentv1.Fact) suppression.View {
-	states := suppression.States{}
-	for i, f := range facts {
-		if len(f.GetSellers()) == 0 {
-			f.Sellers = []string{"acme"}
-		}
-		states.Fold(suppression.Input{EntryID: []byte{byte(i)}, Content: []byte{byte(i)}, Fact: f})
-	}
-	return states.View("acme")
-}
-
-func scope(c consentv1.Channel, p consentv1.Purpose) *consentv1.Scope {
-	return &consentv1.Scope{Programmes: []string{"all"}, Channels: []consentv1.Channel{c}, Purposes: []consentv1.Purpose{p}}
-}
-
-func dated(at time.Time, f *consentv1.Fact) *consentv1.Fact {
-	f.Earliest, f.Latest = timestamppb.New(at), timestamppb.New(at)
-	return f
-}
-
-func grant(at time.Time, level string, c consentv1.Channel, p consentv1.Purpose) *consentv1.Fact {
-	return dated(at, &consentv1.Fact{Source: "web", Kind: &consentv1.Fact_ConsentGranted{ConsentGranted: &consentv1.ConsentGranted{
-		Scope: scope(c, p), Level: level, Evidence: &consentv1.Evidence{Method: "web_form"}}}})
-}
-
-func until(f *consentv1.Fact, end time.Time) *consentv1.Fact {
-	f.GetConsentGranted().ExpiresAt = timestamppb.New(end)
-	return f
-}
-
-func stop(at time.Time) *consentv1.Fact {
-	return dated(at, &consentv1.Fact{Kind: &consentv1.Fact_ConsentRevoked{ConsentRevoked: &consentv1.ConsentRevoked{Scope: scope(everyMedium, everyCell)}}})
-}
-
-func dnc(at time.Time) *consentv1.Fact {
-	return dated(at, &consentv1.Fact{Kind: &consentv1.Fact_DncAdded{DncAdded: &consentv1.DncAdded{Scope: scope(everyMedium, everyCell)}}})
-}
-
-// zone is one that exists.
-func zone(name string) *time.Location {
-	z, err := zones.Load(name)
-	if err != nil {
-		panic(err)
-	}
-	return z
-}
-
-// at puts places into a question.
-func at(region string, names ...string) (out []places.Place) {
-	for _, n := range names {
-		out = append(out, places.Place{Region: region, Zone: zone(n)})
-	}
-	return out
-}
-
-// ask is a question about a person in California with a fresh list.
-func ask(c consentv1.Channel, p consentv1.Purpose, facts ...*consentv1.Fact) rules.Input {
-	return rules.Input{Seller: "acme", Channel: c, Purpose: p, At: now, Places: []places.Place{{Region: "US-CA", Zone: zone("America/Los_Angeles")}}, View: person(facts...), Position: 7,
-		Registries: []rules.RegistryAnswer{{Registry: "us_national_dnc", Loaded: true, VersionDate: "2026-11-10"}}}
-}
-
-func codes(d *consentv1.Decision) []string {
-	var out []string
-	for _, r := range d.GetReasons() {
-		out = append(out, r.GetCode())
-	}
-	return out
-}
 
 func TestDecide(t *testing.T) {
 	packs := baseline(t)
@@ -120,6 +25,11 @@ func TestDecide(t *testing.T) {
 		return dated(now.Add(-day), &consentv1.Fact{Kind: &consentv1.Fact_PreferenceSet{PreferenceSet: &consentv1.PreferenceSet{Windows: w}}})
 	}
 	written := func() *consentv1.Fact { return grant(now.Add(-30*day), "express_written", smsATDS, marketing) }
+	shownBy := func(e *consentv1.Evidence) *consentv1.Fact {
+		g := written()
+		g.GetConsentGranted().Evidence = e
+		return g
+	}
 	for _, tc := range []struct {
 		name   string
 		in     rules.Input
@@ -159,6 +69,17 @@ func TestDecide(t *testing.T) {
 		}, want: []string{"OK_WRITTEN_CONSENT"}},
 		{name: "invalidated", in: ask(smsATDS, marketing, written(), dated(now.Add(-day), &consentv1.Fact{Kind: &consentv1.Fact_ConsentInvalidated{
 			ConsentInvalidated: &consentv1.ConsentInvalidated{Scope: scope(smsATDS, marketing)}}})), want: []string{"CONSENT_REVOKED"}},
+		{name: "written, and nothing is said of evidence", in: ask(smsATDS, marketing, shownBy(nil)), want: []string{"OK_WRITTEN_CONSENT", "OK_EVIDENCE_NOT_HELD"}},
+		{name: "written, and an older one is shown", in: ask(smsATDS, marketing, shownBy(nil), grant(now.Add(-60*day), "express_written", smsATDS, marketing)),
+			want: []string{"OK_WRITTEN_CONSENT"}},
+		{name: "written, and declared that nobody holds it", in: ask(smsATDS, marketing, shownBy(&consentv1.Evidence{Undocumented: true})), want: []string{"EVIDENCE_MISSING"}},
+		{name: "and so on a list", in: ask(live, marketing, func() *consentv1.Fact {
+			g := grant(now.Add(-30*day), "express_written", live, marketing)
+			g.GetConsentGranted().Evidence = &consentv1.Evidence{Undocumented: true}
+			return g
+		}()), change: func(in *rules.Input) { in.Registries[0].Listed = true }, want: []string{"REGISTRY_LISTED", "EVIDENCE_MISSING"}},
+		{name: "newer consent lifts a stop", in: ask(live, informing, stop(now.Add(-2*day)), grant(now.Add(-day), "express", live, informing)),
+			want: []string{"OK_EXPRESS_CONSENT", "OK_EXEMPT"}},
 		{name: "ticked beforehand", in: func() rules.Input {
 			g := written()
 			g.GetConsentGranted().Evidence.PreTicked = proto.Bool(true)
@@ -239,6 +160,13 @@ func TestValidUntil(t *testing.T) {
 	}{
 		{"the hours end", ask(live, marketing), nine},
 		{"the grant ends", ask(smsATDS, marketing, until(grant(now.Add(-time.Hour), "express_written", smsATDS, marketing), end)), end},
+		{"the grant that lifts a stop ends", ask(live, informing, stop(now.Add(-2*time.Hour)), until(grant(now.Add(-time.Hour), "express", live, informing), end)), end},
+		{"the grant that lifts an erasure ends", ask(live, informing, erased(now.Add(-2*time.Hour)), confirmed(until(grant(now.Add(-time.Hour), "express", live, informing), end))), end},
+		{"the kind of line becomes known", ask(smsATDS, informing, grant(now.Add(-time.Hour), "express", smsATDS, informing), func() *consentv1.Fact {
+			f := dated(now.Add(-time.Hour), &consentv1.Fact{Kind: &consentv1.Fact_LineTypeChecked{LineTypeChecked: &consentv1.LineTypeChecked{Line: "landline"}}})
+			f.Latest = timestamppb.New(end) // on some day of which the end has not come
+			return f
+		}()), end},
 		{"the law changes", ask(smsATDS, informing, grant(now.Add(-time.Hour), "express", smsATDS, informing)), waiver},
 		{"nothing known", ask(live, emergency), time.Time{}},
 		{"a stop was confirmed", counted(ask(smsATDS, consentv1.Purpose_PURPOSE_OPT_OUT_CONFIRMATION, stop(now.Add(-time.Minute)))), now.Add(4*time.Minute + 1)},

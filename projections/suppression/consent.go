@@ -26,13 +26,15 @@ func (v View) Consent(q Question, n Need) Consent {
 }
 
 // better: what holds before what does not; then what ends later, or came
-// further; then the newer grant.
+// further; then what can be shown; then the newer grant.
 func better(a, b Consent) bool {
 	switch {
 	case a.Held != b.Held:
 		return a.Held
 	case a.Held && !a.Until.Equal(b.Until):
 		return a.Until.IsZero() || !b.Until.IsZero() && a.Until.After(b.Until)
+	case a.Held && a.Grant.GetEvidenceHeld() != b.Grant.GetEvidenceHeld():
+		return a.Grant.GetEvidenceHeld()
 	case !a.Held && a.Failure != b.Failure:
 		return a.Failure > b.Failure
 	}
@@ -51,6 +53,19 @@ func (v View) Revocation(q Question, n Need) (Prohibition, bool) {
 		return Prohibition{}, false
 	}
 	return newest, true
+}
+
+// Reconsent gives the grant that lifts a request to stop: there is one, as in
+// Revocation, and the grant is strictly later. It lifts until it ends.
+func (v View) Reconsent(q Question, n Need) (Consent, bool) {
+	_, asked := v.newest(revoked(), func(r *consentv1.ProhibitionRegister) bool {
+		return r.GetKind() != KindInvalidated && v.counts(q, n, r)
+	})
+	if !asked {
+		return Consent{}, false
+	}
+	c := v.Consent(q, n)
+	return c, c.Held
 }
 
 // Dnc gives the newest covering addition to the Do-Not-Call list if it is not
@@ -101,11 +116,19 @@ func (v View) Erased(q Question, n Need) (Prohibition, bool) {
 	return b.erased, b.hasErased && !b.lifted
 }
 
+// Restored tells whether a grant lifts the erasure, as in Erased, and until when;
+// zero: it does not end by itself.
+func (v View) Restored(q Question, n Need) (until time.Time, ok bool) {
+	b := v.bars(q, n)
+	return b.liftedUntil, b.lifted
+}
+
 // bars are what a grant must be strictly later than.
 type bars struct {
 	revoked, live, void, erased             Prohibition
 	hasRevoked, hasLive, hasVoid, hasErased bool
-	lifted                                  bool // something lifts the erasure
+	lifted                                  bool      // something lifts the erasure
+	liftedUntil                             time.Time // zero: it does not end by itself
 }
 
 // bars gathers them. live is the newest revocation that is not historical: any
@@ -128,7 +151,9 @@ func (v View) bars(q Question, n Need) bars {
 			b.erased, b.hasErased = later(b.erased, b.hasErased, prohibition(KindErased, "", false, i == allHalf, s.GetErased()))
 		}
 	}
-	b.lifted = b.hasErased && v.lifts(q, n, b)
+	if b.hasErased {
+		b.liftedUntil, b.lifted = v.lifts(q, n, b)
+	}
 	return b
 }
 
@@ -142,14 +167,22 @@ func (v View) barred() bool {
 	return false
 }
 
-// lifts tells whether a confirmed grant lifts the erasure.
-func (v View) lifts(q Question, n Need, b bars) (lifted bool) {
+// lifts tells whether a confirmed grant lifts the erasure, and until when.
+func (v View) lifts(q Question, n Need, b bars) (until time.Time, lifted bool) {
 	if n.Sufficient = n.LiftsErasure; n.Sufficient == nil {
 		n.Sufficient = func(level string) bool { return level == "express" || level == "express_written" }
 	}
 	b.lifted = true // as if it were, to see which grants would then hold
-	v.examine(q, n, b, func(c Consent) { lifted = lifted || c.Held && c.Grant.GetConfirmed() })
-	return lifted
+	v.examine(q, n, b, func(c Consent) {
+		if !c.Held || !c.Grant.GetConfirmed() {
+			return
+		}
+		if !lifted || !until.IsZero() && (c.Until.IsZero() || c.Until.After(until)) {
+			until = c.Until
+		}
+		lifted = true
+	})
+	return until, lifted
 }
 
 // counts tells whether a revocation covers the question and is not void. Only a
@@ -227,8 +260,17 @@ func examineTuple(grants []*consentv1.GrantRegister, c cell, q Question, n Need,
 
 // accepts tells whether a grant is of a grade that the need takes.
 func (n Need) accepts(g *consentv1.GrantRegister) bool {
-	return g.GetWordingValid() && (!n.EvidenceRequired || g.GetEvidenceHeld()) &&
-		(!n.NotConditionOfPurchase || !g.GetConditionOfPurchase())
+	return g.GetWordingValid() && n.shown(g) && (!n.NotConditionOfPurchase || !g.GetConditionOfPurchase())
+}
+
+// LevelWritten is the level of a signed agreement in writing (47 CFR 64.1200(f)(9)).
+const LevelWritten = "express_written"
+
+// shown tells whether a grant is shown as the need wants it. An agreement in writing
+// of which it is declared that nobody holds it is none, whatever the need: its form
+// is what makes it. That nothing is said of evidence is another matter.
+func (n Need) shown(g *consentv1.GrantRegister) bool {
+	return (!n.EvidenceRequired || g.GetEvidenceHeld()) && !(g.GetUndocumented() && g.GetLevel() == LevelWritten)
 }
 
 // end is when a grant ends: as it says itself, else as the need says; 0: never.
@@ -258,7 +300,7 @@ func (q Question) judge(g *consentv1.GrantRegister, expires int64, n Need, b bar
 		return FailWording, against, false
 	case n.Distrusted != nil && n.Distrusted(g.GetSource()):
 		return FailDistrusted, against, false
-	case n.EvidenceRequired && !g.GetEvidenceHeld():
+	case !n.shown(g):
 		return FailEvidence, against, false
 	case !q.has(g.GetTime().GetLatest()):
 		return FailNotYet, against, false

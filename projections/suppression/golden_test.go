@@ -26,13 +26,14 @@ func TestGolden(t *testing.T) {
 		on(14, wrongParty()), on(15, &consentv1.Fact{Kind: &consentv1.Fact_PreferenceSet{PreferenceSet: wish}}), on(16, message(0)), on(17, closed(18)))
 	for _, in := range (inputs{on(20, timesAgreed(7)), on(21, registryPreference(true, live)), on(22, registryPreference(false)), on(23, subscriber(3)),
 		on(24, line("landline")), on(25, ported("wireless")), on(26, partyNumber(), party("party one 16 byt")), on(27, related(6, 0)), on(28, related(1, 2)),
-		on(29, granted(), programmes("club"), evidence(&consentv1.Evidence{Method: "app", ConditionOfPurchase: yes()}))}) {
+		on(29, granted(), programmes("club"), evidence(&consentv1.Evidence{Method: "app", ConditionOfPurchase: yes()})),
+		on(30, granted(), programmes("club"), evidence(&consentv1.Evidence{Undocumented: true}))}) {
 		m.Fold(in)
 	}
 	m["erased"] = fold(on(1, erased()))["all"]
 	got := encoded(t, m)
 
-	want := golden(t, "testdata/state_v2.txt")
+	want := golden(t, "testdata/state_v3.txt")
 	if diff := cmp.Diff(want, got); diff != "" {
 		for _, seller := range slices.Sorted(maps.Keys(got)) {
 			t.Logf("%s %x", seller, got[seller])
@@ -42,7 +43,10 @@ func TestGolden(t *testing.T) {
 }
 
 // TestEarlierStatesAreRead: a mirror may hold what an earlier server sent.
-func TestEarlierStatesAreRead(t *testing.T) { golden(t, "testdata/state_v1.txt") }
+func TestEarlierStatesAreRead(t *testing.T) {
+	golden(t, "testdata/state_v1.txt")
+	golden(t, "testdata/state_v2.txt")
+}
 
 // golden reads states, by seller: a seller, a blank, the bytes in hex a line.
 func golden(t *testing.T, name string) map[string]string {

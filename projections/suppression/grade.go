@@ -37,6 +37,7 @@ func grantState(in Input, g granted, confirmed bool) *State {
 			Historical:   f.GetHistorical(),
 
 			ConditionOfPurchase: ev.GetConditionOfPurchase(),
+			Undocumented:        ev.GetUndocumented(),
 			Time:                t, Expires: ends(g.GetExpiresAt()), Content: in.Content,
 		})
 	}

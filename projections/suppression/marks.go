@@ -174,13 +174,26 @@ var lines = []string{"landline", "wireless", "voip", "toll_free", "fax"}
 
 // Line gives the kind of line at an instant, and since when it is known to be so:
 // what the newest check or port by then says. It is not known if nothing is, if
-// the word is none of ours, or if another kind may have been found as late.
+// the word is none of ours, or if another kind may have been found as late. A check
+// does not make a landline of what was once found to be something else: only a port
+// does, and many look-ups know the kind a number was born with and not its ports.
 func (v View) Line(at time.Time) (line string, since Span, known bool) {
-	m, known := certain(append(v.marks(MarkLineType), v.marks(MarkPorted)...), at)
-	if !known || !slices.Contains(lines, m.Value) {
+	all := append(v.marks(MarkLineType), v.marks(MarkPorted)...)
+	m, known := certain(slices.Clone(all), at)
+	if !known || !slices.Contains(lines, m.Value) || m.Value == "landline" && m.Kind == MarkLineType && leftTheWire(all, at) {
 		return "", Span{}, false
 	}
 	return m.Value, m.Time, true
+}
+
+// leftTheWire tells whether a line can have been another kind than a landline by an
+// instant without a later port that made it one.
+func leftTheWire(all []Mark, at time.Time) bool {
+	return slices.ContainsFunc(all, func(m Mark) bool {
+		return m.Value != "landline" && !m.Time.Earliest.After(at) && !slices.ContainsFunc(all, func(p Mark) bool {
+			return p.Kind == MarkPorted && p.Value == "landline" && !p.Time.Latest.After(at) && p.Time.Earliest.After(m.Time.Latest)
+		})
+	})
 }
 
 // Subscriber gives what the subscriber is at an instant: individual, sole_trader

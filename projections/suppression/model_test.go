@@ -101,12 +101,15 @@ func anyPermit(t *rapid.T, s *consentv1.Scope) *consentv1.Fact {
 func anyGrant(t *rapid.T, s *consentv1.Scope) *consentv1.Fact {
 	f := granted()
 	g := f.GetConsentGranted()
-	g.Scope, g.Level = s, rapid.SampledFrom([]string{"implied", "express"}).Draw(t, "level")
+	g.Scope, g.Level = s, rapid.SampledFrom([]string{"implied", "express", "express_written"}).Draw(t, "level")
 	if rapid.Bool().Draw(t, "ends") {
 		g.ExpiresAt = stamp(rapid.IntRange(5, 15).Draw(t, "end"))
 	}
 	if rapid.Bool().Draw(t, "undocumented") {
 		g.Evidence = nil
+		if rapid.Bool().Draw(t, "and declared so") {
+			g.Evidence = &consentv1.Evidence{Method: "paper", Undocumented: true}
+		}
 	} else if rapid.Bool().Draw(t, "ticked") {
 		g.Evidence.PreTicked = yes()
 	} else if rapid.Bool().Draw(t, "bought") {
@@ -257,11 +260,12 @@ func (m model) covers(t tuple, forbids bool) bool {
 // grant is one cell of a grant.
 type grant struct {
 	tuple
-	level, source               string
-	confirmed, held, valid, old bool
-	bought                      bool
-	earliest, latest, expires   time.Time // expires is far for none
-	content                     string
+	level, source             string
+	confirmed, held, denied   bool
+	valid, old                bool
+	bought                    bool
+	earliest, latest, expires time.Time // expires is far for none
+	content                   string
 }
 
 func (g grant) newer(h grant) int {
@@ -288,7 +292,8 @@ func (m model) grants() (out []grant) {
 			continue
 		}
 		for _, t := range tuples(in.Fact, k.GetScope(), false, false) {
-			out = append(out, grant{t, k.GetLevel(), in.Fact.GetSource(), in.Fact.GetConsentConfirmed() != nil, k.GetEvidence() != nil,
+			out = append(out, grant{t, k.GetLevel(), in.Fact.GetSource(), in.Fact.GetConsentConfirmed() != nil,
+				k.GetEvidence() != nil && !k.GetEvidence().GetUndocumented(), k.GetEvidence().GetUndocumented(),
 				!k.GetEvidence().GetPreTicked(), in.Fact.GetHistorical(), k.GetEvidence().GetConditionOfPurchase(),
 				in.Fact.GetEarliest().AsTime(), in.Fact.GetLatest().AsTime(), far, string(in.Content)})
 		}
@@ -365,7 +370,7 @@ func (m model) revocations() (out []stopping) {
 // holds tells whether one grant holds.
 func (m model) holds(all []grant, against []stopping, g grant) bool {
 	accepted := func(h grant) bool {
-		return h.valid && (h.held || !m.need.EvidenceRequired) && !(h.bought && m.need.NotConditionOfPurchase)
+		return h.valid && (h.held || !m.need.EvidenceRequired) && !(h.denied && h.level == "express_written") && !(h.bought && m.need.NotConditionOfPurchase)
 	}
 	end := func(h grant) time.Time {
 		if m.need.Ends != nil && h.expires.Equal(day(100000)) {
@@ -374,7 +379,7 @@ func (m model) holds(all []grant, against []stopping, g grant) bool {
 		return h.expires
 	}
 	same := func(h grant) bool {
-		return h.confirmed == g.confirmed && h.held == g.held && h.valid == g.valid && h.old == g.old && h.bought == g.bought
+		return h.confirmed == g.confirmed && h.held == g.held && h.denied == g.denied && h.valid == g.valid && h.old == g.old && h.bought == g.bought
 	}
 	any := func(grant) bool { return true }
 	if own, _ := newestOf(all, g, same); !accepted(g) || own != g { // void, or replaced by a newer one of its key

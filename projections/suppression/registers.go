@@ -116,7 +116,8 @@ func grantKey(a, b *consentv1.GrantRegister) int {
 	return cmp.Or(tupleKey(a, b),
 		compareBool(a.GetConfirmed(), b.GetConfirmed()), compareBool(a.GetEvidenceHeld(), b.GetEvidenceHeld()),
 		compareBool(a.GetWordingValid(), b.GetWordingValid()), compareBool(a.GetHistorical(), b.GetHistorical()),
-		compareBool(a.GetConditionOfPurchase(), b.GetConditionOfPurchase()))
+		compareBool(a.GetConditionOfPurchase(), b.GetConditionOfPurchase()),
+		compareBool(a.GetUndocumented(), b.GetUndocumented()))
 }
 
 func tupleKey(a, b *consentv1.GrantRegister) int {

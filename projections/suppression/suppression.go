@@ -162,7 +162,7 @@ const (
 	space byte = 0x20
 
 	name    = "suppression"
-	version = 2
+	version = 3
 )
 
 // Key is the key of the state of a token towards a seller, or ledger.All.

@@ -113,7 +113,8 @@ const (
 	FailWording
 	// FailDistrusted: its source is no longer trusted.
 	FailDistrusted
-	// FailEvidence: nothing is held that proves it.
+	// FailEvidence: nothing is held that proves it, or it is declared to be written
+	// and that nothing is held.
 	FailEvidence
 	// FailNotYet: it may have been given only after the instant asked about.
 	FailNotYet

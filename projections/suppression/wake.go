@@ -1,8 +1,9 @@
 package suppression
 
 import (
-	"slices"
 	"time"
+
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
 // Wake gives the first instant after one at which something that is known begins
@@ -17,24 +18,34 @@ func (v View) Wake(at time.Time) (first time.Time) {
 			next = ns
 		}
 	}
-	states := v.all()
-	for _, p := range slices.Concat(v.Party, v.PartyNumbers) {
-		states = append(states, p.all()...)
+	v.wake(note)
+	for _, parties := range [...][]View{v.Party, v.PartyNumbers} {
+		for _, p := range parties {
+			p.wake(note)
+		}
 	}
-	for _, s := range states {
+	return instantOrNone(next)
+}
+
+// wake tells at which instants what is known begins to count.
+func (v View) wake(note func(ns int64)) {
+	for _, s := range v.halves() {
 		for _, g := range s.GetGrants() {
 			note(g.GetTime().GetLatest())
 		}
 		for _, r := range s.GetDncRemoved() {
 			note(r.GetTime().GetLatest())
 		}
-		for _, m := range slices.Concat(s.GetRelationships(), s.GetMarks()) {
-			note(m.GetTime().GetEarliest())
-			note(m.GetTime().GetLatest())
+		for _, evidence := range [...][]*consentv1.MarkRegister{s.GetRelationships(), s.GetMarks()} {
+			for _, m := range evidence {
+				note(m.GetTime().GetEarliest())
+				note(m.GetTime().GetLatest())
+			}
 		}
-		for _, p := range slices.Concat(s.GetTimeConsents(), s.GetPreferences()) {
-			note(p.GetTime().GetLatest())
+		for _, wishes := range [...][]*consentv1.PreferenceRegister{s.GetTimeConsents(), s.GetPreferences()} {
+			for _, p := range wishes {
+				note(p.GetTime().GetLatest())
+			}
 		}
 	}
-	return instantOrNone(next)
 }

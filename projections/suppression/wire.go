@@ -211,6 +211,8 @@ func (r *Reader) grant(m input) *consentv1.GrantRegister {
 			g.Content = r.keep(m.text())
 		case 12<<wireBits | wireVarint:
 			g.ConditionOfPurchase = m.bool()
+		case 13<<wireBits | wireVarint:
+			g.Undocumented = m.bool()
 		default:
 			m.fail()
 		}

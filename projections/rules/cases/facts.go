@@ -115,7 +115,7 @@ func factTypes() map[string]factType {
 			relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_INQUIRY)},
 		"contract":               {"seller active ended offer_related", addContract},
 		"callback_requested":     {"seller", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_CALLBACK_REQUESTED)},
-		"personal_relationship":  {"seller with", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_PERSONAL)},
+		"personal_relationship":  {"seller with", addPersonal},
 		"fax_number_volunteered": {"seller", relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_NUMBER_VOLUNTEERED)},
 
 		"rnd_result":         {"as_of result", addRnd},
@@ -365,6 +365,9 @@ func addInbound(k *known, f *jsonFact, at time.Time) error {
 	default:
 		return fmt.Errorf("classified: %q is unknown", f.Classified)
 	}
+	if words.PerSe(f.Body) { // as the writer does
+		m.Classification = consentv1.MessageClass_MESSAGE_CLASS_STOP
+	}
 	if m.Classification == consentv1.MessageClass_MESSAGE_CLASS_STOP {
 		k.stops = append(k.stops, at)
 	}
@@ -375,7 +378,7 @@ func addInbound(k *known, f *jsonFact, at time.Time) error {
 // newest of them is the one answered.
 func addClarification(k *known, f *jsonFact, at time.Time) error {
 	if len(k.stops) == 0 {
-		return fmt.Errorf("there is no stop before it")
+		return nil // it answers nothing, and keeps nothing
 	}
 	return k.add(f, at, &consentv1.Fact{Kind: &consentv1.Fact_ClarificationAnswered{ClarificationAnswered: &consentv1.ClarificationAnswered{
 		KeepProgrammes: f.Keep, AnsweredLatest: timestamppb.New(k.stops[len(k.stops)-1])}}})

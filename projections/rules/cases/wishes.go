@@ -46,6 +46,14 @@ func (k *known) addClass(class string) error {
 	return k.add(&jsonFact{}, beginning, &consentv1.Fact{Kind: &consentv1.Fact_SubscriberClass{SubscriberClass: &consentv1.SubscriberClass{Subscriber: subscriber}}})
 }
 
+// addPersonal takes a relationship with the caller; one with somebody else is none.
+func addPersonal(k *known, f *jsonFact, at time.Time) error {
+	if f.With != "" && f.With != "caller" {
+		return nil
+	}
+	return relationship(consentv1.RelationshipKind_RELATIONSHIP_KIND_PERSONAL)(k, f, at)
+}
+
 func addPartyNumber(k *known, f *jsonFact, at time.Time) error {
 	f.Party = cmp.Or(f.Party, party)
 	return k.add(f, at, &consentv1.Fact{Kind: &consentv1.Fact_PartyNumber{PartyNumber: &consentv1.PartyNumber{Basis: "case"}}})

@@ -327,8 +327,10 @@ type GrantRegister struct {
 	Content []byte `protobuf:"bytes,11,opt,name=content,proto3" json:"content,omitempty"`
 	// It was a condition of purchase.
 	ConditionOfPurchase bool `protobuf:"varint,12,opt,name=condition_of_purchase,json=conditionOfPurchase,proto3" json:"condition_of_purchase,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// It is declared that nothing is held that shows it.
+	Undocumented  bool `protobuf:"varint,13,opt,name=undocumented,proto3" json:"undocumented,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GrantRegister) Reset() {
@@ -441,6 +443,13 @@ func (x *GrantRegister) GetContent() []byte {
 func (x *GrantRegister) GetConditionOfPurchase() bool {
 	if x != nil {
 		return x.ConditionOfPurchase
+	}
+	return false
+}
+
+func (x *GrantRegister) GetUndocumented() bool {
+	if x != nil {
+		return x.Undocumented
 	}
 	return false
 }
@@ -787,7 +796,7 @@ const file_consent_v1_state_proto_rawDesc = "" +
 	"\bearliest\x18\x01 \x01(\x03R\bearliest\x12\x16\n" +
 	"\x06latest\x18\x02 \x01(\x03R\x06latest\"#\n" +
 	"\x05Cells\x12\x1a\n" +
-	"\bpurposes\x18\x01 \x03(\rR\bpurposes\"\x9e\x03\n" +
+	"\bpurposes\x18\x01 \x03(\rR\bpurposes\"\xc2\x03\n" +
 	"\rGrantRegister\x12\x1c\n" +
 	"\tprogramme\x18\x01 \x01(\tR\tprogramme\x12'\n" +
 	"\x05cells\x18\x02 \x01(\v2\x11.consent.v1.CellsR\x05cells\x12\x14\n" +
@@ -803,7 +812,8 @@ const file_consent_v1_state_proto_rawDesc = "" +
 	"\aexpires\x18\n" +
 	" \x01(\x03R\aexpires\x12\x18\n" +
 	"\acontent\x18\v \x01(\fR\acontent\x122\n" +
-	"\x15condition_of_purchase\x18\f \x01(\bR\x13conditionOfPurchase\"\xba\x01\n" +
+	"\x15condition_of_purchase\x18\f \x01(\bR\x13conditionOfPurchase\x12\"\n" +
+	"\fundocumented\x18\r \x01(\bR\fundocumented\"\xba\x01\n" +
 	"\x13ProhibitionRegister\x12\x1c\n" +
 	"\tprogramme\x18\x01 \x01(\tR\tprogramme\x12'\n" +
 	"\x05cells\x18\x02 \x01(\v2\x11.consent.v1.CellsR\x05cells\x12\x12\n" +
