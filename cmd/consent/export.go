@@ -167,10 +167,11 @@ func (g *globals) export(ctx context.Context, c *cobra.Command, cl *client.Clien
 
 // exportSaid says what was written, and no more than its form proves.
 func exportSaid(req *consentv1.ExportRequest, end *consentv1.ExportEnd, out string) []string {
-	what := fmt.Sprintf("%s up to position %d", counted(int(end.GetEntries()), "entry", "entries"), end.GetThroughPosition())
+	entries := counted(int(end.GetEntries()), "entry", "entries")
+	what := fmt.Sprintf("%s up to position %d", entries, end.GetThroughPosition())
 	switch {
-	case end.GetComplete():
-		what = fmt.Sprintf("%s, complete up to position %d", counted(int(end.GetEntries()), "entry", "entries"), end.GetThroughPosition())
+	case end.GetCompleteThrough() > 0:
+		what = fmt.Sprintf("%s, complete up to position %d", entries, end.GetCompleteThrough())
 	case req.GetFormat() != "zip":
 		what += ", without proofs (those are in a .zip)"
 	case req.GetSeller() != "":

@@ -101,7 +101,10 @@ func (s *Export) export(ctx context.Context, req *consentv1.ExportRequest, send 
 		if err != nil {
 			return err
 		}
-		x.sink, last.Cosignatures, last.Complete = z, z.cosigned, len(x.numbers) > 0 && z.provesAll()
+		x.sink, last.Cosignatures = z, z.cosigned
+		if len(x.numbers) > 0 && z.provesAll() {
+			last.CompleteThrough = uint64(x.directory.Statement.Covers)
+		}
 	} else {
 		x.sink = &entrySink{send: send}
 	}

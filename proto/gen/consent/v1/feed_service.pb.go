@@ -903,10 +903,11 @@ type ExportEnd struct {
 	PartsWithheld uint64 `protobuf:"varint,6,opt,name=parts_withheld,json=partsWithheld,proto3" json:"parts_withheld,omitempty"`
 	// Personal parts that nobody can open any more, because the person was erased.
 	PartsErased uint64 `protobuf:"varint,7,opt,name=parts_erased,json=partsErased,proto3" json:"parts_erased,omitempty"`
-	// Of a zip: the bundle proves that nothing about its numbers was left out.
-	Complete      bool `protobuf:"varint,8,opt,name=complete,proto3" json:"complete,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Of a zip: up to which position it proves that nothing about its numbers was left out;
+	// 0: it does not. What came between it and through_position is here too.
+	CompleteThrough uint64 `protobuf:"varint,8,opt,name=complete_through,json=completeThrough,proto3" json:"complete_through,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ExportEnd) Reset() {
@@ -988,11 +989,11 @@ func (x *ExportEnd) GetPartsErased() uint64 {
 	return 0
 }
 
-func (x *ExportEnd) GetComplete() bool {
+func (x *ExportEnd) GetCompleteThrough() uint64 {
 	if x != nil {
-		return x.Complete
+		return x.CompleteThrough
 	}
-	return false
+	return 0
 }
 
 var File_consent_v1_feed_service_proto protoreflect.FileDescriptor
@@ -1066,7 +1067,7 @@ const file_consent_v1_feed_service_proto_rawDesc = "" +
 	"\bposition\x18\x05 \x01(\x04R\bposition\x1a;\n" +
 	"\rPersonalEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbb\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xca\x02\n" +
 	"\tExportEnd\x12\x18\n" +
 	"\aentries\x18\x01 \x01(\x04R\aentries\x12)\n" +
 	"\x10through_position\x18\x02 \x01(\x04R\x0fthroughPosition\x12-\n" +
@@ -1074,8 +1075,8 @@ const file_consent_v1_feed_service_proto_rawDesc = "" +
 	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12<\n" +
 	"\fcosignatures\x18\x05 \x01(\v2\x18.consent.v1.CosignaturesR\fcosignatures\x12%\n" +
 	"\x0eparts_withheld\x18\x06 \x01(\x04R\rpartsWithheld\x12!\n" +
-	"\fparts_erased\x18\a \x01(\x04R\vpartsErased\x12\x1a\n" +
-	"\bcomplete\x18\b \x01(\bR\bcomplete2Y\n" +
+	"\fparts_erased\x18\a \x01(\x04R\vpartsErased\x12)\n" +
+	"\x10complete_through\x18\b \x01(\x04R\x0fcompleteThrough2Y\n" +
 	"\vFeedService\x12J\n" +
 	"\tSubscribe\x12\x1c.consent.v1.SubscribeRequest\x1a\x1d.consent.v1.SubscribeResponse0\x012R\n" +
 	"\rExportService\x12A\n" +
