@@ -27,7 +27,8 @@ import (
 )
 
 // Names of files in a bundle. Entries lie in entries/000001.jsonl and so on, with
-// the same as a table in entries/000001.csv; packs in packs/SHA256.yaml, texts that people were shown in wordings/SHA256.txt.
+// the same as a table in entries/000001.csv; decisions that do not go into one file in
+// decisions/000002.jsonl and so on; packs in packs/SHA256.yaml, texts that people were shown in wordings/SHA256.txt.
 const (
 	ManifestFile     = "manifest"
 	SumsFile         = "SHA256SUMS"
@@ -41,14 +42,18 @@ const (
 	ScriptFile       = "verify.py"
 	ReadmeFile       = "README.txt"
 
-	entriesFolder  = "entries/"
-	packsFolder    = "packs/"
-	wordingsFolder = "wordings/"
+	entriesFolder   = "entries/"
+	decisionsFolder = "decisions/"
+	packsFolder     = "packs/"
+	wordingsFolder  = "wordings/"
 )
 
 var (
 	// ErrForm: the bytes are not in the one form they must have.
 	ErrForm = errors.New("bundle: not in the form that docs/reference/bundle.md describes")
+
+	// ErrTooLarge: a bundle may not grow to this. What was written of it is none.
+	ErrTooLarge = errors.New("bundle: too large")
 
 	// ErrRefuted: something is not what was signed, or what it is said to be.
 	ErrRefuted = errors.New("bundle: refuted")

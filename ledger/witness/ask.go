@@ -29,7 +29,7 @@ const askWait = 5 * time.Second
 var ErrQuorum = errors.New("witness: too few witnesses cosigned")
 
 // Policy is whose cosignatures are asked for and how many of them count: a C2SP
-// tlog-policy file. It belongs to one goroutine.
+// tlog-policy file. Asking belongs to one goroutine.
 type Policy struct {
 	group     witness.Group
 	witnesses []*asked
@@ -81,6 +81,36 @@ func (p *Policy) Cosign(ctx context.Context, c proof.Checkpoint, prove func(old 
 
 // Satisfied tells whether a checkpoint holds as many cosignatures as it must.
 func (p *Policy) Satisfied(note []byte) bool { return p.group.Satisfied(note) }
+
+// Quorum counts the cosignatures on a checkpoint. It reads nothing that changes, so that
+// anybody may ask.
+func (p *Policy) Quorum(msg []byte) proof.Quorum {
+	q := proof.Quorum{Asked: len(p.witnesses), Demanded: fewest(p.group), Satisfied: p.Satisfied(msg)}
+	for _, w := range p.witnesses {
+		if _, err := note.Open(msg, note.VerifierList(w.key)); err == nil {
+			q.Cosigned++
+		}
+	}
+	return q
+}
+
+// fewest is how many witnesses can satisfy a group, if all of them are others.
+func fewest(g witness.Group) (n int) {
+	var each []int
+	for _, c := range g.Components {
+		switch c := any(c).(type) {
+		case witness.Group:
+			each = append(each, fewest(c))
+		default:
+			each = append(each, 1)
+		}
+	}
+	slices.Sort(each)
+	for _, m := range each[:g.N] {
+		n += m
+	}
+	return n
+}
 
 // ask asks one witness; if it saw another checkpoint last, once more from that.
 func (w *asked) ask(ctx context.Context, c proof.Checkpoint, prove func(int64) (tlog.TreeProof, error)) ([]byte, error) {

@@ -3009,7 +3009,8 @@ type DoctorResponse struct {
 	Durability Durability `protobuf:"varint,8,opt,name=durability,proto3,enum=consent.v1.Durability" json:"durability,omitempty"`
 	// What is committed of every number's history.
 	Directory *DirectoryStatus `protobuf:"bytes,12,opt,name=directory,proto3" json:"directory,omitempty"`
-	// The newest checkpoint that a timestamping authority stamped; absent: none is asked.
+	// The newest checkpoint that a timestamping authority stamped; absent: none is asked,
+	// and none ever stamped one.
 	Timestamp *TimestampStatus `protobuf:"bytes,13,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
 	// Damaged messages of the stream, at most 1,000.
 	Damages []*Damage `protobuf:"bytes,14,rep,name=damages,proto3" json:"damages,omitempty"`
@@ -3017,8 +3018,10 @@ type DoctorResponse struct {
 	Scrub *ScrubStatus `protobuf:"bytes,15,opt,name=scrub,proto3" json:"scrub,omitempty"`
 	// What the state blocks, and what helps.
 	IntegrityMeans string `protobuf:"bytes,16,opt,name=integrity_means,json=integrityMeans,proto3" json:"integrity_means,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The newest checkpoint that witnesses vouch for; absent: none is asked.
+	Witness       *WitnessStatus `protobuf:"bytes,17,opt,name=witness,proto3" json:"witness,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DoctorResponse) Reset() {
@@ -3142,20 +3145,160 @@ func (x *DoctorResponse) GetIntegrityMeans() string {
 	return ""
 }
 
+func (x *DoctorResponse) GetWitness() *WitnessStatus {
+	if x != nil {
+		return x.Witness
+	}
+	return nil
+}
+
+// Cosignatures is how far the witnesses of a server's policy vouch for a checkpoint.
+type Cosignatures struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Witnesses that the policy names.
+	Asked uint32 `protobuf:"varint,1,opt,name=asked,proto3" json:"asked,omitempty"`
+	// How many of them cosigned the checkpoint.
+	Cosigned uint32 `protobuf:"varint,2,opt,name=cosigned,proto3" json:"cosigned,omitempty"`
+	// The fewest that can satisfy the policy.
+	Demanded uint32 `protobuf:"varint,3,opt,name=demanded,proto3" json:"demanded,omitempty"`
+	// The policy is satisfied. If not, the checkpoint is the ledger's word to everybody who
+	// demands as much.
+	Satisfied     bool `protobuf:"varint,4,opt,name=satisfied,proto3" json:"satisfied,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cosignatures) Reset() {
+	*x = Cosignatures{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cosignatures) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cosignatures) ProtoMessage() {}
+
+func (x *Cosignatures) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cosignatures.ProtoReflect.Descriptor instead.
+func (*Cosignatures) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *Cosignatures) GetAsked() uint32 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
+}
+
+func (x *Cosignatures) GetCosigned() uint32 {
+	if x != nil {
+		return x.Cosigned
+	}
+	return 0
+}
+
+func (x *Cosignatures) GetDemanded() uint32 {
+	if x != nil {
+		return x.Demanded
+	}
+	return 0
+}
+
+func (x *Cosignatures) GetSatisfied() bool {
+	if x != nil {
+		return x.Satisfied
+	}
+	return false
+}
+
+// WitnessStatus is the newest checkpoint that satisfies the policy.
+type WitnessStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Entries that it speaks of; 0: there is none yet.
+	Size uint64 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	// Who cosigned it.
+	Cosignatures  *Cosignatures `protobuf:"bytes,2,opt,name=cosignatures,proto3" json:"cosignatures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WitnessStatus) Reset() {
+	*x = WitnessStatus{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WitnessStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WitnessStatus) ProtoMessage() {}
+
+func (x *WitnessStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WitnessStatus.ProtoReflect.Descriptor instead.
+func (*WitnessStatus) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *WitnessStatus) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *WitnessStatus) GetCosignatures() *Cosignatures {
+	if x != nil {
+		return x.Cosignatures
+	}
+	return nil
+}
+
 // TimestampStatus is the newest checkpoint with an RFC 3161 timestamp.
 type TimestampStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Entries that it speaks of; 0: none is stamped yet.
 	Size uint64 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
 	// The authority's time.
-	At            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	At *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// Who stamped it: the subject of the certificate that the token names.
+	Authority string `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`
+	// The authority that this server asks for new ones, without its path; empty: none is.
+	Asked         string `protobuf:"bytes,4,opt,name=asked,proto3" json:"asked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TimestampStatus) Reset() {
 	*x = TimestampStatus{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3167,7 +3310,7 @@ func (x *TimestampStatus) String() string {
 func (*TimestampStatus) ProtoMessage() {}
 
 func (x *TimestampStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3180,7 +3323,7 @@ func (x *TimestampStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimestampStatus.ProtoReflect.Descriptor instead.
 func (*TimestampStatus) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{38}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *TimestampStatus) GetSize() uint64 {
@@ -3195,6 +3338,20 @@ func (x *TimestampStatus) GetAt() *timestamppb.Timestamp {
 		return x.At
 	}
 	return nil
+}
+
+func (x *TimestampStatus) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
+}
+
+func (x *TimestampStatus) GetAsked() string {
+	if x != nil {
+		return x.Asked
+	}
+	return ""
 }
 
 // Damage is one message of the ledger's stream that is not what was recorded.
@@ -3224,7 +3381,7 @@ type Damage struct {
 
 func (x *Damage) Reset() {
 	*x = Damage{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3236,7 +3393,7 @@ func (x *Damage) String() string {
 func (*Damage) ProtoMessage() {}
 
 func (x *Damage) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3249,7 +3406,7 @@ func (x *Damage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Damage.ProtoReflect.Descriptor instead.
 func (*Damage) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{39}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Damage) GetMessage() uint64 {
@@ -3334,7 +3491,7 @@ type ScrubStatus struct {
 
 func (x *ScrubStatus) Reset() {
 	*x = ScrubStatus{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3346,7 +3503,7 @@ func (x *ScrubStatus) String() string {
 func (*ScrubStatus) ProtoMessage() {}
 
 func (x *ScrubStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3359,7 +3516,7 @@ func (x *ScrubStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubStatus.ProtoReflect.Descriptor instead.
 func (*ScrubStatus) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{40}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ScrubStatus) GetPaceBytes() uint64 {
@@ -3408,7 +3565,7 @@ type RepairRequest struct {
 
 func (x *RepairRequest) Reset() {
 	*x = RepairRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3420,7 +3577,7 @@ func (x *RepairRequest) String() string {
 func (*RepairRequest) ProtoMessage() {}
 
 func (x *RepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3433,7 +3590,7 @@ func (x *RepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
 func (*RepairRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{41}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RepairRequest) GetEntries() [][]byte {
@@ -3462,7 +3619,7 @@ type RepairResponse struct {
 
 func (x *RepairResponse) Reset() {
 	*x = RepairResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3474,7 +3631,7 @@ func (x *RepairResponse) String() string {
 func (*RepairResponse) ProtoMessage() {}
 
 func (x *RepairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3487,7 +3644,7 @@ func (x *RepairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
 func (*RepairResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{42}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RepairResponse) GetTaken() uint64 {
@@ -3545,7 +3702,7 @@ type DirectoryStatus struct {
 
 func (x *DirectoryStatus) Reset() {
 	*x = DirectoryStatus{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3557,7 +3714,7 @@ func (x *DirectoryStatus) String() string {
 func (*DirectoryStatus) ProtoMessage() {}
 
 func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3570,7 +3727,7 @@ func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryStatus.ProtoReflect.Descriptor instead.
 func (*DirectoryStatus) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{43}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DirectoryStatus) GetPosition() uint64 {
@@ -3617,7 +3774,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3629,7 +3786,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3642,7 +3799,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{44}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{46}
 }
 
 // RebuildResponse is progress, and at the end the result.
@@ -3666,7 +3823,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3678,7 +3835,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3691,7 +3848,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{45}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RebuildResponse) GetPosition() uint64 {
@@ -3748,7 +3905,7 @@ type IntakeBatch struct {
 
 func (x *IntakeBatch) Reset() {
 	*x = IntakeBatch{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3760,7 +3917,7 @@ func (x *IntakeBatch) String() string {
 func (*IntakeBatch) ProtoMessage() {}
 
 func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3773,7 +3930,7 @@ func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntakeBatch.ProtoReflect.Descriptor instead.
 func (*IntakeBatch) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{46}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *IntakeBatch) GetRecords() []*RecordRequest {
@@ -4013,7 +4170,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\rDoctorRequest\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\x01 \x01(\bR\tstateHash\x12#\n" +
-	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xea\x05\n" +
+	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\x9f\x06\n" +
 	"\x0eDoctorResponse\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x1c\n" +
 	"\tintegrity\x18\x02 \x01(\tR\tintegrity\x12H\n" +
@@ -4030,16 +4187,27 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\ttimestamp\x18\r \x01(\v2\x1b.consent.v1.TimestampStatusR\ttimestamp\x12,\n" +
 	"\adamages\x18\x0e \x03(\v2\x12.consent.v1.DamageR\adamages\x12-\n" +
 	"\x05scrub\x18\x0f \x01(\v2\x17.consent.v1.ScrubStatusR\x05scrub\x12'\n" +
-	"\x0fintegrity_means\x18\x10 \x01(\tR\x0eintegrityMeans\x1a<\n" +
+	"\x0fintegrity_means\x18\x10 \x01(\tR\x0eintegrityMeans\x123\n" +
+	"\awitness\x18\x11 \x01(\v2\x19.consent.v1.WitnessStatusR\awitness\x1a<\n" +
 	"\x0eStateHashEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
 	"\fAppliedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"Q\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"z\n" +
+	"\fCosignatures\x12\x14\n" +
+	"\x05asked\x18\x01 \x01(\rR\x05asked\x12\x1a\n" +
+	"\bcosigned\x18\x02 \x01(\rR\bcosigned\x12\x1a\n" +
+	"\bdemanded\x18\x03 \x01(\rR\bdemanded\x12\x1c\n" +
+	"\tsatisfied\x18\x04 \x01(\bR\tsatisfied\"a\n" +
+	"\rWitnessStatus\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\x12<\n" +
+	"\fcosignatures\x18\x02 \x01(\v2\x18.consent.v1.CosignaturesR\fcosignatures\"\x85\x01\n" +
 	"\x0fTimestampStatus\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12*\n" +
-	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x89\x02\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1c\n" +
+	"\tauthority\x18\x03 \x01(\tR\tauthority\x12\x14\n" +
+	"\x05asked\x18\x04 \x01(\tR\x05asked\"\x89\x02\n" +
 	"\x06Damage\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\x04R\amessage\x12\x14\n" +
 	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x12\n" +
@@ -4129,7 +4297,7 @@ func file_consent_v1_ledger_service_proto_rawDescGZIP() []byte {
 }
 
 var file_consent_v1_ledger_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(RebuildPhase)(0),               // 0: consent.v1.RebuildPhase
 	(*RecordRequest)(nil),           // 1: consent.v1.RecordRequest
@@ -4170,102 +4338,106 @@ var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*CloseInboxResponse)(nil),      // 36: consent.v1.CloseInboxResponse
 	(*DoctorRequest)(nil),           // 37: consent.v1.DoctorRequest
 	(*DoctorResponse)(nil),          // 38: consent.v1.DoctorResponse
-	(*TimestampStatus)(nil),         // 39: consent.v1.TimestampStatus
-	(*Damage)(nil),                  // 40: consent.v1.Damage
-	(*ScrubStatus)(nil),             // 41: consent.v1.ScrubStatus
-	(*RepairRequest)(nil),           // 42: consent.v1.RepairRequest
-	(*RepairResponse)(nil),          // 43: consent.v1.RepairResponse
-	(*DirectoryStatus)(nil),         // 44: consent.v1.DirectoryStatus
-	(*RebuildRequest)(nil),          // 45: consent.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 46: consent.v1.RebuildResponse
-	(*IntakeBatch)(nil),             // 47: consent.v1.IntakeBatch
-	nil,                             // 48: consent.v1.DoctorResponse.StateHashEntry
-	nil,                             // 49: consent.v1.DoctorResponse.AppliedEntry
-	nil,                             // 50: consent.v1.RebuildResponse.StateHashEntry
-	(*Fact)(nil),                    // 51: consent.v1.Fact
-	(*timestamppb.Timestamp)(nil),   // 52: google.protobuf.Timestamp
-	(Durability)(0),                 // 53: consent.v1.Durability
-	(*Actor)(nil),                   // 54: consent.v1.Actor
+	(*Cosignatures)(nil),            // 39: consent.v1.Cosignatures
+	(*WitnessStatus)(nil),           // 40: consent.v1.WitnessStatus
+	(*TimestampStatus)(nil),         // 41: consent.v1.TimestampStatus
+	(*Damage)(nil),                  // 42: consent.v1.Damage
+	(*ScrubStatus)(nil),             // 43: consent.v1.ScrubStatus
+	(*RepairRequest)(nil),           // 44: consent.v1.RepairRequest
+	(*RepairResponse)(nil),          // 45: consent.v1.RepairResponse
+	(*DirectoryStatus)(nil),         // 46: consent.v1.DirectoryStatus
+	(*RebuildRequest)(nil),          // 47: consent.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 48: consent.v1.RebuildResponse
+	(*IntakeBatch)(nil),             // 49: consent.v1.IntakeBatch
+	nil,                             // 50: consent.v1.DoctorResponse.StateHashEntry
+	nil,                             // 51: consent.v1.DoctorResponse.AppliedEntry
+	nil,                             // 52: consent.v1.RebuildResponse.StateHashEntry
+	(*Fact)(nil),                    // 53: consent.v1.Fact
+	(*timestamppb.Timestamp)(nil),   // 54: google.protobuf.Timestamp
+	(Durability)(0),                 // 55: consent.v1.Durability
+	(*Actor)(nil),                   // 56: consent.v1.Actor
 }
 var file_consent_v1_ledger_service_proto_depIdxs = []int32{
-	51, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
+	53, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
 	3,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
-	52, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
-	53, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
+	54, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
+	55, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
 	3,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
 	5,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
-	51, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
+	53, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
 	4,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
 	3,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
 	12, // 9: consent.v1.ListPublicKeysResponse.keys:type_name -> consent.v1.PublicKey
 	3,  // 10: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
 	16, // 11: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
 	17, // 12: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
-	52, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
+	54, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
 	3,  // 14: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
 	23, // 15: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
-	52, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
-	54, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
+	54, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
+	56, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
 	3,  // 18: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
-	54, // 19: consent.v1.WithdrawPackRequest.actor:type_name -> consent.v1.Actor
+	56, // 19: consent.v1.WithdrawPackRequest.actor:type_name -> consent.v1.Actor
 	3,  // 20: consent.v1.WithdrawPackResponse.receipt:type_name -> consent.v1.Receipt
 	30, // 21: consent.v1.ListPacksResponse.packs:type_name -> consent.v1.PublishedPack
-	52, // 22: consent.v1.PublishedPack.recorded_at:type_name -> google.protobuf.Timestamp
+	54, // 22: consent.v1.PublishedPack.recorded_at:type_name -> google.protobuf.Timestamp
 	33, // 23: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
-	52, // 24: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
-	52, // 25: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
+	54, // 24: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
+	54, // 25: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
 	3,  // 26: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
-	48, // 27: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
-	49, // 28: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
-	53, // 29: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
-	44, // 30: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
-	39, // 31: consent.v1.DoctorResponse.timestamp:type_name -> consent.v1.TimestampStatus
-	40, // 32: consent.v1.DoctorResponse.damages:type_name -> consent.v1.Damage
-	41, // 33: consent.v1.DoctorResponse.scrub:type_name -> consent.v1.ScrubStatus
-	52, // 34: consent.v1.TimestampStatus.at:type_name -> google.protobuf.Timestamp
-	52, // 35: consent.v1.Damage.found_at:type_name -> google.protobuf.Timestamp
-	52, // 36: consent.v1.ScrubStatus.finished_at:type_name -> google.protobuf.Timestamp
-	52, // 37: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
-	50, // 38: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
-	0,  // 39: consent.v1.RebuildResponse.phase:type_name -> consent.v1.RebuildPhase
-	1,  // 40: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
-	1,  // 41: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
-	6,  // 42: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
-	8,  // 43: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
-	10, // 44: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
-	13, // 45: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
-	15, // 46: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
-	19, // 47: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
-	21, // 48: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
-	24, // 49: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
-	26, // 50: consent.v1.LedgerService.WithdrawPack:input_type -> consent.v1.WithdrawPackRequest
-	28, // 51: consent.v1.LedgerService.ListPacks:input_type -> consent.v1.ListPacksRequest
-	31, // 52: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
-	35, // 53: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
-	37, // 54: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
-	45, // 55: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
-	42, // 56: consent.v1.LedgerService.Repair:input_type -> consent.v1.RepairRequest
-	2,  // 57: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
-	7,  // 58: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
-	9,  // 59: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
-	11, // 60: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
-	14, // 61: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
-	18, // 62: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
-	20, // 63: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
-	22, // 64: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
-	25, // 65: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
-	27, // 66: consent.v1.LedgerService.WithdrawPack:output_type -> consent.v1.WithdrawPackResponse
-	29, // 67: consent.v1.LedgerService.ListPacks:output_type -> consent.v1.ListPacksResponse
-	32, // 68: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
-	36, // 69: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
-	38, // 70: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
-	46, // 71: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
-	43, // 72: consent.v1.LedgerService.Repair:output_type -> consent.v1.RepairResponse
-	57, // [57:73] is the sub-list for method output_type
-	41, // [41:57] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	50, // 27: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
+	51, // 28: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
+	55, // 29: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
+	46, // 30: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
+	41, // 31: consent.v1.DoctorResponse.timestamp:type_name -> consent.v1.TimestampStatus
+	42, // 32: consent.v1.DoctorResponse.damages:type_name -> consent.v1.Damage
+	43, // 33: consent.v1.DoctorResponse.scrub:type_name -> consent.v1.ScrubStatus
+	40, // 34: consent.v1.DoctorResponse.witness:type_name -> consent.v1.WitnessStatus
+	39, // 35: consent.v1.WitnessStatus.cosignatures:type_name -> consent.v1.Cosignatures
+	54, // 36: consent.v1.TimestampStatus.at:type_name -> google.protobuf.Timestamp
+	54, // 37: consent.v1.Damage.found_at:type_name -> google.protobuf.Timestamp
+	54, // 38: consent.v1.ScrubStatus.finished_at:type_name -> google.protobuf.Timestamp
+	54, // 39: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
+	52, // 40: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
+	0,  // 41: consent.v1.RebuildResponse.phase:type_name -> consent.v1.RebuildPhase
+	1,  // 42: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
+	1,  // 43: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
+	6,  // 44: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
+	8,  // 45: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
+	10, // 46: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
+	13, // 47: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
+	15, // 48: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
+	19, // 49: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
+	21, // 50: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
+	24, // 51: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
+	26, // 52: consent.v1.LedgerService.WithdrawPack:input_type -> consent.v1.WithdrawPackRequest
+	28, // 53: consent.v1.LedgerService.ListPacks:input_type -> consent.v1.ListPacksRequest
+	31, // 54: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
+	35, // 55: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
+	37, // 56: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
+	47, // 57: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
+	44, // 58: consent.v1.LedgerService.Repair:input_type -> consent.v1.RepairRequest
+	2,  // 59: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
+	7,  // 60: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
+	9,  // 61: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
+	11, // 62: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
+	14, // 63: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
+	18, // 64: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
+	20, // 65: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
+	22, // 66: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
+	25, // 67: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
+	27, // 68: consent.v1.LedgerService.WithdrawPack:output_type -> consent.v1.WithdrawPackResponse
+	29, // 69: consent.v1.LedgerService.ListPacks:output_type -> consent.v1.ListPacksResponse
+	32, // 70: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
+	36, // 71: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
+	38, // 72: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
+	48, // 73: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
+	45, // 74: consent.v1.LedgerService.Repair:output_type -> consent.v1.RepairResponse
+	59, // [59:75] is the sub-list for method output_type
+	43, // [43:59] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_ledger_service_proto_init() }
@@ -4286,7 +4458,7 @@ func file_consent_v1_ledger_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_ledger_service_proto_rawDesc), len(file_consent_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   50,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
