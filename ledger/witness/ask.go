@@ -15,7 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/transparency-dev/formats/witness"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -31,7 +30,7 @@ var ErrQuorum = errors.New("witness: too few witnesses cosigned")
 // Policy is whose cosignatures are asked for and how many of them count: a C2SP
 // tlog-policy file. It belongs to one goroutine.
 type Policy struct {
-	group     witness.Group
+	*proof.Policy
 	witnesses []*asked
 }
 
@@ -44,17 +43,14 @@ type asked struct {
 
 // ParsePolicy reads a policy file.
 func ParsePolicy(file []byte) (*Policy, error) {
-	g, err := witness.ParsePolicy(file)
+	read, err := proof.ParsePolicy(file)
 	if err != nil {
-		return nil, fmt.Errorf("witness: policy: %w", err)
+		return nil, err
 	}
-	p := &Policy{group: g}
-	at := g.Endpoints()
+	p := &Policy{Policy: read}
+	at := read.Endpoints()
 	for _, u := range slices.Sorted(maps.Keys(at)) {
 		p.witnesses = append(p.witnesses, &asked{url: u, key: at[u]})
-	}
-	if len(p.witnesses) == 0 {
-		return nil, fmt.Errorf("witness: policy: it names no witness")
 	}
 	return p, nil
 }
@@ -73,14 +69,11 @@ func (p *Policy) Cosign(ctx context.Context, c proof.Checkpoint, prove func(old 
 	for _, line := range lines {
 		out = append(out, line...)
 	}
-	if !p.group.Satisfied(out) {
+	if !p.Satisfied(out) {
 		return out, fmt.Errorf("%w: %w", ErrQuorum, errors.Join(errs...))
 	}
 	return out, nil
 }
-
-// Satisfied tells whether a checkpoint holds as many cosignatures as it must.
-func (p *Policy) Satisfied(note []byte) bool { return p.group.Satisfied(note) }
 
 // ask asks one witness; if it saw another checkpoint last, once more from that.
 func (w *asked) ask(ctx context.Context, c proof.Checkpoint, prove func(int64) (tlog.TreeProof, error)) ([]byte, error) {
