@@ -51,7 +51,8 @@ func (n *Node) services(opts []connect.HandlerOption) []mount {
 	add(mount{path, h})
 	path, h = consentv1connect.NewFeedServiceHandler(&rpc.Feed{Subscriber: sub, Acked: n.writer.Acked, WaitApplied: n.runner.WaitApplied}, opts...)
 	add(mount{path, h})
-	path, h = consentv1connect.NewExportServiceHandler(&rpc.Export{Decider: d, Recorder: n.recorder, Tree: n.tree, Signing: n.signing, PackFiles: n.packFiles(), AttemptLog: n.tries, Directory: n.Directory, Index: n.index}, opts...)
+	path, h = consentv1connect.NewExportServiceHandler(&rpc.Export{Decider: d, Recorder: n.recorder, Tree: n.tree, Signing: n.signing, Timestamps: n.stamps,
+		PackFiles: n.packFiles(), AttemptLog: n.tries, Directory: n.Directory, Index: n.index}, opts...)
 	add(mount{path, h})
 	return out
 }

@@ -144,6 +144,9 @@ func (g *globals) export(ctx context.Context, c *cobra.Command, cl *client.Clien
 	} else if err := replaceFile(out, write); err != nil {
 		return err
 	}
+	if why := end.GetNotTimestamped(); why != "" {
+		fmt.Fprintf(c.ErrOrStderr(), "consent: the bundle holds no timestamp, by which others would know when it existed: %s; export again when the authority answers\n", why)
+	}
 	if !g.human() {
 		return g.document(talk, messageJSON(end))
 	}

@@ -895,9 +895,12 @@ type ExportEnd struct {
 	// Receipt of the ExportProduced fact.
 	Receipt *Receipt `protobuf:"bytes,3,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	// Of a zip: its SHA-256, hex.
-	Sha256        string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Sha256 string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Of a zip: why it holds no timestamp though an authority was asked for one.
+	// Empty: it holds one, or none was asked.
+	NotTimestamped string `protobuf:"bytes,9,opt,name=not_timestamped,json=notTimestamped,proto3" json:"not_timestamped,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ExportEnd) Reset() {
@@ -954,6 +957,13 @@ func (x *ExportEnd) GetReceipt() *Receipt {
 func (x *ExportEnd) GetSha256() string {
 	if x != nil {
 		return x.Sha256
+	}
+	return ""
+}
+
+func (x *ExportEnd) GetNotTimestamped() string {
+	if x != nil {
+		return x.NotTimestamped
 	}
 	return ""
 }
@@ -1029,12 +1039,13 @@ const file_consent_v1_feed_service_proto_rawDesc = "" +
 	"\bposition\x18\x05 \x01(\x04R\bposition\x1a;\n" +
 	"\rPersonalEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x97\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc0\x01\n" +
 	"\tExportEnd\x12\x18\n" +
 	"\aentries\x18\x01 \x01(\x04R\aentries\x12)\n" +
 	"\x10through_position\x18\x02 \x01(\x04R\x0fthroughPosition\x12-\n" +
 	"\areceipt\x18\x03 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\x12\x16\n" +
-	"\x06sha256\x18\x04 \x01(\tR\x06sha2562Y\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12'\n" +
+	"\x0fnot_timestamped\x18\t \x01(\tR\x0enotTimestamped2Y\n" +
 	"\vFeedService\x12J\n" +
 	"\tSubscribe\x12\x1c.consent.v1.SubscribeRequest\x1a\x1d.consent.v1.SubscribeResponse0\x012R\n" +
 	"\rExportService\x12A\n" +
