@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -57,7 +58,11 @@ type bundleVector struct {
 // plainBundle is a story's bundle whose texts for people are left out, so that they
 // may get better without a published file changing.
 func plainBundle(s *story, edit func(files), manifest func(*Manifest)) []byte {
-	return s.lie(honest(s), func(f files) {
+	return plainOf(s, honest(s), edit, manifest)
+}
+
+func plainOf(s *story, zip []byte, edit func(files), manifest func(*Manifest)) []byte {
+	return s.lie(zip, func(f files) {
 		for _, name := range []string{ScriptFile, ReadmeFile, ReportFile} {
 			f[name] = []byte("left out of this test vector\n")
 		}
@@ -107,6 +112,12 @@ func madeVectors(t *testing.T) (v vectors, made map[string][]byte) {
 	made["refused/consistent.zip"] = plainBundle(richStory(t), func(f files) {
 		f[ConsistencyFile] = bytes.Replace(f[ConsistencyFile], []byte("\n"), []byte("\n"+encode64(digest("x"))+"\n"), 1)
 	}, nil)
+	// Since bundles are timestamped.
+	made["stamped.zip"] = plainBundle(stampedStory(t), nil, nil)
+	made["refused/timestamped.zip"] = plainBundle(boundStory(t), func(f files) { f[TimestampFile] = stampedStory(t).stamp.Token }, nil)
+	made["seller.zip"] = plainOf(s, ofSeller(s, s.sellerManifest(), 3, 5), nil, nil)
+	made["refused/about.zip"] = plainOf(s, ofSeller(s, s.sellerManifest(), 3, 5), nil, func(m *Manifest) { m.Seller = "nobody" })
+	made["refused/period.zip"] = plainOf(s, ofSeller(s, s.sellerManifest(), 3, 5), nil, func(m *Manifest) { m.To = began.Add(5 * time.Minute) })
 	other := tellStory(newWorld(t, "another ledger"))
 	made["refused/signed.zip"] = plainBundle(other, nil, nil)
 	flipped := bytes.Clone(made["numbers.zip"])
