@@ -145,7 +145,8 @@ func (g *globals) export(ctx context.Context, c *cobra.Command, cl *client.Clien
 		return err
 	}
 	if why := end.GetNotTimestamped(); why != "" {
-		fmt.Fprintf(c.ErrOrStderr(), "consent: the bundle holds no timestamp, by which others would know when it existed: %s; export again when the authority answers\n", why)
+		fmt.Fprintf(c.ErrOrStderr(), "consent: the bundle holds no timestamp, so that when it existed is the operator's word alone: %s\n"+
+			"consent: hint: see why with consent doctor, then export again\n", why)
 	}
 	if !g.human() {
 		return g.document(talk, messageJSON(end))

@@ -46,14 +46,14 @@ func verifyCommand(g *globals) *cobra.Command {
 	var trusted trustFiles
 	var script bool
 	c := &cobra.Command{
-		Use:     "verify FILE.zip --key K",
-		Short:   "Check an export bundle, without any server",
-		Long:    verifyLong,
+		Use:   "verify FILE.zip --key K",
+		Short: "Check an export bundle, without any server",
+		Long:  verifyLong,
 		Example: `  consent verify case.zip --key ledger.keys --policy policy --timestamp-ca authority.pem
   consent verify later.zip --key ledger.keys --earlier case.zip
   consent verify case.zip --key ledger.keys -o json
   consent verify --script > verify.py`,
-		Args:    cobra.MaximumNArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := g.checkOutput(); err != nil {
 				return err
