@@ -22,6 +22,9 @@ func (v *verifier) timestamped() ([]Claim, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(token) > timestamp.AnswerBytesMax {
+		return nil, refuted("%s has more than %d bytes", TimestampFile, timestamp.AnswerBytesMax)
+	}
 	checkpoint, err := v.read(CheckpointFile)
 	if err != nil {
 		return nil, err

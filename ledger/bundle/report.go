@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
@@ -160,7 +161,7 @@ type shownPack struct {
 
 // render writes the page. has tells whether a file is in the bundle.
 func (r *report) render(m Manifest, numbers []Number, has func(name string) bool) ([]byte, error) {
-	p := page{Manifest: m, First: r.first, Last: r.last, Disclosure: ClassWords(m.Disclosed), Root64: encode64(m.Root[:]), Shown: len(r.events),
+	p := page{Manifest: m, First: r.first, Last: r.last, Disclosure: strings.ReplaceAll(ClassWords(m.Disclosed), ",", ", "), Root64: encode64(m.Root[:]), Shown: len(r.events),
 		Complete: r.complete, Consistent: has(ConsistencyFile), Stamped: r.stamped, Unstamped: r.unstamped}
 	p.Wordings, p.Unpublished = r.wordingsShown()
 	p.Packs = r.packs(has)

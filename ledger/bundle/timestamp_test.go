@@ -106,6 +106,7 @@ func TestTimestamps(t *testing.T) {
 		{"a wrong signature", with(damaged), nil, false, "!not signed by the certificate it brings", at},
 		{"cut off", with(st.Token[:len(st.Token)-1]), nil, false, "!no timestamp token", ""},
 		{"a byte behind", with(append(bytes.Clone(st.Token), 0)), nil, false, "!no timestamp token", ""},
+		{"too much", with(append(bytes.Clone(st.Token), make([]byte, timestamp.AnswerBytesMax)...)), nil, false, "!more than 262144 bytes", ""},
 		{"nothing", with(nil), nil, false, "!no timestamp token", ""},
 		{"something else", with([]byte("2026-03-01")), nil, false, "!no timestamp token", ""},
 	} {

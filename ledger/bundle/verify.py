@@ -22,6 +22,7 @@ import zlib
 from verify_proof import *
 
 FILE_MAX = 64 << 20
+TOKEN_MAX = 256 << 10
 CLASSES = ["number", "identity", "origin", "words", "signature"]
 HIDDEN = "[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 
@@ -159,6 +160,7 @@ def der(raw, *tags):
 
 def stamp(token, stamped):
     """The time that a token says, which must be over these bytes."""
+    check(len(token) <= TOKEN_MAX, "timestamp.tsr is too long")
     whole, rest = der(token, 0x30)  # ContentInfo
     check(not rest, "bytes behind timestamp.tsr")
     signed = der(der(whole, 6, 0xA0)[1], 0x30)[0]  # SignedData
