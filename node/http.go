@@ -70,7 +70,7 @@ func (n *Node) handler() http.Handler {
 	n.metrics.positions(n.writer.Acked, n.feed.Published, n.signedThrough)
 	n.metrics.directory(n)
 	n.metrics.integrity(n)
-	n.metrics.registry.MustRegister(listAges{n.registry, n.lists.law, n.cfg.Clock.Wall})
+	n.metrics.registry.MustRegister(listAges{n.registry, n.lists.law, n.cfg.Clock.Wall}, stampAges{n, n.cfg.Clock.Wall()})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", n.serveReady)
@@ -80,9 +80,7 @@ func (n *Node) handler() http.Handler {
 	}
 	mux.Handle("GET /metrics", metrics)
 	mux.Handle(tree.HTTPPrefix, n.public(n.tree))
-	if n.stamps != nil {
-		mux.Handle(timestamp.HTTPPrefix, n.public(n.stamps.Shelf))
-	}
+	mux.Handle(timestamp.HTTPPrefix, n.public(n.stamps.Shelf))
 	mux.Handle("/", n.authenticate(api))
 	return mux
 }

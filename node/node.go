@@ -136,7 +136,7 @@ type Node struct {
 	keys      *seal.Keyring
 	signing   *seal.Signing
 	tree      *tree.Tree
-	stamps    *timestamp.Keeper // nil: no authority is asked
+	stamps    *timestamp.Keeper
 	mender    *mend.Mender
 	stateDB   *store.DB
 	index     *index.Index
@@ -381,7 +381,7 @@ func (n *Node) Run(ctx context.Context) error {
 	edge.Go(func() error { return n.serveMicro(ectx) })
 	edge.Go(func() error { return n.anchorer().Run(ectx) })    // ends before the writer: a clean stop anchors
 	edge.Go(func() error { return n.directory.Commits(ectx) }) // likewise
-	edge.Go(func() error { n.runTimestamps(ectx); return nil })
+	edge.Go(func() error { n.stamps.Run(ectx); return nil })
 	edge.Go(func() error { // the end of the inner circle ends the outer one
 		select {
 		case <-gctx.Done():

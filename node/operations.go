@@ -53,7 +53,7 @@ func (o *operations) Doctor(ctx context.Context, req *consentv1.DoctorRequest) (
 	n.addIntegrity(res)
 	res.Problems = append(res.Problems, n.mender.Problems()...)
 	res.Problems = append(res.Problems, n.tree.Problems()...)
-	res.Problems, res.Timestamp = append(res.Problems, n.timestampProblems()...), n.timestampStatus()
+	res.Problems, res.Timestamp, res.Witness = append(res.Problems, n.stamps.Problems()...), n.timestampStatus(), n.witnessStatus()
 	res.Problems = append(res.Problems, n.directory.Problems(n.cfg.Clock.Wall())...) // no reason to block: it proves, it does not decide
 	for _, s := range n.listing.Snapshot().Sources() {
 		if !s.Registered && s.ID != "consent-ledger" {

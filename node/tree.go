@@ -8,10 +8,12 @@ import (
 	"os"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
+	ledgerrpc "github.com/consent-ledger/consent-ledger/ledger/rpc"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
 	"github.com/consent-ledger/consent-ledger/ledger/witness"
+	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
 // openTree holds the stream against all that was ever signed about it. It comes
@@ -69,6 +71,16 @@ func (n *Node) public(h http.Handler) http.Handler {
 func (n *Node) signedThrough() ledger.Position {
 	c, _ := n.tree.Published()
 	return ledger.Position(c.Size)
+}
+
+// witnessStatus says what witnesses vouch for; nil: none is asked.
+func (n *Node) witnessStatus() *consentv1.WitnessStatus {
+	c, _ := n.tree.Shown()
+	q, asked := n.tree.Quorum(c)
+	if !asked {
+		return nil
+	}
+	return &consentv1.WitnessStatus{Size: uint64(c.Size), Cosignatures: ledgerrpc.Cosignatures(q)}
 }
 
 // createSigning makes the signing keys of a ledger made before there were any. One

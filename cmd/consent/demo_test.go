@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,14 +13,18 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/consent-ledger/consent-ledger/cmd/consent/demo"
 )
 
 // demoGolden is the story's stable part. CONSENT_UPDATE_GOLDEN=1 writes it anew.
 const demoGolden = "testdata/demo.golden"
+
+// demoNumber is one of the story's, who stays.
+const demoNumber = "212.555.0144"
 
 // unstable is what differs each time: measured delays, ports, the folder, the feed
 // token, ids of inbox items; and positions, which begin after the rule packs.
@@ -34,6 +39,8 @@ var unstable = []struct {
 	{regexp.MustCompile(`token [0-9a-f]{4}…`), "token TTTT…"},
 	{regexp.MustCompile(`(item|inbox close|position|at-least) [0-9]+`), "$1 N"},
 	{regexp.MustCompile(`[0-9]+  happened`), "N  happened"},
+	{regexp.MustCompile(`consent-ledger/[0-9a-f]{32}`), "consent-ledger/ID"},
+	{regexp.MustCompile(`(all|, and|ledger of) [0-9]+`), "$1 N"},
 }
 
 func stable(text string) string {
@@ -86,44 +93,83 @@ func TestDemoOnce(t *testing.T) {
 // TestDemoIsATest: a step that gives something else than the story says is an
 // error that names the step and both.
 func TestDemoIsATest(t *testing.T) {
-	s := &story{teller: newTeller(io.Discard, false), dir: t.TempDir(), clock: &storyClock{}, title: "A ledger"}
-	defer func() {
-		if err := s.stop(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := s.ledger(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	for _, tt := range []struct {
 		name string
-		tell func(context.Context) error
+		lie  lie
 		want string
 	}{
-		{"another verdict", func(ctx context.Context) error {
-			return s.check(ctx, "ALLOW", "OK_WRITTEN_CONSENT", numberAna, "--campaign", "spring-texts")
-		}, "the check gave BLOCK [CONSENT_MISSING REGISTRY_STALE] and exit code 3; the story says ALLOW OK_WRITTEN_CONSENT and 0"},
-		{"another reason", func(ctx context.Context) error {
-			return s.check(ctx, "BLOCK", "CONSENT_REVOKED", numberAna, "--campaign", "spring-texts")
-		}, "the story says BLOCK CONSENT_REVOKED and 3"},
-		{"a refusal", func(ctx context.Context) error {
-			_, _, err := s.record(ctx, "grant", "letters", "--seller", "acme", "--channel", "sms", "--purpose", "marketing", "--level", "express_written")
-			return err
-		}, `"grant letters" ended with exit code 1: consent: number: `},
-		{"other counts", func(ctx context.Context) error { return s.importFile(ctx, importJSON{Rows: 13}) }, "the story says {Rows:13"},
-		{"no such history", func(ctx context.Context) error { return s.showTimeline(ctx, numberAna, 2) }, "holds 1 entries; the story says 2"},
-		{"nothing to read", func(ctx context.Context) error { _, err := s.inbox(ctx, 4711); return err }, "the inbox holds no item for position 4711"},
-		{"interrupted", func(ctx context.Context) error {
-			ctx, cancel := context.WithCancel(ctx)
-			cancel()
-			return s.list(ctx)
-		}, "context canceled"},
+		{"another verdict", lie{verb: "check", says: says(`"verdict": "BLOCK"`, `"verdict": "ALLOW"`)}, "and exit code 3; the story says BLOCK CONSENT_REVOKED and 3"},
+		{"another reason", lie{verb: "check", says: says("CONSENT_REVOKED", "REGISTRY_LISTED")}, "the story says BLOCK CONSENT_REVOKED and 3"},
+		{"a refusal", lie{verb: "campaign", ask: func(args []string) []string { return append(args, "--channel", "letter") }}, `"campaign add" ended with exit code `},
+		{"other counts", lie{verb: "import", says: says(`"added": 8`, `"added": 7`)}, "the story says {Rows:12 Added:8"},
+		{"no such history", lie{verb: "timeline", ask: func(args []string) []string { args[1] = "212.555.0144"; return args }}, "holds 1 entries; the story says 3"},
+		{"nothing to read", lie{verb: "inbox", says: says(`"position":`, `"elsewhere":`)}, "the inbox holds no item for position"},
+		{"an incomplete bundle", lie{verb: "export", ask: func(args []string) []string { return append(args, "--disclose", "words") }}, "the story says 3 entries, complete"},
+		{"another key", lie{verb: "keys", says: says("/exports+", "/exporta+")}, `"verify `},
+		{"an unproven bundle", lie{verb: "verify", says: says(`"claim": "complete"`, `"claim": "elsewhere"`)}, "the story says [signed included"},
+		{"a change that nobody sees", lie{verb: "verify", ask: func(args []string) []string {
+			args[1] = strings.Replace(args[1], "changed.zip", "ana.zip", 1)
+			return args
+		}}, `ended with exit code 0`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := tt.tell(t.Context()); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Setenv("TMPDIR", t.TempDir())
+			c := demo.Command(demo.Program{Run: tt.lie.run, Version: version(), AwaitReady: awaitReady})
+			c.SetArgs([]string{"--once"})
+			c.SetOut(io.Discard)
+			c.SilenceErrors, c.SilenceUsage = true, true
+			if err := c.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "demo: part ") {
 				t.Errorf("got %v; want …%s…", err, tt.want)
 			}
 		})
+	}
+}
+
+// lie is the program with one verb that does something else than it says: it is asked, or
+// answers, otherwise.
+type lie struct {
+	verb string
+	ask  func(args []string) []string
+	says func(string) string
+}
+
+func says(old, now string) func(string) string {
+	return func(text string) string { return strings.ReplaceAll(text, old, now) }
+}
+
+func (l lie) run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if args[0] != l.verb {
+		return run(ctx, args, stdin, stdout, stderr)
+	}
+	if l.ask != nil {
+		args = l.ask(args)
+	}
+	var said bytes.Buffer
+	code := run(ctx, args, stdin, &said, stderr)
+	text := said.String()
+	if l.says != nil {
+		text = l.says(text)
+	}
+	_, _ = io.WriteString(stdout, text) // a buffer takes it
+	return code
+}
+
+// TestDemoInterrupted: the story ends in the middle, with the cause.
+func TestDemoInterrupted(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	ctx, interrupt := context.WithCancel(t.Context())
+	c := demo.Command(demo.Program{Version: version(), AwaitReady: awaitReady,
+		Run: func(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+			if args[0] == "import" {
+				interrupt()
+			}
+			return run(ctx, args, stdin, stdout, stderr)
+		}})
+	c.SetArgs([]string{"--once"})
+	c.SetOut(io.Discard)
+	c.SilenceErrors, c.SilenceUsage = true, true
+	if err := c.ExecuteContext(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("it ends with %v", err)
 	}
 }
 
@@ -158,11 +204,11 @@ func TestDemoStaysUp(t *testing.T) {
 		args []string
 		code int
 	}{
-		{[]string{"check", numberBen, "--campaign", "spring-texts"}, exitDone},
-		{[]string{"stop", numberBen, "--seller", "acme", "--words", "no more"}, exitDone},
-		{[]string{"check", numberBen, "--campaign", "spring-texts"}, exitBlock},
-		{[]string{"grant", numberBen, "--seller", "acme", "--channel", "sms", "--purpose", "marketing", "--level", "express_written", "--words", "yes"}, exitDone},
-		{[]string{"check", numberBen, "--campaign", "spring-texts"}, exitDone}, // the clock went on: a new grant is newer
+		{[]string{"check", demoNumber, "--campaign", "spring-texts"}, exitDone},
+		{[]string{"stop", demoNumber, "--seller", "acme", "--words", "no more"}, exitDone},
+		{[]string{"check", demoNumber, "--campaign", "spring-texts"}, exitBlock},
+		{[]string{"grant", demoNumber, "--seller", "acme", "--channel", "sms", "--purpose", "marketing", "--level", "express_written", "--words", "yes"}, exitDone},
+		{[]string{"check", demoNumber, "--campaign", "spring-texts"}, exitDone}, // the clock went on: a new grant is newer
 	} {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), tt.args, strings.NewReader(""), &out, &errs); code != tt.code {
@@ -203,83 +249,5 @@ func TestDemoBrokenPipe(t *testing.T) {
 	}
 	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
-	}
-}
-
-func TestStoryClock(t *testing.T) {
-	var c storyClock
-	clock := c.clock()
-	if got := clock.Wall(); got != storyBegin {
-		t.Errorf("begins at %s", got)
-	}
-	c.move(time.Minute)
-	if got := clock.Wall().Sub(storyBegin); got != time.Minute || clock.Mono() != got {
-		t.Errorf("stands at %s and %s", got, clock.Mono())
-	}
-	c.release()
-	if got := clock.Mono(); got < time.Minute {
-		t.Errorf("released, it went back to %s", got)
-	}
-}
-
-func TestTeller(t *testing.T) {
-	var b bytes.Buffer
-	tell := newTeller(&b, false)
-	tell.heading("A part")
-	tell.command([]string{"grant", "(212) 555-0143", "--seller", "acme", "--words", "it's fine", "--purpose", "marketing", "--level", "express_written", "--yes"})
-	tell.detail("why", strings.Repeat("word ", 20))
-	tell.verdict("BLOCK", []string{"A", "B"}, "+1")
-	want := `
- 1. A part
-
-    $ consent grant '(212) 555-0143' --seller acme --words 'it'\''s fine' \
-        --purpose marketing --level express_written --yes
-      why     word word word word word word word word word word word word word
-              word word word word word word word
-      BLOCK  A, B  +1
-`
-	if diff := cmp.Diff(want, b.String()); diff != "" {
-		t.Error(diff)
-	}
-	b.Reset()
-	newTeller(&b, true).verdict("ALLOW", []string{"A"}, "+1")
-	if want := "      " + inkAllow + "ALLOW" + inkOff + "  A  +1\n"; b.String() != want {
-		t.Errorf("%q", &b)
-	}
-}
-
-// TestColourful writes to a real terminal: the master's side of a pseudo-terminal.
-func TestColourful(t *testing.T) {
-	device, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer device.Close()
-	for _, tt := range []struct {
-		w             io.Writer
-		noColor, term string
-		want          bool
-	}{
-		{device, "", "xterm", true},
-		{device, "1", "xterm", false},
-		{device, "", "dumb", false},
-		{&bytes.Buffer{}, "", "xterm", false},
-	} {
-		t.Setenv("NO_COLOR", tt.noColor)
-		t.Setenv("TERM", tt.term)
-		if got := colourful(tt.w); got != tt.want {
-			t.Errorf("NO_COLOR=%q TERM=%q: %t", tt.noColor, tt.term, got)
-		}
-	}
-}
-
-func TestDelay(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		1234 * time.Microsecond:  "1.2 ms after the ack",
-		-1234 * time.Microsecond: "1.2 ms before the ack was read",
-	} {
-		if got := delay(d); got != want {
-			t.Errorf("%s: %s", d, got)
-		}
 	}
 }

@@ -35,7 +35,12 @@ The file appears only when it is whole. --disclose says which personal parts the
 reader may see: number, identity (name, e-mail), origin (IP address, page), words,
 signature, all or none. A bundle discloses the number alone unless told otherwise;
 the other forms open everything. What is withheld stays sealed in the bundle, and
-its commitment with it: it can be disclosed later, and still be proven.
+its commitment with it: it can be disclosed later, and still be proven. What belongs
+to an erased person stays sealed too, and nobody can open it any more.
+
+Only a bundle that discloses its numbers proves that nothing about them is left out.
+If the ledger asks witnesses (serve --policy), a bundle waits up to 25 seconds for
+them; what is said of too few stands on stderr, and the exit code stays 0.
 
 The export is itself recorded, with --purpose, --recipient and --case.`
 
@@ -148,15 +153,55 @@ func (g *globals) export(ctx context.Context, c *cobra.Command, cl *client.Clien
 		fmt.Fprintf(c.ErrOrStderr(), "consent: the bundle holds no timestamp, so that when it existed is the operator's word alone: %s\n"+
 			"consent: hint: see why with consent doctor, then export again\n", why)
 	}
+	if w := end.GetCosignatures(); w != nil && !w.GetSatisfied() {
+		fmt.Fprintf(c.ErrOrStderr(), "consent: %d of %s cosigned the checkpoint, and the ledger's policy demands %d: that there is one history is the operator's word "+
+			"alone, and whoever demands witnesses will refuse this bundle\nconsent: hint: see why with consent doctor, then export again\n",
+			w.GetCosigned(), counted(int(w.GetAsked()), "witness", "witnesses"), w.GetDemanded())
+	}
 	if !g.human() {
 		return g.document(talk, messageJSON(end))
 	}
-	_, err := fmt.Fprintf(talk, "%d entries, complete up to position %d; the export is recorded at position %d\n",
-		end.GetEntries(), end.GetThroughPosition(), end.GetReceipt().GetPosition())
-	if end.GetSha256() != "" {
-		_, err = fmt.Fprintf(talk, "sha256 %s; check it with: consent verify %s --key KEYS\n", end.GetSha256(), out)
+	for _, line := range exportSaid(req, end, out) {
+		if _, err := fmt.Fprintln(talk, line); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
+}
+
+// exportSaid says what was written, and no more than its form proves.
+func exportSaid(req *consentv1.ExportRequest, end *consentv1.ExportEnd, out string) []string {
+	entries := counted(int(end.GetEntries()), "entry", "entries")
+	what := fmt.Sprintf("%s up to position %d", entries, end.GetThroughPosition())
+	switch {
+	case end.GetCompleteThrough() > 0:
+		what = fmt.Sprintf("%s, complete up to position %d", entries, end.GetCompleteThrough())
+	case req.GetFormat() != "zip":
+		what += ", without proofs (those are in a .zip)"
+	case req.GetSeller() != "":
+		what += ", a selection from each person's history"
+	default:
+		what += "; that none is missing is not proven without --disclose number"
+	}
+	lines := []string{fmt.Sprintf("%s; the export is recorded at position %d", what, end.GetReceipt().GetPosition())}
+	var sealed []string
+	if n := end.GetPartsWithheld(); n > 0 {
+		sealed = append(sealed, counted(int(n), "personal part is", "personal parts are")+" withheld and can be disclosed later")
+	}
+	if n := end.GetPartsErased(); n > 0 {
+		sealed = append(sealed, counted(int(n), "personal part is", "personal parts are")+" erased and can be opened by nobody")
+	}
+	if len(sealed) > 0 {
+		lines = append(lines, strings.Join(sealed, "; "))
+	}
+	if w := end.GetCosignatures(); w.GetSatisfied() {
+		lines = append(lines, fmt.Sprintf("%d of %s cosigned its checkpoint; the ledger's policy demands %d",
+			w.GetCosigned(), counted(int(w.GetAsked()), "witness", "witnesses"), w.GetDemanded()))
+	}
+	if end.GetSha256() != "" {
+		lines = append(lines, fmt.Sprintf("sha256 %s; check it with: consent verify %s --key KEYS", end.GetSha256(), out))
+	}
+	return lines
 }
 
 // exportTo writes entries, or the bytes of a zip, until the end that makes them whole.

@@ -92,9 +92,7 @@ func (g *globals) writeDoctor(w io.Writer, d *consentv1.DoctorResponse) error {
 		fmt.Fprintf(w, "directory of %d numbers at position %d, covers %d, recorded %s; %d entries since\n", dir.GetNumbers(), dir.GetPosition(),
 			dir.GetCoversPosition(), dir.GetRecordedAt().AsTime().Format(time.RFC3339), dir.GetUncommitted())
 	}
-	if st := d.GetTimestamp(); st.GetSize() > 0 {
-		fmt.Fprintf(w, "timestamp over %d entries, from %s\n", st.GetSize(), st.GetAt().AsTime().Format(time.RFC3339))
-	}
+	writeVouched(w, d)
 	if s := d.GetUnregisteredSources(); len(s) > 0 {
 		fmt.Fprintf(w, "sources that report without being registered: %s (consent source add ID)\n", printable(strings.Join(s, ", ")))
 	}
@@ -105,6 +103,28 @@ func (g *globals) writeDoctor(w io.Writer, d *consentv1.DoctorResponse) error {
 		fmt.Fprintln(w, "no problems")
 	}
 	return nil
+}
+
+// writeVouched says what others vouch for: how much of the ledger, who and since when.
+func writeVouched(w io.Writer, d *consentv1.DoctorResponse) {
+	if by := d.GetWitness(); by.GetSize() > 0 {
+		q := by.GetCosignatures()
+		fmt.Fprintf(w, "witnesses: %d of %d cosigned the checkpoint of %d entries; the policy demands %d\n", q.GetCosigned(), q.GetAsked(), by.GetSize(), q.GetDemanded())
+	} else if by != nil {
+		fmt.Fprintln(w, "witnesses: none of the checkpoints satisfies the policy yet")
+	}
+	st := d.GetTimestamp()
+	if st == nil {
+		return
+	}
+	said, more := "none yet", "nobody is asked for others (serve --timestamp-url)"
+	if st.GetSize() > 0 {
+		said = fmt.Sprintf("over %d entries, from %s, by %s", st.GetSize(), st.GetAt().AsTime().Format(time.RFC3339), printable(firstOf(st.GetAuthority(), "an authority that its token does not name")))
+	}
+	if st.GetAsked() != "" {
+		more = "asked: " + st.GetAsked()
+	}
+	fmt.Fprintf(w, "timestamp %s; %s\n", said, more)
 }
 
 // writeScrub says how far the reading of the whole stream is.

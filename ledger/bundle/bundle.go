@@ -31,7 +31,8 @@ import (
 )
 
 // Names of files in a bundle. Entries lie in entries/000001.jsonl and so on, with
-// the same as a table in entries/000001.csv; packs in packs/SHA256.yaml, texts that people were shown in wordings/SHA256.txt.
+// the same as a table in entries/000001.csv; decisions that do not go into one file in
+// decisions/000002.jsonl and so on; packs in packs/SHA256.yaml, texts that people were shown in wordings/SHA256.txt.
 const (
 	ManifestFile     = "manifest"
 	SumsFile         = "SHA256SUMS"
@@ -46,9 +47,10 @@ const (
 	ScriptFile       = "verify.py"
 	ReadmeFile       = "README.txt"
 
-	entriesFolder  = "entries/"
-	packsFolder    = "packs/"
-	wordingsFolder = "wordings/"
+	entriesFolder   = "entries/"
+	decisionsFolder = "decisions/"
+	packsFolder     = "packs/"
+	wordingsFolder  = "wordings/"
 )
 
 var (

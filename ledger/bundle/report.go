@@ -75,6 +75,7 @@ type Pack struct {
 type report struct {
 	events    []shownEvent
 	decisions []Decision
+	told      int // decisions there are
 	wordings  []Wording
 	named     map[string]ledger.Position // wordings that entries name, and the first that does
 	complete  bool
@@ -104,6 +105,7 @@ func (r *report) event(it Item) {
 }
 
 func (r *report) decision(d Decision) {
+	r.told++
 	if len(r.decisions) < reportEventsMax {
 		r.decisions = append(r.decisions, d)
 	}
@@ -125,7 +127,9 @@ type page struct {
 	Root64      string
 	Sections    []section
 	Shown       int
-	Wordings    []shownWording
+	// Told is how many decisions there are, ToldShown how many of them are on the page.
+	Told, ToldShown int
+	Wordings        []shownWording
 	// Unpublished are ids of wordings whose text is not here.
 	Unpublished []string
 	Packs       []shownPack
@@ -162,6 +166,7 @@ type shownPack struct {
 // render writes the page. has tells whether a file is in the bundle.
 func (r *report) render(m Manifest, numbers []Number, has func(name string) bool) ([]byte, error) {
 	p := page{Manifest: m, First: r.first, Last: r.last, Disclosure: strings.ReplaceAll(ClassWords(m.Disclosed), ",", ", "), Root64: encode64(m.Root[:]), Shown: len(r.events),
+		Told: r.told, ToldShown: len(r.decisions),
 		Complete: r.complete, Consistent: has(ConsistencyFile), Stamped: r.stamped, Unstamped: r.unstamped}
 	p.Wordings, p.Unpublished = r.wordingsShown()
 	p.Packs = r.packs(has)

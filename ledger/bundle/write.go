@@ -47,6 +47,7 @@ type Writer struct {
 	sums       map[string]ledger.Hash
 
 	part, entries      int // parts written; entries in the open one
+	told               int // parts of decisions written
 	records, table     bytes.Buffer
 	cited, completed   bytes.Buffer
 	decisions          bytes.Buffer
@@ -203,9 +204,28 @@ func packName(sum ledger.Hash) string { return packsFolder + sum.String() + ".ya
 // Decide shows a decision.
 func (b *Writer) Decide(d Decision) error {
 	line, err := jsonLine(d)
+	if err != nil {
+		return err
+	}
+	if n := b.decisions.Len(); n > 0 && n+len(line) > partBytesMax {
+		if err := b.file(b.decisionsName(), b.decisions.Bytes()); err != nil {
+			return err
+		}
+		b.told++
+		b.decisions.Reset()
+	}
 	b.decisions.Write(line)
 	b.report.decision(d)
-	return err
+	return nil
+}
+
+// decisionsName is the file of the open part of the decisions. The first one has the name
+// that a bundle always has.
+func (b *Writer) decisionsName() string {
+	if b.told == 0 {
+		return DecisionsFile
+	}
+	return fmt.Sprintf("%s%06d.jsonl", decisionsFolder, b.told+1)
 }
 
 func (b *Writer) file(name string, data []byte) error {
@@ -247,7 +267,7 @@ func (b *Writer) Finish(by note.Signer) (tail []byte, sum ledger.Hash, err error
 		name string
 		data []byte
 	}{{CheckpointFile, b.checkpoint.Note}, {NumbersFile, numbers.Bytes()}, {CitedFile, b.cited.Bytes()}, {CompletenessFile, b.completed.Bytes()},
-		{DecisionsFile, b.decisions.Bytes()}, {ReportFile, page}, {ReadmeFile, readme}, {ScriptFile, Script()}} {
+		{b.decisionsName(), b.decisions.Bytes()}, {ReportFile, page}, {ReadmeFile, readme}, {ScriptFile, Script()}} {
 		if err := b.file(f.name, f.data); err != nil {
 			return nil, sum, err
 		}

@@ -57,6 +57,26 @@ func (p *Policy) Endpoints() map[string]note.Verifier { return p.group.Endpoints
 // Satisfied tells whether a checkpoint holds as many cosignatures as it must.
 func (p *Policy) Satisfied(checkpoint []byte) bool { return p.group.Satisfied(checkpoint) }
 
+// Fewest is how many witnesses can satisfy it, if all of them are others.
+func (p *Policy) Fewest() int { return fewest(p.group) }
+
+func fewest(g witness.Group) (n int) {
+	var each []int
+	for _, c := range g.Components {
+		switch c := any(c).(type) {
+		case witness.Group:
+			each = append(each, fewest(c))
+		default:
+			each = append(each, 1)
+		}
+	}
+	slices.Sort(each)
+	for _, m := range each[:g.N] {
+		n += m
+	}
+	return n
+}
+
 // Cosigners are those of the policy who cosigned a checkpoint, by name.
 func (p *Policy) Cosigners(checkpoint []byte) (names []string) {
 	for _, w := range p.witnesses {

@@ -21,19 +21,23 @@ type OpenedPart struct {
 }
 
 // Parts opens the parts of some classes (nil: of all), each proven by its
-// commitment, in the order of the entry. erased: the keys of some of them are gone, and they are left out.
-func (r *Reader) Parts(ctx context.Context, e *ledger.Entry, classes []consentv1.PersonalClass) (parts []OpenedPart, erased bool, err error) {
+// commitment, in the order of the entry. erased is how many parts of any class nobody
+// can open any more, because their keys are gone.
+func (r *Reader) Parts(ctx context.Context, e *ledger.Entry, classes []consentv1.PersonalClass) (parts []OpenedPart, erased int, err error) {
 	for _, s := range e.Msg.GetPersonal() {
 		if classes != nil && !slices.Contains(classes, s.GetClass()) {
+			if _, err := r.key(e, s); errors.Is(err, seal.ErrErased) { // any other error is not about what is asked
+				erased++
+			}
 			continue
 		}
 		o, err := r.openPart(ctx, e, s)
 		if errors.Is(err, seal.ErrErased) {
-			erased = true
+			erased++
 			continue
 		}
 		if err != nil {
-			return nil, false, fmt.Errorf("reader: position %d: %w", e.Position, err)
+			return nil, 0, fmt.Errorf("reader: position %d: %w", e.Position, err)
 		}
 		parts = append(parts, OpenedPart{s.GetClass(), s.GetField(), o})
 	}

@@ -198,12 +198,12 @@ func (r *Reader) seqBefore(after ledger.Position) (uint64, error) {
 // Open gives the whole fact, sealed parts opened and proven by their
 // commitments. erased: the keys of some part are gone, and it is left out.
 func (r *Reader) Open(ctx context.Context, e *ledger.Entry) (fact *consentv1.Fact, erased bool, err error) {
-	parts, erased, err := r.Parts(ctx, e, nil)
+	parts, gone, err := r.Parts(ctx, e, nil)
 	if err != nil {
 		return nil, false, err
 	}
 	fact, err = Restored(e, parts)
-	return fact, erased, err
+	return fact, gone > 0, err
 }
 
 func (r *Reader) openPart(ctx context.Context, e *ledger.Entry, s *consentv1.SealedPart) (seal.Opening, error) {

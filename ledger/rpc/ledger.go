@@ -17,6 +17,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/declare"
 	"github.com/consent-ledger/consent-ledger/ledger/index"
 	"github.com/consent-ledger/consent-ledger/ledger/phone"
+	"github.com/consent-ledger/consent-ledger/ledger/proof"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
@@ -59,7 +60,7 @@ type Ledger struct {
 	Inbox    *stream.Inbox
 	Tree     *tree.Tree
 	Signing  *seal.Signing
-	// Timestamps stamps checkpoints; nil: no authority is asked.
+	// Timestamps has the stamps of checkpoints.
 	Timestamps *timestamp.Keeper
 	Durability consentv1.Durability
 	Operations
@@ -83,6 +84,11 @@ func Receipt(r ledger.Receipt) *consentv1.Receipt {
 		out.EntryId, out.LeafHash, out.RecordedAt = r.EntryID.String(), r.Leaf.String(), timestamppb.New(r.RecordedAt)
 	}
 	return out
+}
+
+// Cosignatures puts on the wire how far witnesses vouch for a checkpoint.
+func Cosignatures(q proof.Quorum) *consentv1.Cosignatures {
+	return &consentv1.Cosignatures{Asked: uint32(q.Asked), Cosigned: uint32(q.Cosigned), Demanded: uint32(q.Demanded), Satisfied: q.Satisfied}
 }
 
 // RecordOne serves Record for every transport.

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
+	"github.com/consent-ledger/consent-ledger/ledger/timestamp"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -123,15 +125,19 @@ func (l *Ledger) receipt(ctx context.Context, at ledger.Position, req *consentv1
 // stamped gives the path to the first checkpoint over an entry that was stamped, and
 // its token.
 func (l *Ledger) stamped(ctx context.Context, e *ledger.Entry) (path, token []byte, err error) {
-	if l.Timestamps == nil {
-		return nil, nil, &ledger.InvalidError{Field: "timestamp", Problem: "is asked for, and this server asks no timestamping authority", Fix: "leave it out, or start the server with --timestamp-url"}
-	}
-	wait, cancel := context.WithTimeout(ctx, coverWait)
-	defer cancel()
-	if _, err := l.Tree.WaitShown(wait, e.Position, coverWait); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ledger.ErrNotReady, err)
+	if l.Timestamps.Asks() {
+		wait, cancel := context.WithTimeout(ctx, coverWait)
+		defer cancel()
+		if _, err := l.Tree.WaitShown(wait, e.Position, coverWait); err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", ledger.ErrNotReady, err)
+		}
 	}
 	c, st, err := l.Timestamps.Covering(ctx, e.Position)
+	if errors.Is(err, timestamp.ErrNobodyAsked) {
+		return nil, nil, &ledger.InvalidError{Field: "timestamp",
+			Problem: "is asked for, none that was made before covers the position, and this server asks no timestamping authority",
+			Fix:     "leave it out, or start the server with --timestamp-url"}
+	}
 	if err != nil {
 		return nil, nil, err
 	}

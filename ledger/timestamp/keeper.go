@@ -29,9 +29,14 @@ type Asker interface {
 	Ask(ctx context.Context, message []byte) (Stamp, error)
 }
 
+// ErrNobodyAsked: no stamp that was made before serves, and no authority is asked for
+// another one.
+var ErrNobodyAsked = errors.New("timestamp: no authority is asked")
+
 // Config is what a keeper needs.
 type Config struct {
-	Shelf     *Shelf
+	Shelf *Shelf
+	// Authority is asked for new stamps; nil: those that are kept are all there will be.
 	Authority Asker
 	// Verifier is the key that signs the ledger's checkpoints.
 	Verifier note.Verifier
@@ -65,7 +70,7 @@ func NewKeeper(c Config) *Keeper {
 // Run has the newest checkpoint stamped until ctx is done. What an authority does not
 // stamp is tried again; the next checkpoint says more than the missed one did.
 func (k *Keeper) Run(ctx context.Context) {
-	for {
+	for k.Asks() {
 		pause := k.Every
 		if c, ok := k.Newest(); !ok {
 			pause = min(pause, firstAfter)
@@ -82,14 +87,20 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
+// Asks tells whether an authority is asked for new stamps.
+func (k *Keeper) Asks() bool { return k.Authority != nil }
+
 // Stamp gives the stamp of a checkpoint, and asks for one if it has none.
 func (k *Keeper) Stamp(ctx context.Context, c proof.Checkpoint) (Stamp, error) {
 	k.asking.Lock()
 	defer k.asking.Unlock()
-	if st, err := k.Shelf.Of(c.Size); err == nil && string(st.Message) == string(c.Note) {
+	if st, err := k.Shelf.Over(c.Size, c.Note); err == nil {
 		return st, nil
-	} else if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+	} else if !errors.Is(err, ledger.ErrNotFound) {
 		k.Logger.Warn("timestamp: a stamp is damaged; another one is asked for", "error", err)
+	}
+	if !k.Asks() {
+		return Stamp{}, ErrNobodyAsked
 	}
 	st, err := k.Authority.Ask(ctx, c.Note)
 	if err == nil {
@@ -111,6 +122,9 @@ func (k *Keeper) Stamp(ctx context.Context, c proof.Checkpoint) (Stamp, error) {
 func (k *Keeper) Covering(ctx context.Context, at ledger.Position) (proof.Checkpoint, Stamp, error) {
 	_, st, err := k.Shelf.Covering(at)
 	if errors.Is(err, ledger.ErrNotFound) {
+		if !k.Asks() {
+			return proof.Checkpoint{}, st, ErrNobodyAsked
+		}
 		c, ok := k.Newest()
 		if !ok || c.Size < int64(at) {
 			return c, st, fmt.Errorf("timestamp: no checkpoint for others covers position %d yet: %w", at, ledger.ErrNotReady)

@@ -267,6 +267,82 @@ func TestDamagedShelves(t *testing.T) {
 	}
 }
 
+// Stamps come in any order: of an older checkpoint after a newer one's, of two notes of one
+// size within a second. The newest is of the largest ledger, the first is the one with the
+// earliest time, and none takes another's place.
+func TestStampsOutOfOrder(t *testing.T) {
+	a, dir := tape(t, 5, 9), filepath.Join(t.TempDir(), "stamps")
+	s := openShelf(t, dir)
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a folder for nothing: %v", err)
+	}
+	cosigned := checkpoint(t, 5)
+	cosigned.Note = append(cosigned.Note, "— witness.example.com/w1 AAAAAAAA\n"...)
+	tsa := tsatest.New(t)
+	other, err := authority(t, tsa, tsa.Serve(nil)).Ask(t.Context(), cosigned.Note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nine, five := a.made[string(checkpoint(t, 9).Note)], a.made[string(checkpoint(t, 5).Note)]
+	nine.At = nine.At.Add(-time.Hour) // as if it had been stamped long before
+	five.At = other.At
+	for _, k := range []struct {
+		size int64
+		st   Stamp
+	}{{9, nine}, {5, five}, {5, other}, {5, five}} {
+		if err := s.Keep(k.size, k.st); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range []*Shelf{s, openShelf(t, dir)} {
+		if size, _, err := s.Newest(); err != nil || size != 9 {
+			t.Errorf("the newest is of %d, %v", size, err)
+		}
+		if size, _, err := s.Covering(3); err != nil || size != 9 {
+			t.Errorf("the first over position 3 is of %d, %v", size, err)
+		}
+		if len(s.all) != 3 {
+			t.Errorf("%d stamps are kept of three notes", len(s.all))
+		}
+		for _, note := range [][]byte{checkpoint(t, 5).Note, cosigned.Note} {
+			if st, err := s.Over(5, note); err != nil || !bytes.Equal(st.Message, note) || !strings.Contains(st.By, "Test timestamp authority") {
+				t.Errorf("by %q, %v", st.By, err)
+			}
+		}
+	}
+}
+
+// Stamps serve without an authority; more are not made.
+func TestNobodyIsAsked(t *testing.T) {
+	a, shelf := tape(t, 5), openShelf(t, filepath.Join(t.TempDir(), "stamps"))
+	newest := checkpoint(t, 9)
+	k := NewKeeper(Config{Shelf: shelf, Verifier: signing(t).Log.Verifier, Newest: func() (proof.Checkpoint, bool) { return newest, true }})
+	k.Run(t.Context()) // has nothing to do
+	if _, _, err := k.Covering(t.Context(), 3); !errors.Is(err, ErrNobodyAsked) {
+		t.Errorf("nothing is stamped: %v", err)
+	}
+	if err := shelf.Keep(5, a.made[string(checkpoint(t, 5).Note)]); err != nil {
+		t.Fatal(err)
+	}
+	if c, st, err := k.Covering(t.Context(), 3); err != nil || c.Size != 5 || string(st.Message) != string(c.Note) {
+		t.Errorf("of %d, %v", c.Size, err)
+	}
+	if _, err := k.Stamp(t.Context(), checkpoint(t, 5)); err != nil {
+		t.Error(err)
+	}
+	for name, err := range map[string]error{
+		"a later position":   func() error { _, _, err := k.Covering(t.Context(), 6); return err }(),
+		"another checkpoint": func() error { _, err := k.Stamp(t.Context(), newest); return err }(),
+	} {
+		if !errors.Is(err, ErrNobodyAsked) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if p := k.Problems(); len(p) != 0 || a.questions() != 0 {
+		t.Errorf("%q, %d questions", p, a.questions())
+	}
+}
+
 // What is served is the pair, byte for byte.
 func TestStampsAreServed(t *testing.T) {
 	a, s := tape(t, 5, 9), openShelf(t, filepath.Join(t.TempDir(), "stamps"))

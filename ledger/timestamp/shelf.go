@@ -1,7 +1,9 @@
 package timestamp
 
 import (
+	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,18 +38,17 @@ type Shelf struct {
 
 type entry struct {
 	size int64
+	at   string // the authority's time, as in the name: it sorts as it passes
 	name string
 }
 
-var stampName = regexp.MustCompile(`^(\d{20})-\d{8}T\d{6}Z$`)
+// A name is the size, the time, and for another note of that size in that second a mark.
+var stampName = regexp.MustCompile(`^(\d{20})-(\d{8}T\d{6}Z)(-[0-9a-f]{8})?$`)
 
-// OpenShelf opens a folder of stamps, which is made if it is missing.
+// OpenShelf opens a folder of stamps, which is made with the first one.
 func OpenShelf(dir string) (*Shelf, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("timestamp: %w", err)
-	}
 	files, err := os.ReadDir(dir)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("timestamp: %w", err)
 	}
 	s := &Shelf{dir: dir}
@@ -62,7 +63,7 @@ func OpenShelf(dir string) (*Shelf, error) {
 		if err != nil {
 			continue
 		}
-		s.all = append(s.all, entry{size, name})
+		s.all = append(s.all, entry{size, m[2], name})
 	}
 	s.sort()
 	return s, nil
@@ -72,36 +73,53 @@ func (s *Shelf) sort() {
 	slices.SortFunc(s.all, func(a, b entry) int { return cmp.Or(cmp.Compare(a.size, b.size), cmp.Compare(a.name, b.name)) })
 }
 
-// Keep makes a stamp of a checkpoint of size entries durable.
+// Keep makes a stamp of a checkpoint of size entries durable. It replaces none of
+// another note: nobody can make that again.
 func (s *Shelf) Keep(size int64, st Stamp) error {
-	name := fmt.Sprintf("%020d-%s", size, st.At.UTC().Format("20060102T150405Z"))
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fmt.Errorf("timestamp: %w", err)
+	}
+	e := entry{size: size, at: st.At.UTC().Format("20060102T150405Z")}
+	e.name = fmt.Sprintf("%020d-%s", e.size, e.at)
+	if old, err := os.ReadFile(filepath.Join(s.dir, e.name+checkpointEnding)); err == nil && !bytes.Equal(old, st.Message) {
+		sum := sha256.Sum256(st.Message)
+		e.name += fmt.Sprintf("-%x", sum[:4])
+	}
 	for _, f := range []struct {
 		ending string
 		data   []byte
 	}{{tokenEnding, st.Token}, {checkpointEnding, st.Message}} {
-		if err := durable.Replace(filepath.Join(s.dir, name+f.ending), f.data, 0o600); err != nil {
+		if err := durable.Replace(filepath.Join(s.dir, e.name+f.ending), f.data, 0o600); err != nil {
 			return fmt.Errorf("timestamp: %w", err)
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := (entry{size, name}); !slices.Contains(s.all, e) {
+	if !slices.Contains(s.all, e) {
 		s.all = append(s.all, e)
 		s.sort()
 	}
 	return nil
 }
 
-// Newest is the last stamp of the largest ledger; ledger.ErrNotFound if there is none.
+// Newest is the last stamp of the largest ledger, whichever came last; ledger.ErrNotFound
+// if there is none.
 func (s *Shelf) Newest() (size int64, st Stamp, err error) {
 	return s.find(func(all []entry) int { return len(all) - 1 })
 }
 
-// Covering is the first stamp of a ledger that holds a position: the earliest time
-// anybody else vouches for. ledger.ErrNotFound if there is none yet.
+// Covering is the stamp with the earliest time of those of a ledger that holds a position,
+// in whatever order they came: an older checkpoint may have been stamped after a newer one.
+// ledger.ErrNotFound if there is none yet.
 func (s *Shelf) Covering(at ledger.Position) (size int64, st Stamp, err error) {
 	return s.find(func(all []entry) int {
-		return slices.IndexFunc(all, func(e entry) bool { return e.size >= int64(at) })
+		first := -1
+		for i, e := range all {
+			if e.size >= int64(at) && (first < 0 || e.at < all[first].at) {
+				first = i
+			}
+		}
+		return first
 	})
 }
 
@@ -116,6 +134,28 @@ func (s *Shelf) Of(size int64) (Stamp, error) {
 		return i
 	})
 	return st, err
+}
+
+// Over is the last stamp over a note of so many entries, ledger.ErrNotFound if there is none.
+// The error tells of one that cannot be read.
+func (s *Shelf) Over(size int64, note []byte) (st Stamp, err error) {
+	s.mu.Lock()
+	all := slices.Clone(s.all)
+	s.mu.Unlock()
+	err = fmt.Errorf("timestamp: this note was not stamped: %w", ledger.ErrNotFound)
+	for _, e := range slices.Backward(all) {
+		if e.size != size {
+			continue
+		}
+		st, bad := s.read(e.name)
+		if bad == nil && bytes.Equal(st.Message, note) {
+			return st, nil
+		}
+		if bad != nil {
+			err = bad
+		}
+	}
+	return Stamp{}, err
 }
 
 func (s *Shelf) find(which func([]entry) int) (int64, Stamp, error) {

@@ -54,7 +54,8 @@ type Stamp struct {
 	// At is the authority's time, exact to Accuracy; 0: the token does not say.
 	At       time.Time
 	Accuracy time.Duration
-	// By names the authority's certificate.
+	// By is the subject of the certificate that the token names; of a stamp that was only
+	// read, and not checked, whoever it says.
 	By string
 }
 
@@ -217,5 +218,11 @@ func read(token, message []byte) (Stamp, *tsp.SignedToken, error) {
 	if err != nil {
 		return Stamp{}, nil, refused("it is of another message")
 	}
-	return Stamp{Message: message, Token: token, At: at.Value.UTC(), Accuracy: at.Accuracy}, signed, nil
+	s := Stamp{Message: message, Token: token, At: at.Value.UTC(), Accuracy: at.Accuracy}
+	if len(signed.SignerInfos) > 0 {
+		if cert, err := signed.SigningCertificate(&signed.SignerInfos[0]); err == nil {
+			s.By = cert.Subject.String()
+		}
+	}
+	return s, signed, nil
 }

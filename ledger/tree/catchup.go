@@ -257,7 +257,8 @@ func (t *Tree) examine(ctx context.Context, claims []claim, tail uint64, why err
 				return err
 			}
 			if err := e.meets(left[e.size]); err != nil {
-				return fmt.Errorf("%w: %w (%w); nothing may be recorded or answered. Compare with a copy whose leaves match: %w", ErrTampered, err, errors.Join(first, why), ledger.ErrDamaged)
+				return broken(ErrTampered, fmt.Errorf("%w (%w); nothing may be recorded or answered. Compare with a copy whose leaves match",
+					err, errors.Join(first, why)))
 			}
 		}
 	}

@@ -59,8 +59,8 @@ func (t *Tree) accept(c proof.Checkpoint) error {
 		return err
 	}
 	if err := c.Consistent(t.signed, p); err != nil {
-		return fmt.Errorf("%w: a checkpoint of %d entries does not follow from the one of %d; nothing was signed: %w: %w",
-			ErrTampered, c.Size, t.signed.Size, err, ledger.ErrDamaged)
+		return broken(ErrTampered, fmt.Errorf("a checkpoint of %d entries does not follow from the one of %d; nothing was signed: %w",
+			c.Size, t.signed.Size, err))
 	}
 	if err := t.remember(c); err != nil {
 		return err

@@ -46,22 +46,48 @@ func (t *Tree) cosignAll(ctx context.Context) {
 // cosignOne asks for one checkpoint, and keeps what came.
 func (t *Tree) cosignOne(ctx context.Context, c proof.Checkpoint) error {
 	note, err := t.cfg.Witnesses.Cosign(ctx, c, func(old int64) (tlog.TreeProof, error) { return t.Consistency(old, c) })
+	c.Note = note
 	if err == nil {
-		c.Note = note
 		b := t.db.NewBatch()
 		if err = b.Set(metaCosigned, note); err != nil {
 			err = errors.Join(err, b.Close())
 		} else if err = b.Commit(true); err == nil {
-			t.cosigned.Store(&c)
 			t.unseen.Store(nil)
+			t.heard(func() { t.cosigned.Store(&c) })
 			return nil
 		}
 	}
+	t.heard(func() { t.partly = &c })
 	text := err.Error()
 	if old := t.unseen.Swap(&text); old == nil && ctx.Err() == nil {
 		t.cfg.Logger.Warn("tree: the newest checkpoint is not cosigned; it is tried again", "size", c.Size, "error", text)
 	}
 	return err
+}
+
+// heard keeps what witnesses answered, and tells those who wait for it.
+func (t *Tree) heard(keep func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	keep()
+	close(t.answered)
+	t.answered = make(chan struct{})
+}
+
+// said gives the newest checkpoint that enough witnesses cosigned and the last one that too
+// few did, each nil if there is none, and a channel that closes with the next answers.
+func (t *Tree) said() (enough, few *proof.Checkpoint, next <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.cosigned.Load(), t.partly, t.answered
+}
+
+// Quorum is how far witnesses vouch for a checkpoint; false: none is asked.
+func (t *Tree) Quorum(c proof.Checkpoint) (proof.Quorum, bool) {
+	if t.cfg.Witnesses == nil {
+		return proof.Quorum{}, false
+	}
+	return t.cfg.Witnesses.Quorum(c.Note), true
 }
 
 // witnessed asks the witnesses what they have seen of this ledger. One who cannot be
@@ -74,7 +100,9 @@ func (t *Tree) witnessed(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("tree: the cosigned checkpoint: %w", err)
 		}
-		t.cosigned.Store(&c)
+		if t.cfg.Witnesses == nil || t.cfg.Witnesses.Quorum(raw).Satisfied { // the policy may be another one now
+			t.cosigned.Store(&c)
+		}
 	}
 	if t.cfg.Witnesses == nil || t.signed.Size == 0 {
 		return nil

@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
@@ -17,6 +19,21 @@ import (
 
 // witnessed starts a witness of the stand's ledger and gives the policy that asks it.
 func (s *stand) witnessed() *witness.Policy {
+	s.t.Helper()
+	return s.policy(s.witness() + "quorum one\n")
+}
+
+func (s *stand) policy(file string) *witness.Policy {
+	s.t.Helper()
+	p, err := witness.ParsePolicy([]byte(file))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return p
+}
+
+// witness starts a witness of the stand's ledger and gives its line in a policy.
+func (s *stand) witness() string {
 	s.t.Helper()
 	dir := s.t.TempDir()
 	public, err := witness.Create(dir, "witness.example.com/w1")
@@ -38,11 +55,7 @@ func (s *stand) witnessed() *witness.Policy {
 			s.t.Error(err)
 		}
 	})
-	p, err := witness.ParsePolicy(fmt.Appendf(nil, "witness one %s %s\nquorum one\n", public, server.URL))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return p
+	return fmt.Sprintf("witness one %s %s\n", public, server.URL)
 }
 
 func (s *stand) openWith(w Witnesses) *Tree {
@@ -121,7 +134,7 @@ func TestTheWitnessKnowsBetter(t *testing.T) {
 	s.journal, s.source.messages = oldJournal, m.messages[:1]
 	tr = s.openWith(p)
 	defer s.close(tr)
-	if err := tr.CatchUp(t.Context()); !errors.Is(err, ErrRolledBack) {
+	if err := tr.CatchUp(t.Context()); !errors.Is(err, ErrRolledBack) || !errors.Is(err, ledger.ErrDamaged) || strings.Contains(err.Error(), "DAMAGED") {
 		t.Fatalf("it says %v", err)
 	}
 }
@@ -149,5 +162,64 @@ func TestWitnessesThatAreAway(t *testing.T) {
 	cancel()
 	if _, err := tr.Include(1); err != nil {
 		t.Errorf("no proof without a witness: %v", err)
+	}
+}
+
+// Whoever waits for witnesses is told as soon as they answered: with what is enough, or with
+// the cosignatures of the few.
+func TestWaitForWitnesses(t *testing.T) {
+	m := newMade(20)
+	m.commit(50)
+	s := newStand(t, m.messages)
+	line := s.witness()
+	public, err := witness.Create(t.TempDir(), "witness.example.com/away")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, quorum string
+		want         proof.Quorum
+	}{
+		{"too few", "group both all one two\nquorum both\n", proof.Quorum{Asked: 2, Cosigned: 1, Demanded: 2}},
+		{"enough", "group either any one two\nquorum either\n", proof.Quorum{Asked: 2, Cosigned: 1, Demanded: 1, Satisfied: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := witness.ParsePolicy([]byte(line + "witness two " + public + " http://127.0.0.1:1\n" + tt.quorum))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr := s.openWith(p)
+			defer s.close(tr)
+			if err := tr.CatchUp(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.rest(tr)
+			got, err := tr.WaitShown(t.Context(), 50, 0)
+			if q, _ := tr.Quorum(got); err != nil || q.Cosigned > 0 {
+				t.Errorf("nobody was asked, and %d cosigned (%v)", q.Cosigned, err)
+			}
+			c, _ := tr.Published()
+			done := make(chan proof.Checkpoint)
+			go func() {
+				got, err := tr.WaitShown(t.Context(), 50, time.Hour)
+				if err != nil {
+					t.Error(err)
+				}
+				done <- got
+			}()
+			for waiting := true; waiting; { // the wait may begin late, and wants an answer that is new
+				if err := tr.cosignOne(t.Context(), c); (err == nil) != tt.want.Satisfied {
+					t.Fatal(err)
+				}
+				select {
+				case got = <-done:
+					waiting = false
+				default:
+				}
+			}
+			if q, asked := tr.Quorum(got); got.Size != 50 || !asked || q != tt.want {
+				t.Errorf("of %d entries, %+v; want %+v", got.Size, q, tt.want)
+			}
+		})
 	}
 }

@@ -125,6 +125,15 @@ func (t *Tree) from(ctx context.Context, after, last uint64) iter.Seq2[ledger.Me
 
 // rolledBack says what a start that finds entries missing must say.
 func rolledBack(format string, args ...any) error {
-	return fmt.Errorf("%w: %s; nothing may be recorded, or positions would be used twice. Put back the newest copy of the ledger's folder: %w",
-		ErrRolledBack, fmt.Sprintf(format, args...), ledger.ErrDamaged)
+	return broken(ErrRolledBack, fmt.Errorf("%s; nothing may be recorded, or positions would be used twice. Put back the newest copy of the ledger's folder",
+		fmt.Sprintf(format, args...)))
 }
+
+// broken is an error of a ledger in a state. It unwraps to ledger.ErrDamaged as well, by
+// which others know that nothing can be served, and its text names the state alone.
+func broken(state, why error) error { return &stateError{state, why} }
+
+type stateError struct{ state, why error }
+
+func (e *stateError) Error() string   { return e.state.Error() + ": " + e.why.Error() }
+func (e *stateError) Unwrap() []error { return []error{e.state, e.why, ledger.ErrDamaged} }

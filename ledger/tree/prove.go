@@ -89,13 +89,9 @@ func (p *Prover) Since(earlier proof.Checkpoint) (tlog.TreeProof, error) {
 	return path, nil
 }
 
-// cosignedPoll is how often a wait looks for a cosigned checkpoint: witnesses answer
-// within seconds, and nobody waits for them often.
-const cosignedPoll = 50 * time.Millisecond
-
 // WaitShown waits until a published checkpoint covers a position, and, if witnesses
-// are asked at all, for one that enough of them cosigned; but no longer than patience
-// for those: then it is the ledger's word alone.
+// are asked at all, until they were asked about one that does; but no longer than patience.
+// If too few cosigned, it is the ledger's word with the cosignatures that came.
 func (t *Tree) WaitShown(ctx context.Context, at ledger.Position, patience time.Duration) (proof.Checkpoint, error) {
 	c, err := t.WaitPublished(ctx, at)
 	if err != nil || t.cfg.Witnesses == nil {
@@ -103,15 +99,22 @@ func (t *Tree) WaitShown(ctx context.Context, at ledger.Position, patience time.
 	}
 	late := time.NewTimer(patience)
 	defer late.Stop()
-	again := time.NewTicker(cosignedPoll)
-	defer again.Stop()
+	_, before, _ := t.said()
 	for {
-		if by := t.cosigned.Load(); by != nil && by.Size >= int64(at) {
-			return *by, nil
+		enough, few, next := t.said()
+		if enough != nil && enough.Size >= int64(at) {
+			return *enough, nil
+		}
+		covers := few != nil && few.Size >= int64(at)
+		if covers && few != before {
+			return *few, nil
 		}
 		select {
-		case <-again.C:
+		case <-next:
 		case <-late.C:
+			if covers {
+				return *few, nil
+			}
 			return c, nil
 		case <-ctx.Done():
 			return c, context.Cause(ctx)

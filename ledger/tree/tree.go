@@ -99,6 +99,8 @@ type Witnesses interface {
 	// Cosign gives the note with the cosignatures that came, and an error if they are
 	// too few. prove gives the consistency proof from an older size.
 	Cosign(ctx context.Context, c proof.Checkpoint, prove func(old int64) (tlog.TreeProof, error)) ([]byte, error)
+	// Quorum counts the cosignatures on a checkpoint; whoever, whenever.
+	Quorum(note []byte) proof.Quorum
 	// Seen tells the most entries that one of them says it has seen, and which; the error names who did not
 	// answer.
 	Seen(ctx context.Context, c proof.Checkpoint) (most int64, who string, err error)
@@ -158,9 +160,12 @@ type Tree struct {
 	// cosigned is the newest checkpoint that enough witnesses cosigned.
 	cosigned atomic.Pointer[proof.Checkpoint]
 	unseen   atomic.Pointer[string] // why the newest is not cosigned
-	// mu guards changed, which is closed and replaced at each publication.
-	mu      sync.Mutex
-	changed chan struct{}
+	// mu guards changed and answered, which are closed and replaced at each publication,
+	// and when witnesses were asked.
+	mu                sync.Mutex
+	changed, answered chan struct{}
+	// partly is what came of the last question that too few witnesses answered.
+	partly *proof.Checkpoint
 
 	loaded sync.WaitGroup
 	stop   context.CancelFunc
@@ -206,7 +211,7 @@ func Open(cfg Config) (*Tree, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	t := &Tree{cfg: cfg, db: db, kept: k, ends: map[ledger.PersonID]end{}, changed: make(chan struct{})}
+	t := &Tree{cfg: cfg, db: db, kept: k, ends: map[ledger.PersonID]end{}, changed: make(chan struct{}), answered: make(chan struct{})}
 	for _, a := range cfg.Anchors {
 		t.anchors = append(t.anchors, &anchored{Anchor: a})
 	}

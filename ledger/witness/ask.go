@@ -28,7 +28,7 @@ const askWait = 5 * time.Second
 var ErrQuorum = errors.New("witness: too few witnesses cosigned")
 
 // Policy is whose cosignatures are asked for and how many of them count: a C2SP
-// tlog-policy file. It belongs to one goroutine.
+// tlog-policy file. Asking belongs to one goroutine.
 type Policy struct {
 	*proof.Policy
 	witnesses []*asked
@@ -73,6 +73,12 @@ func (p *Policy) Cosign(ctx context.Context, c proof.Checkpoint, prove func(old 
 		return out, fmt.Errorf("%w: %w", ErrQuorum, errors.Join(errs...))
 	}
 	return out, nil
+}
+
+// Quorum counts the cosignatures on a checkpoint. It reads nothing that changes, so that
+// anybody may ask.
+func (p *Policy) Quorum(msg []byte) proof.Quorum {
+	return proof.Quorum{Asked: len(p.witnesses), Cosigned: len(p.Cosigners(msg)), Demanded: p.Fewest(), Satisfied: p.Satisfied(msg)}
 }
 
 // ask asks one witness; if it saw another checkpoint last, once more from that.

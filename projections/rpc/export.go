@@ -61,8 +61,10 @@ type exporting struct {
 	through ledger.Position
 	classes []consentv1.PersonalClass
 	numbers []exportedNumber
-	entries uint64
-	sink    sink
+	// entries were handed out; of their personal parts, withheld can still be disclosed
+	// and erased cannot.
+	entries, withheld, erased uint64
+	sink                      sink
 	// directory fixed the histories.
 	directory *keeper.Committed
 	// unstamped says why a bundle has no timestamp though an authority was asked.
@@ -79,7 +81,7 @@ type exportedNumber struct {
 // counts from 1 and is 0 if a seller is asked for. finish gives what the
 // ExportProduced fact says of it, and what still has to go out after that fact.
 type sink interface {
-	entry(ctx context.Context, number int, e *ledger.Entry, parts []reader.OpenedPart, erased bool) error
+	entry(ctx context.Context, number int, e *ledger.Entry, parts []reader.OpenedPart, erased int) error
 	finish(ctx context.Context) (sum ledger.Hash, end func() error, err error)
 }
 
@@ -98,13 +100,16 @@ func (s *Export) export(ctx context.Context, req *consentv1.ExportRequest, send 
 	}
 	defer func() { err = errors.Join(err, x.directory.Close()) }()
 	x.through = s.Acked()
-	zip := format(req.GetFormat()) == "zip"
-	if zip {
+	last := &consentv1.ExportEnd{}
+	if format(req.GetFormat()) == "zip" {
 		z, err := s.newZip(ctx, x, send)
 		if err != nil {
 			return err
 		}
-		x.sink = z
+		x.sink, last.Cosignatures = z, z.cosigned
+		if len(x.numbers) > 0 && z.provesAll() {
+			last.CompleteThrough = uint64(x.directory.Statement.Covers)
+		}
 	} else {
 		x.sink = &entrySink{send: send}
 	}
@@ -122,8 +127,9 @@ func (s *Export) export(ctx context.Context, req *consentv1.ExportRequest, send 
 	if err := end(); err != nil {
 		return err
 	}
-	last := &consentv1.ExportEnd{Entries: x.entries, ThroughPosition: uint64(x.through), Receipt: ledgerrpc.Receipt(receipt)}
-	if zip {
+	last.Entries, last.ThroughPosition, last.Receipt = x.entries, uint64(x.through), ledgerrpc.Receipt(receipt)
+	last.PartsWithheld, last.PartsErased = x.withheld, x.erased
+	if format(req.GetFormat()) == "zip" {
 		last.Sha256, last.NotTimestamped = sum.String(), x.unstamped
 	}
 	return send(&consentv1.ExportResponse{Part: &consentv1.ExportResponse_End{End: last}})
@@ -281,6 +287,8 @@ func (s *Export) hand(ctx context.Context, x *exporting, number int, e *ledger.E
 		return err
 	}
 	x.entries++
+	x.erased += uint64(erased)
+	x.withheld += uint64(len(e.Msg.GetPersonal()) - len(parts) - erased)
 	return x.sink.entry(ctx, number, e, parts, erased)
 }
 
@@ -299,7 +307,7 @@ type entrySink struct {
 	began  bool
 }
 
-func (k *entrySink) entry(_ context.Context, _ int, e *ledger.Entry, parts []reader.OpenedPart, erased bool) error {
+func (k *entrySink) entry(_ context.Context, _ int, e *ledger.Entry, parts []reader.OpenedPart, erased int) error {
 	full, err := reader.Restored(e, parts)
 	if err != nil {
 		return err
@@ -310,7 +318,7 @@ func (k *entrySink) entry(_ context.Context, _ int, e *ledger.Entry, parts []rea
 	}
 	k.leaves = sha256.Sum256(append(slices.Clone(before), e.Leaf[:]...))
 	return k.send(&consentv1.ExportResponse{Part: &consentv1.ExportResponse_Entry{Entry: &consentv1.ExportedEntry{
-		Position: uint64(e.Position), Entry: e.Bytes, LeafHash: e.Leaf.String(), Personal: personal(full), Erased: erased}}})
+		Position: uint64(e.Position), Entry: e.Bytes, LeafHash: e.Leaf.String(), Personal: personal(full), Erased: erased > 0}}})
 }
 
 func (k *entrySink) finish(context.Context) (ledger.Hash, func() error, error) {

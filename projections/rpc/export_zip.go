@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,7 +18,10 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/directory"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
+	ledgerrpc "github.com/consent-ledger/consent-ledger/ledger/rpc"
+	"github.com/consent-ledger/consent-ledger/ledger/timestamp"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
+	"github.com/consent-ledger/consent-ledger/projections/listing"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -30,8 +34,8 @@ const (
 	checkpointWait = 10 * time.Second
 	// cosignWait bounds the wait for witnesses, who are asked every ten seconds.
 	cosignWait = 25 * time.Second
-	// answersMax bounds the answers given for one number.
-	answersMax = 100
+	// answersAtOnce is how many questions are answered from one view.
+	answersAtOnce = 1000
 	// wordingsMax bounds the wordings shown in one bundle.
 	wordingsMax = 1000
 )
@@ -43,9 +47,18 @@ type zipSink struct {
 	w      *bundle.Writer
 	out    zipStream
 	prover *tree.Prover
-	asked  []map[question]bool // by number: what its entries give reason to ask
-	about  [][]directory.Event // by number: its entries
-	shown  map[string]bool     // ids of wordings that entries name
+	// cosigned is how far witnesses vouch for the checkpoint; nil: none is asked.
+	cosigned *consentv1.Cosignatures
+	asked    []reasons           // by number: what its entries give reason to ask
+	about    [][]directory.Event // by number: its entries
+	shown    map[string]bool     // ids of wordings that entries name
+}
+
+// reasons are what the entries of a number give reason to ask: about the campaigns of
+// sellers (ledger.All: of all), and what entries name that no campaign may ask.
+type reasons struct {
+	sellers map[string]bool
+	named   map[question]bool
 }
 
 // question is what is asked about a number.
@@ -89,10 +102,13 @@ func (s *Export) newZip(ctx context.Context, x *exporting, send func(*consentv1.
 			e164[i] = n.e164
 		}
 	}
-	z := &zipSink{s: s, x: x, out: zipStream{send}, prover: s.Tree.Prover(c), asked: make([]map[question]bool, len(x.numbers)),
+	z := &zipSink{s: s, x: x, out: zipStream{send}, prover: s.Tree.Prover(c), asked: make([]reasons, len(x.numbers)),
 		about: make([][]directory.Event, len(x.numbers)), shown: map[string]bool{}}
 	for i := range z.asked {
-		z.asked[i] = map[question]bool{}
+		z.asked[i] = reasons{map[string]bool{}, map[question]bool{}}
+	}
+	if q, asked := s.Tree.Quorum(c); asked {
+		z.cosigned = ledgerrpc.Cosignatures(q)
 	}
 	z.w = bundle.NewWriter(z.out, m, c, e164)
 	z.stamp(ctx, c)
@@ -106,6 +122,9 @@ func (z *zipSink) stamp(ctx context.Context, c proof.Checkpoint) {
 		return
 	}
 	s, err := z.s.Timestamps.Stamp(ctx, c)
+	if errors.Is(err, timestamp.ErrNobodyAsked) {
+		return
+	}
 	if err != nil {
 		z.x.unstamped = err.Error()
 		z.w.NoTimestamp()
@@ -121,7 +140,7 @@ func timeOf(t *timestamppb.Timestamp) time.Time {
 	return t.AsTime()
 }
 
-func (z *zipSink) entry(_ context.Context, number int, e *ledger.Entry, parts []reader.OpenedPart, erased bool) error {
+func (z *zipSink) entry(_ context.Context, number int, e *ledger.Entry, parts []reader.OpenedPart, erased int) error {
 	path, err := z.prover.Path(e.Position, e.Leaf)
 	if err != nil {
 		return err
@@ -137,17 +156,17 @@ func (z *zipSink) entry(_ context.Context, number int, e *ledger.Entry, parts []
 	if id := e.Fact().GetWording(); id != "" && len(z.shown) < wordingsMax {
 		z.shown[id] = true
 	}
-	shown := bundle.Shown{Entry: e.Msg, Leaf: e.Leaf, Personal: personal(full), Erased: erased}
+	shown := bundle.Shown{Entry: e.Msg, Leaf: e.Leaf, Personal: personal(full), Erased: erased > 0}
 	if number > 0 {
-		z.note(z.asked[number-1], e.Fact())
+		z.asked[number-1].note(e.Fact())
 		z.about[number-1] = append(z.about[number-1], directory.Event{Position: e.Position, Leaf: e.Leaf})
 	}
-	return z.w.Add(bundle.Item{Record: r, Row: shown.Row(), Event: event(number, e, shown, len(parts))})
+	return z.w.Add(bundle.Item{Record: r, Row: shown.Row(), Event: event(number, e, shown, len(parts), erased)})
 }
 
 // event is an entry in plain words, in the story of a number or, if that is 0, of a
 // seller.
-func event(number int, e *ledger.Entry, shown bundle.Shown, opened int) bundle.Event {
+func event(number int, e *ledger.Entry, shown bundle.Shown, opened, erased int) bundle.Event {
 	f := e.Fact()
 	ev := bundle.Event{Recorded: shownTime(e.RecordedAt), What: strings.Replace(summary(f), "dnc ", "Do-Not-Call ", 1), Sellers: strings.Join(f.GetSellers(), ", "), Source: f.GetSource(), Wording: f.GetWording()}
 	earliest, latest := timeOf(f.GetEarliest()), timeOf(f.GetLatest())
@@ -165,79 +184,93 @@ func event(number int, e *ledger.Entry, shown bundle.Shown, opened int) bundle.E
 		}
 		ev.Said = append(ev.Said, bundle.Said{Name: strings.ReplaceAll(last, "_", " "), Value: shown.Personal[name]})
 	}
-	switch kept := len(e.Msg.GetPersonal()) - opened; {
-	case shown.Erased:
-		ev.Withheld = fmt.Sprintf("%d personal parts are not shown; the person was erased", kept)
-	case kept > 0:
-		ev.Withheld = fmt.Sprintf("%d personal parts are not disclosed", kept)
+	var missing []string
+	if erased > 0 {
+		missing = append(missing, fmt.Sprintf("%s can be opened by nobody: the person was erased", partsInWords(erased)))
 	}
+	if withheld := len(e.Msg.GetPersonal()) - opened - erased; withheld > 0 {
+		missing = append(missing, partsInWords(withheld)+" not disclosed here")
+	}
+	ev.Withheld = strings.Join(missing, "; ")
 	return ev
+}
+
+// partsInWords counts personal parts.
+func partsInWords(n int) string {
+	if n == 1 {
+		return "1 personal part"
+	}
+	return fmt.Sprintf("%d personal parts", n)
 }
 
 func shownTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 
-// note keeps what an entry gives reason to ask: each campaign of its sellers, and
-// the channels and purposes that it names.
-func (z *zipSink) note(asked map[question]bool, f *consentv1.Fact) {
-	listed := z.s.Listing.Snapshot()
-	for _, c := range listed.Campaigns() {
-		if slices.Contains(f.GetSellers(), c.Seller) || slices.Contains(f.GetSellers(), ledger.All) {
-			asked[question{seller: c.Seller, campaign: c.ID, channel: c.Channel, purpose: c.Purpose}] = true
-		}
-	}
+// note keeps what an entry gives reason to ask.
+func (r reasons) note(f *consentv1.Fact) {
 	scope := ledger.ScopeOf(f)
 	for _, seller := range f.GetSellers() {
-		if _, ok := listed.Seller(seller); !ok {
-			continue
-		}
+		r.sellers[seller] = true
 		for _, channel := range scope.GetChannels() {
 			for _, purpose := range scope.GetPurposes() {
-				if channel > consentv1.Channel_CHANNEL_ALL && purpose > consentv1.Purpose_PURPOSE_ALL {
-					asked[question{seller: seller, channel: channel, purpose: purpose}] = true
+				if channel > consentv1.Channel_CHANNEL_ALL && purpose > consentv1.Purpose_PURPOSE_ALL && seller != ledger.All {
+					r.named[question{seller: seller, channel: channel, purpose: purpose}] = true
 				}
 			}
 		}
 	}
 }
 
-// questions are what is asked about a number, in one order: campaigns first, and
-// what no campaign asks.
-func questions(asked map[question]bool) []question {
-	out := slices.SortedFunc(maps.Keys(asked), func(a, b question) int {
-		return cmp.Or(cmp.Compare(a.seller, b.seller), -cmp.Compare(min(len(a.campaign), 1), min(len(b.campaign), 1)), cmp.Compare(a.campaign, b.campaign), cmp.Compare(a.channel, b.channel), cmp.Compare(a.purpose, b.purpose))
-	})
-	same := func(q question) bool {
-		return q.campaign == "" && slices.ContainsFunc(out, func(o question) bool {
-			return o.campaign != "" && o.seller == q.seller && o.channel == q.channel && o.purpose == q.purpose
-		})
+// questions are what is asked about a number, in one order: of each seller its
+// campaigns first, then what entries name and no campaign asks.
+func (r reasons) questions(listed *listing.Snapshot) []question {
+	var out []question
+	by := map[question]bool{} // what campaigns ask
+	for _, c := range listed.Campaigns() {
+		if r.sellers[c.Seller] || r.sellers[ledger.All] {
+			out = append(out, question{seller: c.Seller, campaign: c.ID, channel: c.Channel, purpose: c.Purpose})
+			by[question{seller: c.Seller, channel: c.Channel, purpose: c.Purpose}] = true
+		}
 	}
-	out = slices.DeleteFunc(slices.Clone(out), same)
-	return out[:min(len(out), answersMax)]
+	for q := range r.named {
+		if _, ok := listed.Seller(q.seller); ok && !by[q] {
+			out = append(out, q)
+		}
+	}
+	slices.SortFunc(out, func(a, b question) int {
+		return cmp.Or(cmp.Compare(a.seller, b.seller), -cmp.Compare(min(len(a.campaign), 1), min(len(b.campaign), 1)),
+			cmp.Compare(a.campaign, b.campaign), cmp.Compare(a.channel, b.channel), cmp.Compare(a.purpose, b.purpose))
+	})
+	return out
 }
 
 // answer shows what the ledger answers now about every number.
 func (z *zipSink) answer(ctx context.Context) error {
-	for i, n := range z.x.numbers {
-		var qs []*consentv1.Question
-		asked := questions(z.asked[i])
-		for _, q := range asked {
-			ask := &consentv1.Question{Number: n.e164, Campaign: q.campaign}
-			if q.campaign == "" {
-				ask = &consentv1.Question{Number: n.e164, Seller: q.seller, Channel: q.channel, Purpose: q.purpose}
-			}
-			qs = append(qs, ask)
-		}
-		if len(qs) == 0 {
-			continue
-		}
-		answers, err := z.s.decide(ctx, qs, asking{})
-		if err != nil {
-			return err
-		}
-		for j, d := range answers {
-			if err := z.decision(ctx, decided(i+1, "answer", asked[j], d), d); err != nil {
+	for i := range z.x.numbers {
+		for asked := range slices.Chunk(z.asked[i].questions(z.s.Listing.Snapshot()), answersAtOnce) {
+			if err := z.answerThese(ctx, i, asked); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// answerThese answers questions about the number with an index.
+func (z *zipSink) answerThese(ctx context.Context, number int, asked []question) error {
+	qs := make([]*consentv1.Question, len(asked))
+	for i, q := range asked {
+		qs[i] = &consentv1.Question{Number: z.x.numbers[number].e164, Campaign: q.campaign}
+		if q.campaign == "" {
+			qs[i].Seller, qs[i].Channel, qs[i].Purpose = q.seller, q.channel, q.purpose
+		}
+	}
+	answers, err := z.s.decide(ctx, qs, asking{})
+	if err != nil {
+		return err
+	}
+	for i, d := range answers {
+		if err := z.decision(ctx, decided(number+1, "answer", asked[i], d), d); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -307,11 +340,16 @@ func (z *zipSink) cite(ctx context.Context, at ledger.Position) error {
 	return z.w.Cite(bundle.Record{Position: at, Entry: e.Bytes, Path: path})
 }
 
-// complete shows that nothing about the numbers is left out, if they are disclosed:
-// a number's place in the directory follows from it.
+// provesAll tells whether numbers are disclosed: a number's place in the directory
+// follows from it, and without it nothing shows that no entry was left out.
+func (z *zipSink) provesAll() bool {
+	return slices.Contains(z.x.classes, consentv1.PersonalClass_PERSONAL_CLASS_NUMBER)
+}
+
+// complete shows that nothing about the numbers is left out, if that can be shown.
 func (z *zipSink) complete(ctx context.Context) error {
 	d := z.x.directory
-	if !slices.Contains(z.x.classes, consentv1.PersonalClass_PERSONAL_CLASS_NUMBER) {
+	if !z.provesAll() {
 		return nil
 	}
 	e, err := z.s.Reader.Entry(ctx, d.Position)

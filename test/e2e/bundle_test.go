@@ -3,6 +3,8 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -130,7 +132,13 @@ func TestBundle(t *testing.T) {
 	if again := verified(t, keys, zip); again != claims {
 		t.Errorf("after an erasure an earlier bundle says\n%sand not\n%s", again, claims)
 	}
+	if end.GetPartsWithheld() != 0 || end.GetPartsErased() != 0 { // words and numbers are all there is
+		t.Errorf("before the erasure %d parts are withheld, %d erased", end.GetPartsWithheld(), end.GetPartsErased())
+	}
 	after, end := exportZip(t, e, &consentv1.ExportRequest{Number: number})
+	if end.GetPartsErased() == 0 || end.GetPartsWithheld() != 0 {
+		t.Errorf("after the erasure %d parts are withheld, %d erased", end.GetPartsWithheld(), end.GetPartsErased())
+	}
 	if claims := verified(t, keys, after); end.GetEntries() != 21 || !strings.Contains(claims, "1 erasure is among them") || !strings.Contains(claims, "{complete true") {
 		t.Errorf("%d entries:\n%s", end.GetEntries(), claims)
 	}
@@ -188,6 +196,52 @@ func TestBundleOfDecisions(t *testing.T) {
 	if !bytes.Contains(zip, []byte(`"kind":"answer"`)) {
 		t.Error("no answer of now")
 	}
+}
+
+// TestBundleOfManyCampaigns: whatever a number gives reason to ask is answered, however
+// many campaigns there are, and none of it counts as a decision about a call.
+func TestBundleOfManyCampaigns(t *testing.T) {
+	const campaigns = 130
+	e := testenv.New(t)
+	e.Seller("acme")
+	e.Seller("other")
+	for i := range campaigns {
+		e.Must(&consentv1.Fact{Source: "test", EventId: fmt.Sprint("campaign-", i), Kind: &consentv1.Fact_CampaignRegistered{CampaignRegistered: &consentv1.CampaignRegistered{
+			Id: fmt.Sprint("c", i), Seller: []string{"acme", "other"}[i%2], Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING}}})
+	}
+	e.Must(grant("g", time.Now().Add(-time.Hour)))
+	e.Must(&consentv1.Fact{Number: number, Source: "sms", EventId: "stop", Sellers: []string{ledger.All},
+		Kind: &consentv1.Fact_ConsentRevoked{ConsentRevoked: &consentv1.ConsentRevoked{}}})
+	e.Check(question())
+	before := decisionsCounted(t, e)
+	zip, end := exportZip(t, e, &consentv1.ExportRequest{Number: number})
+	if n := bytes.Count(zip, []byte(`"kind":"answer"`)); n != campaigns || end.GetEntries() != 2 || end.GetCompleteThrough() == 0 || end.GetCompleteThrough() > end.GetThroughPosition() {
+		t.Errorf("%d answers for %d campaigns, %v", n, campaigns, end)
+	}
+	if after := decisionsCounted(t, e); after != before || !strings.Contains(before, "consent_decisions_total") {
+		t.Errorf("before the export\n%safter it\n%s", before, after)
+	}
+}
+
+// decisionsCounted are the metrics of decisions.
+func decisionsCounted(t *testing.T, e *testenv.Env) string {
+	t.Helper()
+	res, err := http.Get(e.Node.URL() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "consent_decision") {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
 }
 
 // TestExportRefuses: what makes no sense is refused before anything goes out.

@@ -890,12 +890,22 @@ type ExportEnd struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Entries handed out.
 	Entries uint64 `protobuf:"varint,1,opt,name=entries,proto3" json:"entries,omitempty"`
-	// Complete up to this position.
+	// How far the exporter looked: everything asked for up to this position is here. That
+	// is its word; what of it is proven depends on the form (consent verify).
 	ThroughPosition uint64 `protobuf:"varint,2,opt,name=through_position,json=throughPosition,proto3" json:"through_position,omitempty"`
 	// Receipt of the ExportProduced fact.
 	Receipt *Receipt `protobuf:"bytes,3,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	// Of a zip: its SHA-256, hex.
 	Sha256 string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Of a zip: who else vouches for its checkpoint; absent: this server asks no witnesses.
+	Cosignatures *Cosignatures `protobuf:"bytes,5,opt,name=cosignatures,proto3" json:"cosignatures,omitempty"`
+	// Personal parts that are not shown and can still be disclosed.
+	PartsWithheld uint64 `protobuf:"varint,6,opt,name=parts_withheld,json=partsWithheld,proto3" json:"parts_withheld,omitempty"`
+	// Personal parts that nobody can open any more, because the person was erased.
+	PartsErased uint64 `protobuf:"varint,7,opt,name=parts_erased,json=partsErased,proto3" json:"parts_erased,omitempty"`
+	// Of a zip: up to which position it proves that nothing about its numbers was left out;
+	// 0: it does not. What came between it and through_position is here too.
+	CompleteThrough uint64 `protobuf:"varint,8,opt,name=complete_through,json=completeThrough,proto3" json:"complete_through,omitempty"`
 	// Of a zip: why it holds no timestamp though an authority was asked for one.
 	// Empty: it holds one, or none was asked.
 	NotTimestamped string `protobuf:"bytes,9,opt,name=not_timestamped,json=notTimestamped,proto3" json:"not_timestamped,omitempty"`
@@ -959,6 +969,34 @@ func (x *ExportEnd) GetSha256() string {
 		return x.Sha256
 	}
 	return ""
+}
+
+func (x *ExportEnd) GetCosignatures() *Cosignatures {
+	if x != nil {
+		return x.Cosignatures
+	}
+	return nil
+}
+
+func (x *ExportEnd) GetPartsWithheld() uint64 {
+	if x != nil {
+		return x.PartsWithheld
+	}
+	return 0
+}
+
+func (x *ExportEnd) GetPartsErased() uint64 {
+	if x != nil {
+		return x.PartsErased
+	}
+	return 0
+}
+
+func (x *ExportEnd) GetCompleteThrough() uint64 {
+	if x != nil {
+		return x.CompleteThrough
+	}
+	return 0
 }
 
 func (x *ExportEnd) GetNotTimestamped() string {
@@ -1039,12 +1077,16 @@ const file_consent_v1_feed_service_proto_rawDesc = "" +
 	"\bposition\x18\x05 \x01(\x04R\bposition\x1a;\n" +
 	"\rPersonalEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc0\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf3\x02\n" +
 	"\tExportEnd\x12\x18\n" +
 	"\aentries\x18\x01 \x01(\x04R\aentries\x12)\n" +
 	"\x10through_position\x18\x02 \x01(\x04R\x0fthroughPosition\x12-\n" +
 	"\areceipt\x18\x03 \x01(\v2\x13.consent.v1.ReceiptR\areceipt\x12\x16\n" +
-	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12'\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12<\n" +
+	"\fcosignatures\x18\x05 \x01(\v2\x18.consent.v1.CosignaturesR\fcosignatures\x12%\n" +
+	"\x0eparts_withheld\x18\x06 \x01(\x04R\rpartsWithheld\x12!\n" +
+	"\fparts_erased\x18\a \x01(\x04R\vpartsErased\x12)\n" +
+	"\x10complete_through\x18\b \x01(\x04R\x0fcompleteThrough\x12'\n" +
 	"\x0fnot_timestamped\x18\t \x01(\tR\x0enotTimestamped2Y\n" +
 	"\vFeedService\x12J\n" +
 	"\tSubscribe\x12\x1c.consent.v1.SubscribeRequest\x1a\x1d.consent.v1.SubscribeResponse0\x012R\n" +
@@ -1081,6 +1123,7 @@ var file_consent_v1_feed_service_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
 	(PersonalClass)(0),            // 14: consent.v1.PersonalClass
 	(*Receipt)(nil),               // 15: consent.v1.Receipt
+	(*Cosignatures)(nil),          // 16: consent.v1.Cosignatures
 }
 var file_consent_v1_feed_service_proto_depIdxs = []int32{
 	2,  // 0: consent.v1.SubscribeResponse.update:type_name -> consent.v1.FeedUpdate
@@ -1099,15 +1142,16 @@ var file_consent_v1_feed_service_proto_depIdxs = []int32{
 	10, // 13: consent.v1.ExportResponse.end:type_name -> consent.v1.ExportEnd
 	11, // 14: consent.v1.ExportedEntry.personal:type_name -> consent.v1.ExportedEntry.PersonalEntry
 	15, // 15: consent.v1.ExportEnd.receipt:type_name -> consent.v1.Receipt
-	0,  // 16: consent.v1.FeedService.Subscribe:input_type -> consent.v1.SubscribeRequest
-	6,  // 17: consent.v1.ExportService.Export:input_type -> consent.v1.ExportRequest
-	1,  // 18: consent.v1.FeedService.Subscribe:output_type -> consent.v1.SubscribeResponse
-	8,  // 19: consent.v1.ExportService.Export:output_type -> consent.v1.ExportResponse
-	18, // [18:20] is the sub-list for method output_type
-	16, // [16:18] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	16, // 16: consent.v1.ExportEnd.cosignatures:type_name -> consent.v1.Cosignatures
+	0,  // 17: consent.v1.FeedService.Subscribe:input_type -> consent.v1.SubscribeRequest
+	6,  // 18: consent.v1.ExportService.Export:input_type -> consent.v1.ExportRequest
+	1,  // 19: consent.v1.FeedService.Subscribe:output_type -> consent.v1.SubscribeResponse
+	8,  // 20: consent.v1.ExportService.Export:output_type -> consent.v1.ExportResponse
+	19, // [19:21] is the sub-list for method output_type
+	17, // [17:19] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_feed_service_proto_init() }

@@ -2908,7 +2908,8 @@ type DoctorResponse struct {
 	Durability Durability `protobuf:"varint,8,opt,name=durability,proto3,enum=consent.v1.Durability" json:"durability,omitempty"`
 	// What is committed of every number's history.
 	Directory *DirectoryStatus `protobuf:"bytes,12,opt,name=directory,proto3" json:"directory,omitempty"`
-	// The newest checkpoint that a timestamping authority stamped; absent: none is asked.
+	// The newest checkpoint that a timestamping authority stamped; absent: none is asked,
+	// and none ever stamped one.
 	Timestamp *TimestampStatus `protobuf:"bytes,13,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
 	// Damaged messages of the stream, at most 1,000.
 	Damages []*Damage `protobuf:"bytes,14,rep,name=damages,proto3" json:"damages,omitempty"`
@@ -2916,8 +2917,10 @@ type DoctorResponse struct {
 	Scrub *ScrubStatus `protobuf:"bytes,15,opt,name=scrub,proto3" json:"scrub,omitempty"`
 	// What the state blocks, and what helps.
 	IntegrityMeans string `protobuf:"bytes,16,opt,name=integrity_means,json=integrityMeans,proto3" json:"integrity_means,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The newest checkpoint that witnesses vouch for; absent: none is asked.
+	Witness       *WitnessStatus `protobuf:"bytes,17,opt,name=witness,proto3" json:"witness,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DoctorResponse) Reset() {
@@ -3041,20 +3044,160 @@ func (x *DoctorResponse) GetIntegrityMeans() string {
 	return ""
 }
 
+func (x *DoctorResponse) GetWitness() *WitnessStatus {
+	if x != nil {
+		return x.Witness
+	}
+	return nil
+}
+
+// Cosignatures is how far the witnesses of a server's policy vouch for a checkpoint.
+type Cosignatures struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Witnesses that the policy names.
+	Asked uint32 `protobuf:"varint,1,opt,name=asked,proto3" json:"asked,omitempty"`
+	// How many of them cosigned the checkpoint.
+	Cosigned uint32 `protobuf:"varint,2,opt,name=cosigned,proto3" json:"cosigned,omitempty"`
+	// The fewest that can satisfy the policy.
+	Demanded uint32 `protobuf:"varint,3,opt,name=demanded,proto3" json:"demanded,omitempty"`
+	// The policy is satisfied. If not, the checkpoint is the ledger's word to everybody who
+	// demands as much.
+	Satisfied     bool `protobuf:"varint,4,opt,name=satisfied,proto3" json:"satisfied,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cosignatures) Reset() {
+	*x = Cosignatures{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cosignatures) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cosignatures) ProtoMessage() {}
+
+func (x *Cosignatures) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cosignatures.ProtoReflect.Descriptor instead.
+func (*Cosignatures) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *Cosignatures) GetAsked() uint32 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
+}
+
+func (x *Cosignatures) GetCosigned() uint32 {
+	if x != nil {
+		return x.Cosigned
+	}
+	return 0
+}
+
+func (x *Cosignatures) GetDemanded() uint32 {
+	if x != nil {
+		return x.Demanded
+	}
+	return 0
+}
+
+func (x *Cosignatures) GetSatisfied() bool {
+	if x != nil {
+		return x.Satisfied
+	}
+	return false
+}
+
+// WitnessStatus is the newest checkpoint that satisfies the policy.
+type WitnessStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Entries that it speaks of; 0: there is none yet.
+	Size uint64 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	// Who cosigned it.
+	Cosignatures  *Cosignatures `protobuf:"bytes,2,opt,name=cosignatures,proto3" json:"cosignatures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WitnessStatus) Reset() {
+	*x = WitnessStatus{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WitnessStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WitnessStatus) ProtoMessage() {}
+
+func (x *WitnessStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WitnessStatus.ProtoReflect.Descriptor instead.
+func (*WitnessStatus) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *WitnessStatus) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *WitnessStatus) GetCosignatures() *Cosignatures {
+	if x != nil {
+		return x.Cosignatures
+	}
+	return nil
+}
+
 // TimestampStatus is the newest checkpoint with an RFC 3161 timestamp.
 type TimestampStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Entries that it speaks of; 0: none is stamped yet.
 	Size uint64 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
 	// The authority's time.
-	At            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	At *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// Who stamped it: the subject of the certificate that the token names.
+	Authority string `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`
+	// The authority that this server asks for new ones, without its path; empty: none is.
+	Asked         string `protobuf:"bytes,4,opt,name=asked,proto3" json:"asked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TimestampStatus) Reset() {
 	*x = TimestampStatus{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3066,7 +3209,7 @@ func (x *TimestampStatus) String() string {
 func (*TimestampStatus) ProtoMessage() {}
 
 func (x *TimestampStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[38]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3079,7 +3222,7 @@ func (x *TimestampStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimestampStatus.ProtoReflect.Descriptor instead.
 func (*TimestampStatus) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{38}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *TimestampStatus) GetSize() uint64 {
@@ -3094,6 +3237,20 @@ func (x *TimestampStatus) GetAt() *timestamppb.Timestamp {
 		return x.At
 	}
 	return nil
+}
+
+func (x *TimestampStatus) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
+}
+
+func (x *TimestampStatus) GetAsked() string {
+	if x != nil {
+		return x.Asked
+	}
+	return ""
 }
 
 // Damage is one message of the ledger's stream that is not what was recorded.
@@ -3123,7 +3280,7 @@ type Damage struct {
 
 func (x *Damage) Reset() {
 	*x = Damage{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3135,7 +3292,7 @@ func (x *Damage) String() string {
 func (*Damage) ProtoMessage() {}
 
 func (x *Damage) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[39]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3148,7 +3305,7 @@ func (x *Damage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Damage.ProtoReflect.Descriptor instead.
 func (*Damage) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{39}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Damage) GetMessage() uint64 {
@@ -3233,7 +3390,7 @@ type ScrubStatus struct {
 
 func (x *ScrubStatus) Reset() {
 	*x = ScrubStatus{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3245,7 +3402,7 @@ func (x *ScrubStatus) String() string {
 func (*ScrubStatus) ProtoMessage() {}
 
 func (x *ScrubStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3258,7 +3415,7 @@ func (x *ScrubStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubStatus.ProtoReflect.Descriptor instead.
 func (*ScrubStatus) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{40}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ScrubStatus) GetPaceBytes() uint64 {
@@ -3307,7 +3464,7 @@ type RepairRequest struct {
 
 func (x *RepairRequest) Reset() {
 	*x = RepairRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3319,7 +3476,7 @@ func (x *RepairRequest) String() string {
 func (*RepairRequest) ProtoMessage() {}
 
 func (x *RepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3332,7 +3489,7 @@ func (x *RepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
 func (*RepairRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{41}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RepairRequest) GetEntries() [][]byte {
@@ -3361,7 +3518,7 @@ type RepairResponse struct {
 
 func (x *RepairResponse) Reset() {
 	*x = RepairResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3373,7 +3530,7 @@ func (x *RepairResponse) String() string {
 func (*RepairResponse) ProtoMessage() {}
 
 func (x *RepairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3386,7 +3543,7 @@ func (x *RepairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
 func (*RepairResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{42}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RepairResponse) GetTaken() uint64 {
@@ -3444,7 +3601,7 @@ type DirectoryStatus struct {
 
 func (x *DirectoryStatus) Reset() {
 	*x = DirectoryStatus{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3456,7 +3613,7 @@ func (x *DirectoryStatus) String() string {
 func (*DirectoryStatus) ProtoMessage() {}
 
 func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3469,7 +3626,7 @@ func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryStatus.ProtoReflect.Descriptor instead.
 func (*DirectoryStatus) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{43}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DirectoryStatus) GetPosition() uint64 {
@@ -3516,7 +3673,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3528,7 +3685,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3541,7 +3698,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{44}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{46}
 }
 
 // RebuildResponse is progress, and at the end the result.
@@ -3559,7 +3716,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3571,7 +3728,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3584,7 +3741,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{45}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RebuildResponse) GetPosition() uint64 {
@@ -3620,7 +3777,7 @@ type IntakeBatch struct {
 
 func (x *IntakeBatch) Reset() {
 	*x = IntakeBatch{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3632,7 +3789,7 @@ func (x *IntakeBatch) String() string {
 func (*IntakeBatch) ProtoMessage() {}
 
 func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3645,7 +3802,7 @@ func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntakeBatch.ProtoReflect.Descriptor instead.
 func (*IntakeBatch) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{46}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *IntakeBatch) GetRecords() []*RecordRequest {
@@ -3882,7 +4039,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\rDoctorRequest\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\x01 \x01(\bR\tstateHash\x12#\n" +
-	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xea\x05\n" +
+	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\x9f\x06\n" +
 	"\x0eDoctorResponse\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x1c\n" +
 	"\tintegrity\x18\x02 \x01(\tR\tintegrity\x12H\n" +
@@ -3899,16 +4056,27 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\ttimestamp\x18\r \x01(\v2\x1b.consent.v1.TimestampStatusR\ttimestamp\x12,\n" +
 	"\adamages\x18\x0e \x03(\v2\x12.consent.v1.DamageR\adamages\x12-\n" +
 	"\x05scrub\x18\x0f \x01(\v2\x17.consent.v1.ScrubStatusR\x05scrub\x12'\n" +
-	"\x0fintegrity_means\x18\x10 \x01(\tR\x0eintegrityMeans\x1a<\n" +
+	"\x0fintegrity_means\x18\x10 \x01(\tR\x0eintegrityMeans\x123\n" +
+	"\awitness\x18\x11 \x01(\v2\x19.consent.v1.WitnessStatusR\awitness\x1a<\n" +
 	"\x0eStateHashEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
 	"\fAppliedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"Q\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"z\n" +
+	"\fCosignatures\x12\x14\n" +
+	"\x05asked\x18\x01 \x01(\rR\x05asked\x12\x1a\n" +
+	"\bcosigned\x18\x02 \x01(\rR\bcosigned\x12\x1a\n" +
+	"\bdemanded\x18\x03 \x01(\rR\bdemanded\x12\x1c\n" +
+	"\tsatisfied\x18\x04 \x01(\bR\tsatisfied\"a\n" +
+	"\rWitnessStatus\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\x12<\n" +
+	"\fcosignatures\x18\x02 \x01(\v2\x18.consent.v1.CosignaturesR\fcosignatures\"\x85\x01\n" +
 	"\x0fTimestampStatus\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12*\n" +
-	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x89\x02\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x1c\n" +
+	"\tauthority\x18\x03 \x01(\tR\tauthority\x12\x14\n" +
+	"\x05asked\x18\x04 \x01(\tR\x05asked\"\x89\x02\n" +
 	"\x06Damage\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\x04R\amessage\x12\x14\n" +
 	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x12\n" +
@@ -3985,7 +4153,7 @@ func file_consent_v1_ledger_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_ledger_service_proto_rawDescData
 }
 
-var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*RecordRequest)(nil),           // 0: consent.v1.RecordRequest
 	(*RecordResponse)(nil),          // 1: consent.v1.RecordResponse
@@ -4025,101 +4193,105 @@ var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*CloseInboxResponse)(nil),      // 35: consent.v1.CloseInboxResponse
 	(*DoctorRequest)(nil),           // 36: consent.v1.DoctorRequest
 	(*DoctorResponse)(nil),          // 37: consent.v1.DoctorResponse
-	(*TimestampStatus)(nil),         // 38: consent.v1.TimestampStatus
-	(*Damage)(nil),                  // 39: consent.v1.Damage
-	(*ScrubStatus)(nil),             // 40: consent.v1.ScrubStatus
-	(*RepairRequest)(nil),           // 41: consent.v1.RepairRequest
-	(*RepairResponse)(nil),          // 42: consent.v1.RepairResponse
-	(*DirectoryStatus)(nil),         // 43: consent.v1.DirectoryStatus
-	(*RebuildRequest)(nil),          // 44: consent.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 45: consent.v1.RebuildResponse
-	(*IntakeBatch)(nil),             // 46: consent.v1.IntakeBatch
-	nil,                             // 47: consent.v1.DoctorResponse.StateHashEntry
-	nil,                             // 48: consent.v1.DoctorResponse.AppliedEntry
-	nil,                             // 49: consent.v1.RebuildResponse.StateHashEntry
-	(*Fact)(nil),                    // 50: consent.v1.Fact
-	(*timestamppb.Timestamp)(nil),   // 51: google.protobuf.Timestamp
-	(Durability)(0),                 // 52: consent.v1.Durability
-	(*Actor)(nil),                   // 53: consent.v1.Actor
+	(*Cosignatures)(nil),            // 38: consent.v1.Cosignatures
+	(*WitnessStatus)(nil),           // 39: consent.v1.WitnessStatus
+	(*TimestampStatus)(nil),         // 40: consent.v1.TimestampStatus
+	(*Damage)(nil),                  // 41: consent.v1.Damage
+	(*ScrubStatus)(nil),             // 42: consent.v1.ScrubStatus
+	(*RepairRequest)(nil),           // 43: consent.v1.RepairRequest
+	(*RepairResponse)(nil),          // 44: consent.v1.RepairResponse
+	(*DirectoryStatus)(nil),         // 45: consent.v1.DirectoryStatus
+	(*RebuildRequest)(nil),          // 46: consent.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 47: consent.v1.RebuildResponse
+	(*IntakeBatch)(nil),             // 48: consent.v1.IntakeBatch
+	nil,                             // 49: consent.v1.DoctorResponse.StateHashEntry
+	nil,                             // 50: consent.v1.DoctorResponse.AppliedEntry
+	nil,                             // 51: consent.v1.RebuildResponse.StateHashEntry
+	(*Fact)(nil),                    // 52: consent.v1.Fact
+	(*timestamppb.Timestamp)(nil),   // 53: google.protobuf.Timestamp
+	(Durability)(0),                 // 54: consent.v1.Durability
+	(*Actor)(nil),                   // 55: consent.v1.Actor
 }
 var file_consent_v1_ledger_service_proto_depIdxs = []int32{
-	50, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
+	52, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
 	2,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
-	51, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
-	52, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
+	53, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
+	54, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
 	2,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
 	4,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
-	50, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
+	52, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
 	3,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
 	2,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
 	11, // 9: consent.v1.ListPublicKeysResponse.keys:type_name -> consent.v1.PublicKey
 	2,  // 10: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
 	15, // 11: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
 	16, // 12: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
-	51, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
+	53, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
 	2,  // 14: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
 	22, // 15: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
-	51, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
-	53, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
+	53, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
+	55, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
 	2,  // 18: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
-	53, // 19: consent.v1.WithdrawPackRequest.actor:type_name -> consent.v1.Actor
+	55, // 19: consent.v1.WithdrawPackRequest.actor:type_name -> consent.v1.Actor
 	2,  // 20: consent.v1.WithdrawPackResponse.receipt:type_name -> consent.v1.Receipt
 	29, // 21: consent.v1.ListPacksResponse.packs:type_name -> consent.v1.PublishedPack
-	51, // 22: consent.v1.PublishedPack.recorded_at:type_name -> google.protobuf.Timestamp
+	53, // 22: consent.v1.PublishedPack.recorded_at:type_name -> google.protobuf.Timestamp
 	32, // 23: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
-	51, // 24: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
-	51, // 25: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
+	53, // 24: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
+	53, // 25: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
 	2,  // 26: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
-	47, // 27: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
-	48, // 28: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
-	52, // 29: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
-	43, // 30: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
-	38, // 31: consent.v1.DoctorResponse.timestamp:type_name -> consent.v1.TimestampStatus
-	39, // 32: consent.v1.DoctorResponse.damages:type_name -> consent.v1.Damage
-	40, // 33: consent.v1.DoctorResponse.scrub:type_name -> consent.v1.ScrubStatus
-	51, // 34: consent.v1.TimestampStatus.at:type_name -> google.protobuf.Timestamp
-	51, // 35: consent.v1.Damage.found_at:type_name -> google.protobuf.Timestamp
-	51, // 36: consent.v1.ScrubStatus.finished_at:type_name -> google.protobuf.Timestamp
-	51, // 37: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
-	49, // 38: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
-	0,  // 39: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
-	0,  // 40: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
-	5,  // 41: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
-	7,  // 42: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
-	9,  // 43: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
-	12, // 44: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
-	14, // 45: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
-	18, // 46: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
-	20, // 47: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
-	23, // 48: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
-	25, // 49: consent.v1.LedgerService.WithdrawPack:input_type -> consent.v1.WithdrawPackRequest
-	27, // 50: consent.v1.LedgerService.ListPacks:input_type -> consent.v1.ListPacksRequest
-	30, // 51: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
-	34, // 52: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
-	36, // 53: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
-	44, // 54: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
-	41, // 55: consent.v1.LedgerService.Repair:input_type -> consent.v1.RepairRequest
-	1,  // 56: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
-	6,  // 57: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
-	8,  // 58: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
-	10, // 59: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
-	13, // 60: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
-	17, // 61: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
-	19, // 62: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
-	21, // 63: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
-	24, // 64: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
-	26, // 65: consent.v1.LedgerService.WithdrawPack:output_type -> consent.v1.WithdrawPackResponse
-	28, // 66: consent.v1.LedgerService.ListPacks:output_type -> consent.v1.ListPacksResponse
-	31, // 67: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
-	35, // 68: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
-	37, // 69: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
-	45, // 70: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
-	42, // 71: consent.v1.LedgerService.Repair:output_type -> consent.v1.RepairResponse
-	56, // [56:72] is the sub-list for method output_type
-	40, // [40:56] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	49, // 27: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
+	50, // 28: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
+	54, // 29: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
+	45, // 30: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
+	40, // 31: consent.v1.DoctorResponse.timestamp:type_name -> consent.v1.TimestampStatus
+	41, // 32: consent.v1.DoctorResponse.damages:type_name -> consent.v1.Damage
+	42, // 33: consent.v1.DoctorResponse.scrub:type_name -> consent.v1.ScrubStatus
+	39, // 34: consent.v1.DoctorResponse.witness:type_name -> consent.v1.WitnessStatus
+	38, // 35: consent.v1.WitnessStatus.cosignatures:type_name -> consent.v1.Cosignatures
+	53, // 36: consent.v1.TimestampStatus.at:type_name -> google.protobuf.Timestamp
+	53, // 37: consent.v1.Damage.found_at:type_name -> google.protobuf.Timestamp
+	53, // 38: consent.v1.ScrubStatus.finished_at:type_name -> google.protobuf.Timestamp
+	53, // 39: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
+	51, // 40: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
+	0,  // 41: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
+	0,  // 42: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
+	5,  // 43: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
+	7,  // 44: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
+	9,  // 45: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
+	12, // 46: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
+	14, // 47: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
+	18, // 48: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
+	20, // 49: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
+	23, // 50: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
+	25, // 51: consent.v1.LedgerService.WithdrawPack:input_type -> consent.v1.WithdrawPackRequest
+	27, // 52: consent.v1.LedgerService.ListPacks:input_type -> consent.v1.ListPacksRequest
+	30, // 53: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
+	34, // 54: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
+	36, // 55: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
+	46, // 56: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
+	43, // 57: consent.v1.LedgerService.Repair:input_type -> consent.v1.RepairRequest
+	1,  // 58: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
+	6,  // 59: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
+	8,  // 60: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
+	10, // 61: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
+	13, // 62: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
+	17, // 63: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
+	19, // 64: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
+	21, // 65: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
+	24, // 66: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
+	26, // 67: consent.v1.LedgerService.WithdrawPack:output_type -> consent.v1.WithdrawPackResponse
+	28, // 68: consent.v1.LedgerService.ListPacks:output_type -> consent.v1.ListPacksResponse
+	31, // 69: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
+	35, // 70: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
+	37, // 71: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
+	47, // 72: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
+	44, // 73: consent.v1.LedgerService.Repair:output_type -> consent.v1.RepairResponse
+	58, // [58:74] is the sub-list for method output_type
+	42, // [42:58] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_ledger_service_proto_init() }
@@ -4140,7 +4312,7 @@ func file_consent_v1_ledger_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_ledger_service_proto_rawDesc), len(file_consent_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   50,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/term"
 )
 
 // teller writes the demo's text for a page of 80 columns.
@@ -35,7 +37,8 @@ func newTeller(w io.Writer, colour bool) *teller { return &teller{w: w, colour: 
 // colourful tells whether colours are wanted: on a terminal that knows them, unless
 // NO_COLOR is set (no-color.org).
 func colourful(w io.Writer) bool {
-	return isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
 func (t *teller) ink(ink, text string) string {
@@ -67,8 +70,8 @@ func (t *teller) line(text string) {
 	fmt.Fprintln(t.w, strings.TrimRight(tellIndent+text, " "))
 }
 
-// command shows a command line as somebody would type it.
-func (t *teller) command(args []string) {
+// command shows a command line as somebody would type it; more stands behind it as it is.
+func (t *teller) command(args []string, more ...string) {
 	words := []string{"$ consent"}
 	for i, a := range args {
 		if i > 0 && strings.HasPrefix(args[i-1], "--") && !strings.HasPrefix(a, "--") {
@@ -77,6 +80,7 @@ func (t *teller) command(args []string) {
 		}
 		words = append(words, shellQuote(a))
 	}
+	words = append(words, more...)
 	fmt.Fprintln(t.w)
 	for i, l := range wrapWords(words, tellWidth-len(tellIndent)-4) {
 		if i > 0 {
@@ -96,6 +100,11 @@ func (t *teller) detail(label, text string) {
 	if text != "" {
 		t.wrapped(tellIndent+"  "+fmt.Sprintf("%-7s ", label), tellIndent+strings.Repeat(" ", 10), text)
 	}
+}
+
+// claim writes one claim that a verifier prints.
+func (t *teller) claim(name, text string) {
+	t.wrapped(tellIndent+"  "+fmt.Sprintf("%-12s", name), tellIndent+strings.Repeat(" ", 14), text)
 }
 
 // gotLine writes a line of what came back as it is, for columns and paths.

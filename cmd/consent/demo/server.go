@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 
 // demoFiles are what a company would bring along: a CRM's export, its map, a list.
 //
-//go:embed demo
+//go:embed *.csv *.yaml *.txt
 var demoFiles embed.FS
 
 // demoLog is the server's log in the demo's folder.
@@ -27,7 +27,7 @@ const demoLog = "server.log"
 
 // unpackDemoFiles puts the embedded files into the demo's folder.
 func unpackDemoFiles(dir string) error {
-	return fs.WalkDir(demoFiles, "demo", func(name string, e fs.DirEntry, err error) error {
+	return fs.WalkDir(demoFiles, ".", func(name string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
@@ -91,13 +91,13 @@ type demoServer struct {
 
 // startDemoServer serves the ledger in dir/ledger on free ports of loopback. It
 // outlives ctx: it ends with stop, so that the story's last verb is still answered.
-func startDemoServer(ctx context.Context, dir string, clock writer.Clock) (*demoServer, error) {
+func startDemoServer(ctx context.Context, p Program, dir string, clock writer.Clock) (*demoServer, error) {
 	log, err := os.Create(filepath.Join(dir, demoLog))
 	if err != nil {
 		return nil, err
 	}
 	n, err := node.Open(ctx, node.Config{Dir: filepath.Join(dir, demoLedger), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:0",
-		Version: version(), Clock: clock, Logger: slog.New(slog.NewTextHandler(log, nil))})
+		Version: p.Version, Clock: clock, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
@@ -107,7 +107,7 @@ func startDemoServer(ctx context.Context, dir string, clock writer.Clock) (*demo
 		defer close(s.done)
 		s.err = n.Run(ctx)
 	}()
-	awaitReady(ctx, n.URL()) // its rule packs are published: the story begins at the same position every time
+	p.AwaitReady(ctx, n.URL()) // its rule packs are published: the story begins at the same position every time
 	return s, nil
 }
 

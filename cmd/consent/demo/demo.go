@@ -1,6 +1,17 @@
-package main
+// Package demo tells the whole story of a ledger on sample data: it makes a ledger, serves
+// it, and runs the verbs it shows as the program itself would.
+//
+//	demo.go    the verb, and what is left when the story is told
+//	story.go   the story, part by part
+//	proof.go   what a court gets, and how it checks that
+//	verbs.go   running verbs and reading their answers
+//	server.go  the server and its clock
+//	dialer.go  who listens
+//	teller.go  a page of 80 columns
+package demo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -11,13 +22,36 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func demoCommand() *cobra.Command {
+// Program is what the story needs of the program that tells it.
+type Program struct {
+	// Run runs one command line as a shell would, and gives its exit code.
+	Run func(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int
+	// Version is the program's.
+	Version string
+	// AwaitReady waits until a server in this process is ready, or gets no nearer to it.
+	AwaitReady func(ctx context.Context, url string)
+}
+
+// Exit codes and environment variables of the program, by its contract
+// (docs/reference/cli.md).
+const (
+	exitDone         = 0
+	exitBlock        = 3
+	exitVerification = 5
+
+	envServer  = "CONSENT_SERVER"
+	envKeyFile = "CONSENT_KEY_FILE"
+)
+
+// Command is the verb.
+func Command(p Program) *cobra.Command {
 	var once bool
 	c := &cobra.Command{
 		Use:   "demo [--once]",
 		Short: "Tell the whole story on sample data, in a temporary folder",
 		Long: `Tell the whole story on sample data: a CRM's messy file, a Do-Not-Call list, a
-dialer that listens, ALLOW, a STOP, BLOCK, the history and the proof handed out.
+dialer that listens, ALLOW, a STOP, BLOCK, and the history handed out with proofs that
+somebody else checks.
 
 It makes a ledger in a temporary folder, serves it on a free port of loopback, and
 runs the verbs it shows against it. The ledger's clock starts at a fixed instant, so
@@ -29,16 +63,16 @@ folder is removed at the end. All numbers are from ranges reserved for fiction.`
 		Example: "  consent demo --once\n  consent demo",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return runDemo(c.Context(), once, c.OutOrStdout())
+			return run(c.Context(), p, once, c.OutOrStdout())
 		},
 	}
 	c.Flags().BoolVar(&once, "once", false, "end after the story")
 	return c
 }
 
-// runDemo makes the folder and the server, tells the story and cleans up, also
+// run makes the folder and the server, tells the story and cleans up, also
 // when ctx ends in the middle.
-func runDemo(ctx context.Context, once bool, stdout io.Writer) (err error) {
+func run(ctx context.Context, p Program, once bool, stdout io.Writer) (err error) {
 	// Whoever reads through head closes the pipe early; without this the process
 	// would die of it and leave the folder with its keys.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGPIPE)
@@ -47,9 +81,9 @@ func runDemo(ctx context.Context, once bool, stdout io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	defer func() { err = firstError(err, os.RemoveAll(dir)) }()
-	s := &story{teller: newTeller(stdout, colourful(stdout)), dir: dir, clock: &storyClock{}}
-	defer func() { err = firstError(err, s.stop()) }()
+	defer func() { err = cmp.Or(err, os.RemoveAll(dir)) }()
+	s := &story{program: p, teller: newTeller(stdout, colourful(stdout)), dir: dir, clock: &storyClock{}}
+	defer func() { err = cmp.Or(err, s.stop()) }()
 	if err := s.tell(ctx); err != nil {
 		return err
 	}

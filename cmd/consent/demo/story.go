@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -30,18 +30,20 @@ const (
 	fileMap     = "crm-map.yaml"
 	fileRejects = "rejects.csv"
 	fileList    = "2026-2-27_404_0A4C1B7E-5D2F-4E8A-9C3B-D1E6F7A8B9C0.txt" // as the FTC names them
-	fileAna     = "ana.jsonl"
-	fileAcme    = "acme.csv"
+	fileKeys    = "ledger.keys"
+	fileAna     = "ana.zip"
+	fileChanged = "changed.zip"
 )
 
 // story is the demo while it is told. It belongs to one goroutine.
 type story struct {
 	*teller
-	dir    string
-	clock  *storyClock
-	server *demoServer
-	client *client.Client
-	dialer *demoDialer
+	program Program
+	dir     string
+	clock   *storyClock
+	server  *demoServer
+	client  *client.Client
+	dialer  *demoDialer
 
 	title string // of the part being told
 }
@@ -64,7 +66,7 @@ func (s *story) tell(ctx context.Context) error {
 		{"A late grant changes nothing", s.lateGrant},
 		{"Words that no list knows", s.oddWords},
 		{"The whole story of one number", s.timeline},
-		{"What a regulator gets", s.export},
+		{"What a court gets, and how it checks it", s.export},
 		{"Ana wants to be forgotten", s.erasure},
 	} {
 		s.title = part.title
@@ -89,8 +91,8 @@ func (s *story) folder() error {
 		{demoLedger + "/admin.key", "opens the API"},
 		{fileCRM, "what came in, with crm-map.yaml"},
 		{fileRejects, "its refused rows, each with its reason"},
+		{fileKeys, "what others check it with, given away before"},
 		{fileAna, "what went out: Ana's history, before her erasure"},
-		{fileAcme, "what went out: the seller's history"},
 		{demoLog, "the server's log"},
 	} {
 		if _, err := os.Stat(s.path(f.name)); err != nil {
@@ -122,15 +124,17 @@ func (s *story) ledger(ctx context.Context) error {
 		return fmt.Errorf("demo: %w", err)
 	}
 	s.say("A ledger is made on purpose, never by a typing error. Its folder holds the truth (JetStream, every entry synced before it is acknowledged), the keys and the projections.")
-	s.show([]string{"init", "--dir", s.path(demoLedger)})
-	var out verbOutput
-	if out.code = run(ctx, []string{"init", "--dir", s.path(demoLedger)}, strings.NewReader(""), &out.stdout, &out.stderr); out.code != exitDone {
-		return s.differs("init ended with exit code %d: %s", out.code, strings.TrimSpace(out.stderr.String()))
+	create := []string{"init", "--dir", s.path(demoLedger)}
+	s.show(create)
+	if out, err := s.execute(ctx, create...); err != nil {
+		return err
+	} else if out.code != exitDone {
+		return s.ended(create, out)
 	}
 	s.got("ledger created, with the API's key in ledger/admin.key")
 	s.show([]string{"serve", "--dir", s.path(demoLedger)})
 	var err error
-	if s.server, err = startDemoServer(ctx, s.dir, s.clock.clock()); err != nil {
+	if s.server, err = startDemoServer(ctx, s.program, s.dir, s.clock.clock()); err != nil {
 		return s.differs("serve: %w", err)
 	}
 	s.gotLine("API " + s.server.node.URL())
@@ -405,40 +409,6 @@ func (s *story) timeline(ctx context.Context) error {
 	return s.showTimeline(ctx, numberAna, 3)
 }
 
-// export writes Ana's and the seller's history into files.
-func (s *story) export(ctx context.Context) error {
-	s.say("Every entry with its exact stored bytes and their hash; that it was handed out is an entry, too.")
-	for _, x := range []struct {
-		args    []string
-		file    string
-		entries int
-	}{
-		{[]string{"--number", numberAna}, fileAna, 3},
-		{[]string{"--seller", "acme"}, fileAcme, 12},
-	} {
-		var end struct {
-			Entries         int    `json:"entries"`
-			ThroughPosition uint64 `json:"throughPosition"`
-		}
-		if _, err := s.verb(ctx, &end, append(append([]string{"export"}, x.args...), "--out", s.path(x.file))...); err != nil {
-			return err
-		}
-		data, err := os.ReadFile(s.path(x.file))
-		if err != nil {
-			return fmt.Errorf("demo: %w", err)
-		}
-		s.got(fmt.Sprintf("%s in %s, complete up to position %d", counted(end.Entries, "entry", "entries"), x.file, end.ThroughPosition))
-		lines := strings.Count(string(data), "\n")
-		if strings.HasSuffix(x.file, ".csv") {
-			lines-- // the header
-		}
-		if end.Entries != x.entries || lines != x.entries {
-			return s.differs("%s holds %d lines for %d entries; the story says %d", x.file, lines, end.Entries, x.entries)
-		}
-	}
-	return nil
-}
-
 // erasure destroys Ana's keys; the block stays.
 func (s *story) erasure(ctx context.Context) error {
 	s.say("Her keys are destroyed: what was sealed under them can never be opened again, the entries and their hashes stay, and so does the block.")
@@ -456,7 +426,17 @@ func (s *story) erasure(ctx context.Context) error {
 	if err := s.check(ctx, "BLOCK", "ERASED_BLOCK", numberAna, "--campaign", "spring-texts"); err != nil {
 		return err
 	}
-	return s.showTimeline(ctx, numberAna, 1)
+	if err := s.showTimeline(ctx, numberAna, 1); err != nil {
+		return err
+	}
+	s.gap()
+	s.say("What the court got before stays what it was, and holds:")
+	claims, err := s.verify(ctx)
+	if err != nil {
+		return err
+	}
+	s.got(fmt.Sprintf("all that was proven before is proven: %s", strings.Join(claims, ", ")))
+	return nil
 }
 
 // counted writes a number of things.

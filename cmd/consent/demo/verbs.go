@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bytes"
@@ -39,27 +39,42 @@ func (b *stampedBuffer) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-// show writes a command line, with the demo's folder left out.
-func (s *story) show(args []string) {
+// show writes a command line, with the demo's folder left out; more stands behind it.
+func (s *story) show(args []string, more ...string) {
 	shown := make([]string, len(args))
 	for i, a := range args {
 		shown[i] = strings.TrimPrefix(a, s.dir+string(filepath.Separator))
 	}
-	s.command(shown)
+	s.command(shown, more...)
+}
+
+// execute runs a command line. It is the same code that a shell's would run.
+func (s *story) execute(ctx context.Context, args ...string) (*verbOutput, error) {
+	out := &verbOutput{}
+	out.code = s.program.Run(ctx, args, strings.NewReader(""), &out.stdout, &out.stderr)
+	return out, context.Cause(ctx)
+}
+
+// ended says that a command line ended otherwise than the story says.
+func (s *story) ended(args []string, out *verbOutput) error {
+	return s.differs("%q ended with exit code %d: %s", strings.Join(args[:min(2, len(args))], " "), out.code, strings.TrimSpace(out.stderr.String()))
+}
+
+// asked are the arguments by which a verb finds the demo's server.
+func (s *story) asked(args []string) []string {
+	return append(slices.Clone(args), "--server", s.server.node.URL(), "--key-file", s.keyFile())
 }
 
 // verb shows a command line, runs it against the demo's server and reads the JSON
-// that came back. It is the same code that a command line runs.
+// that came back.
 func (s *story) verb(ctx context.Context, into any, args ...string) (*verbOutput, error) {
 	s.show(args)
-	out := &verbOutput{}
-	out.code = run(ctx, append(slices.Clone(args), "--server", s.server.node.URL(), "--key-file", s.keyFile(), "-o", outJSON),
-		strings.NewReader(""), &out.stdout, &out.stderr)
-	if err := context.Cause(ctx); err != nil {
+	out, err := s.execute(ctx, append(s.asked(args), "-o", "json")...)
+	if err != nil {
 		return nil, err
 	}
 	if out.code != exitDone && out.code != exitBlock {
-		return nil, s.differs("%q ended with exit code %d: %s", strings.Join(args[:min(2, len(args))], " "), out.code, strings.TrimSpace(out.stderr.String()))
+		return nil, s.ended(args, out)
 	}
 	if err := json.Unmarshal(out.stdout.Bytes(), into); err != nil {
 		return nil, s.differs("%q gave no JSON: %w", args[0], err)
