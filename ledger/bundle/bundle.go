@@ -57,6 +57,9 @@ var (
 	// ErrForm: the bytes are not in the one form they must have.
 	ErrForm = errors.New("bundle: not in the form that docs/reference/bundle.md describes")
 
+	// ErrTooLarge: a bundle may not grow to this. What was written of it is none.
+	ErrTooLarge = errors.New("bundle: too large")
+
 	// ErrRefuted: something is not what was signed, or what it is said to be.
 	ErrRefuted = errors.New("bundle: refuted")
 )

@@ -2,10 +2,22 @@ package bundle
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 )
+
+// TestTooLarge: what a verifier would not take is not written, and the error is one that
+// whoever exports can tell from a fault.
+func TestTooLarge(t *testing.T) {
+	s := newStory(t)
+	b := NewWriter(io.Discard, s.manifest(), s.checkpoint(), s.numbers)
+	if err := b.Pack(make([]byte, FileBytesMax+1)); !errors.Is(err, ErrTooLarge) {
+		t.Error(err)
+	}
+}
 
 // TestManyDecisions: however many there are, all of them are in the bundle, a part of them in
 // memory at a time; the page says how many it leaves out; and both verifiers take it.

@@ -113,7 +113,7 @@ func (z *zipWriter) add(name string, data []byte) error {
 		return err
 	}
 	if len(data) > FileBytesMax || z.at+int64(len(data)) > zipBytesMax-(64<<20) || len(z.files) >= filesMax {
-		return fmt.Errorf("bundle: more than 4 GB, or a file of more than %d MB; export a shorter period", FileBytesMax>>20)
+		return fmt.Errorf("%w: more than 4 GB, or a file of more than %d MB", ErrTooLarge, FileBytesMax>>20)
 	}
 	f := zipFile{name: name, crc: crc32.ChecksumIEEE(data), size: uint32(len(data)), offset: uint32(z.at)}
 	for _, part := range [][]byte{f.local(), data} {

@@ -12,8 +12,12 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
 )
 
-// cosignEvery is how often witnesses are asked at most.
-const cosignEvery = 10 * time.Second
+const (
+	// cosignEvery is how often witnesses are asked at most if nobody waits for them;
+	// cosignSoon, if somebody does.
+	cosignEvery = 10 * time.Second
+	cosignSoon  = time.Second
+)
 
 // cosignAll asks witnesses for the newest checkpoint until ctx is done. What too few
 // cosign stays the ledger's word alone, and the next one is asked for.
@@ -26,7 +30,7 @@ func (t *Tree) cosignAll(ctx context.Context) {
 				pause = anchorPause
 			}
 		}
-		if ledger.Pause(ctx, pause) != nil {
+		if t.idle(ctx, pause) != nil {
 			return
 		}
 		if now, _ := t.newest(); now.Size > c.Size {
@@ -40,6 +44,30 @@ func (t *Tree) cosignAll(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// idle waits for a pause to pass, which ends early if somebody waits for witnesses.
+func (t *Tree) idle(ctx context.Context, pause time.Duration) error {
+	if err := ledger.Pause(ctx, cosignSoon); err != nil {
+		return err
+	}
+	rest := time.NewTimer(pause - cosignSoon)
+	defer rest.Stop()
+	select {
+	case <-rest.C:
+	case <-t.wanted:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// want has witnesses asked soon.
+func (t *Tree) want() {
+	select {
+	case t.wanted <- struct{}{}:
+	default: // somebody else wants it too
 	}
 }
 

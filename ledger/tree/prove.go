@@ -99,7 +99,10 @@ func (t *Tree) WaitShown(ctx context.Context, at ledger.Position, patience time.
 	}
 	late := time.NewTimer(patience)
 	defer late.Stop()
-	_, before, _ := t.said()
+	enough, before, _ := t.said()
+	if enough == nil || enough.Size < int64(at) {
+		t.want()
+	}
 	for {
 		enough, few, next := t.said()
 		if enough != nil && enough.Size >= int64(at) {

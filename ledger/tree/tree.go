@@ -164,6 +164,8 @@ type Tree struct {
 	// and when witnesses were asked.
 	mu                sync.Mutex
 	changed, answered chan struct{}
+	// wanted holds one thing if somebody waits for witnesses.
+	wanted chan struct{}
 	// partly is what came of the last question that too few witnesses answered.
 	partly *proof.Checkpoint
 
@@ -211,7 +213,7 @@ func Open(cfg Config) (*Tree, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	t := &Tree{cfg: cfg, db: db, kept: k, ends: map[ledger.PersonID]end{}, changed: make(chan struct{}), answered: make(chan struct{})}
+	t := &Tree{cfg: cfg, db: db, kept: k, ends: map[ledger.PersonID]end{}, changed: make(chan struct{}), answered: make(chan struct{}), wanted: make(chan struct{}, 1)}
 	for _, a := range cfg.Anchors {
 		t.anchors = append(t.anchors, &anchored{Anchor: a})
 	}

@@ -87,7 +87,12 @@ type sink interface {
 
 // Export streams entries or a zip, records that it did, and ends with that receipt.
 func (s *Export) Export(ctx context.Context, req *connect.Request[consentv1.ExportRequest], st *connect.ServerStream[consentv1.ExportResponse]) error {
-	return ledgerrpc.Error(s.export(ctx, req.Msg, st.Send))
+	err := s.export(ctx, req.Msg, st.Send)
+	if errors.Is(err, bundle.ErrTooLarge) {
+		err = &ledger.InvalidError{Field: "format", Problem: "zip holds no more than 4 GB",
+			Fix: "make several exports: of fewer numbers, of shorter periods, or without decisions"}
+	}
+	return ledgerrpc.Error(err)
 }
 
 func (s *Export) export(ctx context.Context, req *consentv1.ExportRequest, send func(*consentv1.ExportResponse) error) (err error) {
