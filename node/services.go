@@ -53,7 +53,7 @@ func (n *Node) services(opts []connect.HandlerOption) []mount {
 	add(mount{path, h})
 	quiet := n.decider() // what a bundle tells is asked by no dialer, and counts as no decision
 	quiet.Observe = func(*consentv1.Decision, int, time.Duration) {}
-	path, h = consentv1connect.NewExportServiceHandler(&rpc.Export{Decider: quiet, Recorder: n.recorder, Tree: n.tree, Signing: n.signing,
+	path, h = consentv1connect.NewExportServiceHandler(&rpc.Export{Decider: quiet, Recorder: n.recorder, Tree: n.tree, Signing: n.signing, Timestamps: n.stamps,
 		PackFiles: n.packFiles(), AttemptLog: n.tries, Directory: n.Directory, Index: n.index}, opts...)
 	add(mount{path, h})
 	return out

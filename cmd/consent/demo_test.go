@@ -40,7 +40,7 @@ var unstable = []struct {
 	{regexp.MustCompile(`(item|inbox close|position|at-least) [0-9]+`), "$1 N"},
 	{regexp.MustCompile(`[0-9]+  happened`), "N  happened"},
 	{regexp.MustCompile(`consent-ledger/[0-9a-f]{32}`), "consent-ledger/ID"},
-	{regexp.MustCompile(`(all|, and|ledger of) [0-9]+`), "$1 N"},
+	{regexp.MustCompile(`(all|, and|ledger of)(\s+)[0-9]+`), "$1${2}N"},
 }
 
 func stable(text string) string {

@@ -149,6 +149,10 @@ func (g *globals) export(ctx context.Context, c *cobra.Command, cl *client.Clien
 	} else if err := replaceFile(out, write); err != nil {
 		return err
 	}
+	if why := end.GetNotTimestamped(); why != "" {
+		fmt.Fprintf(c.ErrOrStderr(), "consent: the bundle holds no timestamp, so that when it existed is the operator's word alone: %s\n"+
+			"consent: hint: see why with consent doctor, then export again\n", why)
+	}
 	if w := end.GetCosignatures(); w != nil && !w.GetSatisfied() {
 		fmt.Fprintf(c.ErrOrStderr(), "consent: %d of %s cosigned the checkpoint, and the ledger's policy demands %d: that there is one history is the operator's word "+
 			"alone, and whoever demands witnesses will refuse this bundle\nconsent: hint: see why with consent doctor, then export again\n",

@@ -15,9 +15,9 @@ import (
 
 	"github.com/consent-ledger/consent-ledger/consumers/client"
 	"github.com/consent-ledger/consent-ledger/ledger"
+	"github.com/consent-ledger/consent-ledger/ledger/bundle"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
 	"github.com/consent-ledger/consent-ledger/ledger/timestamp"
-	"github.com/consent-ledger/consent-ledger/ledger/witness"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -105,6 +105,7 @@ func (g *globals) writeFound(w io.Writer, res *consentv1.GetReceiptResponse) err
 func receiptVerifyCommand(g *globals) *cobra.Command {
 	var keyFile, asked string
 	var in inclusionFiles
+	var script bool
 	c := &cobra.Command{
 		Use:   "verify FILE --key K",
 		Short: "Check a signed receipt, without any server",
@@ -118,14 +119,24 @@ tells whether the decision is about that number.
 With --tlog-proof it also checks that the entry is in the ledger that a checkpoint
 speaks of, with --policy that enough witnesses cosigned it, and with --timestamp that
 an authority you trust (--timestamp-ca) vouches for when it was there. Exit code 5
-means that something is not what it should be.`,
+means that something is not what it should be.
+
+--script writes verify_receipt.py, which checks receipts, also of decisions, with Python
+alone: python3 verify_receipt.py FILE KEYS.`,
 		Example: `  consent receipt verify 4711.receipt --key ledger.keys
   consent receipt verify 4711.receipt --tlog-proof 4711.tlog-proof --key ledger.keys
   consent receipt verify call-17.receipt --key ledger.keys --number +12025550143`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := g.checkOutput(); err != nil {
 				return err
+			}
+			if script {
+				_, err := c.OutOrStdout().Write(bundle.ReceiptScript())
+				return err
+			}
+			if len(args) == 0 || keyFile == "" {
+				return usageError(&hinted{errors.New("consent receipt verify needs --key, a file of the ledger's public keys, and the receipt"), "consent receipt verify --help"})
 			}
 			key, keys, file, err := openReceipt(args[0], keyFile)
 			if err != nil {
@@ -150,10 +161,11 @@ means that something is not what it should be.`,
 	c.Flags().StringVar(&keyFile, "key", "", "file of the ledger's public keys, as verifier lines")
 	c.Flags().StringVar(&in.path, "tlog-proof", "", "also check this proof of inclusion")
 	c.Flags().StringVar(&in.stamp, "timestamp", "", "also check this timestamp (RFC 3161 token, DER) of its checkpoint")
-	c.Flags().StringVar(&in.ca, "timestamp-ca", "", "PEM file with the certificate of those whose timestamps you trust")
+	c.Flags().StringVar(&in.ca, "timestamp-ca", "", timestampCAUsage)
 	c.Flags().StringVar(&in.policy, "policy", "", "C2SP tlog-policy file: the checkpoint must be cosigned as it says")
 	c.Flags().StringVar(&asked, "number", "", "of a decision: it must be about this number")
-	return needs(c, "key")
+	c.Flags().BoolVar(&script, "script", false, "write verify_receipt.py instead, to check a receipt with Python alone")
+	return c
 }
 
 // verified is what a receipt proves.
@@ -255,13 +267,9 @@ func verifyReceipt(file []byte, key note.Verifier, keys proof.Keys, in inclusion
 
 // verifyStamp checks the timestamp of a checkpoint.
 func verifyStamp(in inclusionFiles, c proof.Checkpoint) (timestamp.Stamp, error) {
-	pem, err := readBounded(in.ca, proof.KeysBytesMax)
+	roots, err := readRoots(in.ca)
 	if err != nil {
-		return timestamp.Stamp{}, fmt.Errorf("--timestamp-ca: %w", err)
-	}
-	roots, err := timestamp.ParseRoots(pem)
-	if err != nil {
-		return timestamp.Stamp{}, usageError(err)
+		return timestamp.Stamp{}, err
 	}
 	token, err := readBounded(in.stamp, timestamp.AnswerBytesMax)
 	if err != nil {
@@ -276,13 +284,9 @@ func verifyStamp(in inclusionFiles, c proof.Checkpoint) (timestamp.Stamp, error)
 
 // verifyWitnessed checks that enough witnesses cosigned a checkpoint.
 func verifyWitnessed(policy string, c proof.Checkpoint) error {
-	raw, err := readBounded(policy, proof.KeysBytesMax)
+	p, err := readPolicy(policy)
 	if err != nil {
-		return fmt.Errorf("--policy: %w", err)
-	}
-	p, err := witness.ParsePolicy(raw)
-	if err != nil {
-		return usageError(err)
+		return err
 	}
 	if !p.Satisfied(c.Note) {
 		return verificationError(errors.New("the checkpoint is not cosigned by as many witnesses as the policy demands: it is the operator's word alone"))

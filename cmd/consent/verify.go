@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/consent-ledger/consent-ledger/ledger/bundle"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
+	"github.com/consent-ledger/consent-ledger/ledger/timestamp"
 )
 
 const verifyLong = `Check an export bundle with the ledger's public keys, without any server or network.
@@ -22,26 +24,36 @@ prints them; the ones for checkpoints and for exports are needed.
 cosigned the checkpoint (C2SP tlog-policy): then the operator cannot have shown others
 another history without their help.
 
-Each claim stands on a line of its own: what is proven, and what is not. Exit code 5
-means that something is not what it should be, and stderr says which claim failed.
+--timestamp-ca names the authorities whose timestamps you take (a PEM file with their
+root certificates): then one that they vouch for must be in the bundle, and verify says
+by when the checkpoint existed. Without it verify says what the timestamp says of itself.
+
+First stands what the bundle is about, then each claim on a line of its own: what is
+proven, and what is not. Exit code 5 means that something is not what it should be, and
+stderr says which claim failed.
 
 --earlier names a checkpoint of the ledger that you hold, or a bundle that has one: if
 this bundle was made by consent export --since it, verify tells that nothing of what
 was signed then was changed or left out since. A history that contradicts it is refused.
 
 The script verify.py in each bundle does the same and shares no line with this
-program: python3 verify.py FILE.zip KEYS. --script writes the script that belongs to
+program: python3 verify.py FILE.zip KEYS. It leaves out two things and says so: who
+signed a timestamp, and whether the tables are what the entries show. --script writes the script that belongs to
 this version, because a forged bundle would bring its own.`
 
 func verifyCommand(g *globals) *cobra.Command {
-	var keyFile, policyFile, earlier string
+	var keyFile string
+	var trusted trustFiles
 	var script bool
 	c := &cobra.Command{
-		Use:     "verify FILE.zip --key K",
-		Short:   "Check an export bundle, without any server",
-		Long:    verifyLong,
-		Example: "  consent verify case.zip --key ledger.keys --policy policy\n  consent verify later.zip --key ledger.keys --earlier case.zip\n  consent verify case.zip --key ledger.keys -o json\n  consent verify --script > verify.py",
-		Args:    cobra.MaximumNArgs(1),
+		Use:   "verify FILE.zip --key K",
+		Short: "Check an export bundle, without any server",
+		Long:  verifyLong,
+		Example: `  consent verify case.zip --key ledger.keys --policy policy --timestamp-ca authority.pem
+  consent verify later.zip --key ledger.keys --earlier case.zip
+  consent verify case.zip --key ledger.keys -o json
+  consent verify --script > verify.py`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := g.checkOutput(); err != nil {
 				return err
@@ -53,7 +65,7 @@ func verifyCommand(g *globals) *cobra.Command {
 			if len(args) == 0 || keyFile == "" {
 				return usageError(&hinted{fmt.Errorf("consent verify needs a file, and the ledger's keys by --key"), "consent verify --help"})
 			}
-			v, err := verifyBundle(args[0], keyFile, policyFile, earlier)
+			v, err := verifyBundle(args[0], keyFile, trusted)
 			if err != nil {
 				return err
 			}
@@ -61,13 +73,67 @@ func verifyCommand(g *globals) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&keyFile, "key", "", "file of the ledger's public keys, as verifier lines")
-	c.Flags().StringVar(&policyFile, "policy", "", "C2SP tlog-policy file: the checkpoint must be cosigned as it says; without it, it is the operator's word")
-	c.Flags().StringVar(&earlier, "earlier", "", "a checkpoint that you hold, or a bundle with one, which this one must contradict in nothing")
+	c.Flags().StringVar(&trusted.policy, "policy", "", "C2SP tlog-policy file: the checkpoint must be cosigned as it says; without it, it is the operator's word")
+	c.Flags().StringVar(&trusted.earlier, "earlier", "", "a checkpoint that you hold, or a bundle with one, which this one must contradict in nothing")
+	c.Flags().StringVar(&trusted.ca, "timestamp-ca", "", timestampCAUsage)
 	c.Flags().BoolVar(&script, "script", false, "write verify.py instead, to check a bundle with Python alone")
 	return c
 }
 
-func verifyBundle(path, keyFile, policyFile, earlier string) (*bundle.Verdict, error) {
+// timestampCAUsage: the same files are named to verify and to receipt verify.
+const timestampCAUsage = "PEM file with the certificates of those whose timestamps you trust"
+
+// trustFiles are what a reader may name besides the ledger's keys.
+type trustFiles struct{ policy, ca, earlier string }
+
+// read gives what the files hold.
+func (t trustFiles) read(keys proof.Keys) (trust bundle.Trust, err error) {
+	trust.Keys = keys
+	if t.policy != "" {
+		if trust.Policy, err = readPolicy(t.policy); err != nil {
+			return trust, err
+		}
+	}
+	if t.ca != "" {
+		roots, err := readRoots(t.ca)
+		if err != nil {
+			return trust, err
+		}
+		trust.Roots = &roots
+	}
+	if t.earlier != "" {
+		trust.Earlier, err = earlierCheckpoint(t.earlier, keys)
+	}
+	return trust, err
+}
+
+// readPolicy reads --policy.
+func readPolicy(path string) (*proof.Policy, error) {
+	raw, err := readBounded(path, proof.KeysBytesMax)
+	if err != nil {
+		return nil, fmt.Errorf("--policy: %w", err)
+	}
+	p, err := proof.ParsePolicy(raw)
+	if err != nil {
+		return nil, usageError(fmt.Errorf("--policy: %w", err))
+	}
+	return p, nil
+}
+
+// readRoots reads --timestamp-ca.
+func readRoots(path string) (timestamp.Roots, error) {
+	pem, err := readBounded(path, proof.KeysBytesMax)
+	if err != nil {
+		return timestamp.Roots{}, fmt.Errorf("--timestamp-ca: %w", err)
+	}
+	roots, err := timestamp.ParseRoots(pem)
+	if err != nil {
+		return roots, usageError(fmt.Errorf("--timestamp-ca: %w", err))
+	}
+	return roots, nil
+}
+
+func verifyBundle(path, keyFile string, trusted trustFiles) (*bundle.Verdict, error) {
 	raw, err := readBounded(keyFile, proof.KeysBytesMax)
 	if err != nil {
 		return nil, fmt.Errorf("--key: %w", err)
@@ -84,19 +150,9 @@ func verifyBundle(path, keyFile, policyFile, earlier string) (*bundle.Verdict, e
 			return nil, usageError(err)
 		}
 	}
-	trust := bundle.Trust{Keys: keys}
-	if policyFile != "" {
-		if raw, err = readBounded(policyFile, proof.KeysBytesMax); err != nil {
-			return nil, fmt.Errorf("--policy: %w", err)
-		}
-		if trust.Policy, err = bundle.ParsePolicy(raw); err != nil {
-			return nil, usageError(err)
-		}
-	}
-	if earlier != "" {
-		if trust.Earlier, err = earlierCheckpoint(earlier, keys); err != nil {
-			return nil, err
-		}
+	trust, err := trusted.read(keys)
+	if err != nil {
+		return nil, err
 	}
 	f, size, err := openSized(path)
 	if err != nil {
@@ -156,33 +212,70 @@ func checkpointNote(path string) ([]byte, error) {
 	return readBounded(path, proof.NoteBytesMax)
 }
 
-// writeVerdict prints each claim separately, in words.
-func (g *globals) writeVerdict(w io.Writer, v *bundle.Verdict) error {
+// verdictJSON is a verdict as a document.
+type verdictJSON struct {
+	Origin    string      `json:"origin"`
+	Produced  string      `json:"produced"`
+	Case      string      `json:"case"`
+	Purpose   string      `json:"purpose"`
+	Recipient string      `json:"recipient"`
+	Numbers   int         `json:"numbers"`
+	About     []aboutJSON `json:"about"`
+	Seller    string      `json:"seller"`
+	// From and To bound when a seller's entries were recorded; empty: open.
+	From      string         `json:"from"`
+	To        string         `json:"to"`
+	Disclosed string         `json:"disclosed"`
+	Entries   int            `json:"entries"`
+	Size      int64          `json:"size"`
+	Root      []byte         `json:"root"`
+	Through   uint64         `json:"through"`
+	Claims    []bundle.Claim `json:"claims"`
+}
+
+// aboutJSON is one number that a bundle is about; E164 is empty if it is not disclosed.
+type aboutJSON struct {
+	E164    string `json:"e164"`
+	Entries int    `json:"entries"`
+	Holders int    `json:"holders"`
+}
+
+func verdictDocument(v *bundle.Verdict) verdictJSON {
 	m := v.Manifest
+	out := verdictJSON{Origin: m.Origin, Produced: m.Produced.UTC().Format(time.RFC3339Nano), Case: m.Case, Purpose: m.Purpose, Recipient: m.Recipient,
+		Numbers: m.Numbers, About: []aboutJSON{}, Seller: m.Seller, Disclosed: bundle.ClassWords(m.Disclosed), Entries: m.Entries, Size: m.Size, Root: m.Root[:],
+		Through: uint64(m.Through), Claims: v.Claims}
+	for _, n := range v.Numbers {
+		out.About = append(out.About, aboutJSON{n.E164, n.Entries, len(n.Persons)})
+	}
+	for _, end := range []struct {
+		at time.Time
+		to *string
+	}{{m.From, &out.From}, {m.To, &out.To}} {
+		if !end.at.IsZero() {
+			*end.to = end.at.UTC().Format(time.RFC3339Nano)
+		}
+	}
+	return out
+}
+
+// writeVerdict prints what a bundle is about, and each claim separately, in words.
+func (g *globals) writeVerdict(w io.Writer, v *bundle.Verdict) error {
 	if !g.human() {
-		doc, err := jsonOf(struct {
-			Origin    string         `json:"origin"`
-			Produced  string         `json:"produced"`
-			Case      string         `json:"case"`
-			Purpose   string         `json:"purpose"`
-			Recipient string         `json:"recipient"`
-			Numbers   int            `json:"numbers"`
-			Seller    string         `json:"seller"`
-			Disclosed string         `json:"disclosed"`
-			Entries   int            `json:"entries"`
-			Size      int64          `json:"size"`
-			Through   uint64         `json:"through"`
-			Claims    []bundle.Claim `json:"claims"`
-		}{m.Origin, m.Produced.UTC().Format(time.RFC3339Nano), m.Case, m.Purpose, m.Recipient, m.Numbers, m.Seller, bundle.ClassWords(m.Disclosed), m.Entries, m.Size, uint64(m.Through), v.Claims})
+		doc, err := jsonOf(verdictDocument(v))
 		if err != nil {
 			return err
 		}
 		return g.document(w, doc)
 	}
-	for _, c := range v.Claims {
-		if _, err := fmt.Fprintf(w, "%-12s%s\n", c.Claim, c.Text); err != nil {
-			return err
-		}
+	var b strings.Builder
+	for _, line := range v.About() {
+		fmt.Fprintf(&b, "%-12s%s\n", line[0], line[1])
 	}
-	return nil
+	fmt.Fprintln(&b)
+	for _, c := range v.Claims {
+		fmt.Fprintf(&b, "%-12s%s\n", c.Claim, c.Text)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }

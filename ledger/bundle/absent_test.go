@@ -59,9 +59,9 @@ func TestAbsent(t *testing.T) {
 		zip  []byte
 		want string // of the claim; of the refusal after a !
 	}{
-		{"shown to be its own", honest(bound), "nothing about 3 numbers was left out up to position 10, by the directory at position 11, in which each has one place; 1 entries came later"},
+		{"shown to be its own", honest(bound), "nothing about 3 numbers was left out up to position 10, by the directory at position 11, in which each has one place; 1 later entry is here"},
 		{"not shown", honest(absent(newStory(t))), "completeness: unproven for 1 of 3 numbers"},
-		{"denied without a path", honest(denied), "completeness: unproven for 1 of 1 numbers"},
+		{"denied without a path", honest(denied), "completeness: unproven for 1 of 1 number;"},
 		{"denied with the number's path", edited(denied, path(ann)), "!not the number's"},
 		{"denied with another number's path", edited(denied, path(eve)), "!not the number's"},
 		{"a path changed", edited(boundStory(t), wrong), "!not the number's"},

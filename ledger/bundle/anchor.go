@@ -2,77 +2,78 @@ package bundle
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
-	"github.com/transparency-dev/formats/witness"
-	"golang.org/x/mod/sumdb/note"
-
-	"github.com/consent-ledger/consent-ledger/ledger/proof"
+	"github.com/consent-ledger/consent-ledger/ledger/timestamp"
 )
 
-// Policy says whose word the reader takes for a checkpoint, and how many of them must
-// have cosigned it: a C2SP tlog-policy file.
-type Policy struct {
-	group     witness.Group
-	witnesses []note.Verifier // by name
-}
-
-// ParsePolicy reads a policy file.
-func ParsePolicy(file []byte) (*Policy, error) {
-	if len(file) > proof.KeysBytesMax {
-		return nil, form("a policy of %d bytes", len(file))
+// timestamped says when somebody else saw the checkpoint, or claims to have seen it.
+// Certificates that the reader gives are a demand, as a policy is: a timestamp by whom
+// they vouch for must be there.
+func (v *verifier) timestamped() ([]Claim, error) {
+	_, here := v.sums[TimestampFile]
+	switch {
+	case !here && v.trust.Roots != nil:
+		return nil, refuted("there is no %s: no authority vouches for when the checkpoint existed", TimestampFile)
+	case !here:
+		return unproven("timestamped", "by nobody: no timestamp is here, so when all this existed is the operator's word"), nil
 	}
-	g, err := witness.ParsePolicy(file)
+	token, err := v.read(TimestampFile)
 	if err != nil {
-		return nil, fmt.Errorf("bundle: policy: %w", err)
+		return nil, err
 	}
-	p := &Policy{group: g}
-	p.walk(g)
-	slices.SortFunc(p.witnesses, func(a, b note.Verifier) int { return strings.Compare(a.Name(), b.Name()) })
-	if len(p.witnesses) == 0 || g.N == 0 {
-		return nil, form("a policy that demands no witness")
+	if len(token) > timestamp.AnswerBytesMax {
+		return nil, refuted("%s has more than %d bytes", TimestampFile, timestamp.AnswerBytesMax)
 	}
-	return p, nil
-}
-
-// walk finds the witnesses of a group, each once.
-func (p *Policy) walk(g witness.Group) {
-	for _, c := range g.Components {
-		switch c := c.(type) {
-		case witness.Group:
-			p.walk(c)
-		case witness.Witness:
-			if !slices.ContainsFunc(p.witnesses, func(o note.Verifier) bool { return o.Name() == c.Key.Name() && o.KeyHash() == c.Key.KeyHash() }) {
-				p.witnesses = append(p.witnesses, c.Key)
-			}
+	checkpoint, err := v.read(CheckpointFile)
+	if err != nil {
+		return nil, err
+	}
+	if v.trust.Roots == nil {
+		s, err := timestamp.Unvouched(token, checkpoint)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrRefuted, err)
 		}
+		return unproven("timestamped", "by nobody you named: a token over this checkpoint says %s, signed by a certificate of the name %s, for which you trust nobody (--timestamp-ca)",
+			s.Said(), visible(s.By)), nil
 	}
-}
-
-// cosigners are those who cosigned a checkpoint, and whether they are enough.
-func (p *Policy) cosigners(checkpoint []byte) (names []string, enough bool) {
-	for _, w := range p.witnesses {
-		if n, err := note.Open(checkpoint, note.VerifierList(w)); err == nil && len(n.Sigs) == 1 {
-			names = append(names, w.Name())
-		}
+	s, err := timestamp.Check(token, checkpoint, *v.trust.Roots)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRefuted, err)
 	}
-	return names, p.group.Satisfied(checkpoint)
+	v.stamped = true
+	return proven("timestamped", "the checkpoint, and so each entry, existed by %s, says %s, for whom the certificates you gave vouch", s.Said(), visible(s.By)), nil
 }
 
 // anchored says who besides the operator vouches for the checkpoint.
 func (v *verifier) anchored() ([]Claim, error) {
-	report := unproven("report", "the report, the tables and the decisions are signed and not proven: what is proven are the entries")
-	if v.trust.Policy == nil {
-		return slices.Concat(unproven("anchored", "operator only: no witness and no timestamp was asked about the checkpoint, so others may have been shown another history"), report), nil
+	switch {
+	case v.trust.Policy == nil && v.stamped:
+		return proven("anchored", "by the timestamp alone: nothing of it was made later; no witness was asked whether others were shown another history"), nil
+	case v.trust.Policy == nil:
+		return unproven("anchored", "operator only: no witness's word was taken, so others may have been shown another history"), nil
 	}
 	file, err := v.read(CheckpointFile)
 	if err != nil {
 		return nil, err
 	}
-	names, enough := v.trust.Policy.cosigners(file)
-	if !enough {
+	if !v.trust.Policy.Satisfied(file) {
 		return nil, refuted("the checkpoint is not cosigned by as many witnesses as the policy demands: it is the operator's word alone")
 	}
-	return slices.Concat(proven("anchored", "by as many witnesses as your policy demands: %s; each saw this as the one history", strings.Join(names, ", ")), report), nil
+	return proven("anchored", "by as many witnesses as your policy demands: %s; each saw this as the one history", strings.Join(v.trust.Policy.Cosigners(file), ", ")), nil
+}
+
+// report says what is nobody's proof.
+func (v *verifier) report() ([]Claim, error) {
+	return unproven("report", "the report and the decisions are the operator's words, signed and not proven; what is proven are the entries"), nil
+}
+
+// visible replaces what a terminal or a page could hide or act upon.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || hidden(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
 }

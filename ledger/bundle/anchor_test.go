@@ -12,6 +12,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/consent-ledger/consent-ledger/ledger/bundle/bundletest"
+	"github.com/consent-ledger/consent-ledger/ledger/proof"
 )
 
 // madeWitness is a witness with its public key as a line.
@@ -64,7 +65,7 @@ func TestWitnesses(t *testing.T) {
 		zip          []byte
 		want         string // of the claim; empty: refused
 	}{
-		{"no policy", "", zip, "operator only: no witness"},
+		{"no policy", "", zip, "operator only: no witness's word"},
 		{"one", policy + "quorum w1\n", zip, "by as many witnesses as your policy demands: witness.example.com/one;"},
 		{"two of three", policy + "group g 2 w3 w2 w1\nquorum g\n", zip, "demands: witness.example.com/one, witness.example.org/two;"},
 		{"any of groups", policy + "group a all w3\ngroup b all w1 w2\ngroup g any a b\nquorum g\n", zip, "demands: witness.example.com/one, witness.example.org/two;"},
@@ -74,9 +75,9 @@ func TestWitnesses(t *testing.T) {
 		{"a wrong cosignature", policy + "quorum w2\n", wrong, ""},
 		{"a wrong one of somebody who is not needed", policy + "group g any w1 w2\nquorum g\n", wrong, "demands: witness.example.com/one;"},
 	} {
-		var p *Policy
+		var p *proof.Policy
 		if c.policy != "" {
-			if p, err = ParsePolicy([]byte(c.policy)); err != nil {
+			if p, err = proof.ParsePolicy([]byte(c.policy)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -95,7 +96,7 @@ func TestWitnesses(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"x", policy, policy + "quorum none\n", policy + "group g 0 w1\nquorum g\n", policy + "quorum w4\n"} {
-		if _, err := ParsePolicy([]byte(bad)); err == nil {
+		if _, err := proof.ParsePolicy([]byte(bad)); err == nil {
 			t.Errorf("%q is taken for a policy", bad)
 		}
 		if a := bundletest.VerifyTrusting(t, Script(), s.keys(), []byte(bad), nil, zip)[0]; a.Refused == "" {

@@ -5,7 +5,7 @@
 //
 // Every byte of it is described in docs/reference/bundle.md. verify.py, which lies
 // in each bundle, is a second implementation of Verify, written from that page and
-// tested against the same vectors.
+// tested against the same vectors; verify_receipt.py is one of package proof's checks.
 //
 //	zip.go       the container, in one form only
 //	manifest.go  what the ledger signs about a bundle
@@ -13,11 +13,15 @@
 //	entry.go     the few fields of an entry that proofs speak of
 //	write.go     the writer: a part at a time, whatever the size
 //	verify.go    the verifier, claim by claim
+//	complete.go  whether anything was left out
+//	about.go     whom and when it is about
+//	rows.go      whether the tables say what the entries do
 //	anchor.go    whose word a reader takes for a checkpoint
 //	consistency.go  what became of a checkpoint that was signed before
 //	wording.go   texts that people were shown
 //	table.go     entries as rows of CSV
 //	report.go    the page for people
+//	script.go    the second implementation, in Python
 package bundle
 
 import (
@@ -38,6 +42,7 @@ const (
 	CompletenessFile = "completeness.jsonl"
 	DecisionsFile    = "decisions.jsonl"
 	ConsistencyFile  = "consistency.txt"
+	TimestampFile    = "timestamp.tsr"
 	ReportFile       = "report.html"
 	ScriptFile       = "verify.py"
 	ReadmeFile       = "README.txt"

@@ -9,6 +9,7 @@ import (
 // Field numbers of Entry, SealedPart and Fact that proofs speak of.
 const (
 	fieldPosition = 1
+	fieldRecorded = 2
 	fieldPerson   = 6
 	fieldSeq      = 7
 	fieldPrev     = 8
@@ -18,6 +19,8 @@ const (
 	fieldClass      = 1
 	fieldField      = 2
 	fieldCommitment = 4
+
+	fieldSellers = 2
 
 	fieldWording       = 51
 	fieldWordingID     = 1
@@ -34,6 +37,7 @@ const (
 // first: here that is refused.
 type head struct {
 	position ledger.Position
+	recorded [2]uint64 // seconds since 1970 and nanoseconds
 	person   []byte
 	seq      uint64
 	prev     []byte
@@ -56,6 +60,9 @@ func readEntry(raw []byte) (h head, err error) {
 		switch n {
 		case fieldPosition:
 			h.position = ledger.Position(v)
+		case fieldRecorded:
+			h.recorded, err = readInstant(b)
+			return err
 		case fieldPerson:
 			h.person = b
 		case fieldSeq:
@@ -72,6 +79,17 @@ func readEntry(raw []byte) (h head, err error) {
 		return nil
 	})
 	return h, err
+}
+
+func readInstant(raw []byte) (at [2]uint64, err error) {
+	once := func(protowire.Number) bool { return true }
+	err = eachField(raw, once, func(n protowire.Number, v uint64, _ []byte) error {
+		if n == 1 || n == 2 {
+			at[n-1] = v
+		}
+		return nil
+	})
+	return at, err
 }
 
 func readPart(raw []byte) (p part, err error) {

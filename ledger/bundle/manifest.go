@@ -129,7 +129,19 @@ func parseManifest(text string) (m Manifest, err error) {
 	if m.text() != text {
 		return m, form("a manifest that is not in its one encoding")
 	}
+	if strings.ContainsFunc(text, hidden) {
+		return m, form("a manifest with characters that cannot be seen")
+	}
 	return m, nil
+}
+
+// hiddenRunes are what no terminal and no page shows, or what changes how they show the
+// rest: controls, joiners, marks of direction, tags.
+var hiddenRunes = [][2]rune{{0x7f, 0x9f}, {0xad, 0xad}, {0x61c, 0x61c}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff},
+	{0xfff9, 0xfffb}, {0xe0000, 0xe007f}}
+
+func hidden(r rune) bool {
+	return slices.ContainsFunc(hiddenRunes, func(span [2]rune) bool { return span[0] <= r && r <= span[1] })
 }
 
 func fromDash(s string) string {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
@@ -78,6 +79,8 @@ type report struct {
 	wordings  []Wording
 	named     map[string]ledger.Position // wordings that entries name, and the first that does
 	complete  bool
+	stamped   string // when and by whom; empty: by nobody
+	unstamped bool   // an authority was asked, and gave no timestamp
 	first     string
 	last      string
 }
@@ -132,6 +135,8 @@ type page struct {
 	Packs       []shownPack
 	Complete    bool // a directory is here that lists what there was
 	Consistent  bool
+	Stamped     string
+	Unstamped   bool
 }
 
 // section is the story of one number, or of a seller.
@@ -160,9 +165,9 @@ type shownPack struct {
 
 // render writes the page. has tells whether a file is in the bundle.
 func (r *report) render(m Manifest, numbers []Number, has func(name string) bool) ([]byte, error) {
-	p := page{Manifest: m, First: r.first, Last: r.last, Disclosure: ClassWords(m.Disclosed), Root64: encode64(m.Root[:]), Shown: len(r.events),
+	p := page{Manifest: m, First: r.first, Last: r.last, Disclosure: strings.ReplaceAll(ClassWords(m.Disclosed), ",", ", "), Root64: encode64(m.Root[:]), Shown: len(r.events),
 		Told: r.told, ToldShown: len(r.decisions),
-		Complete: r.complete, Consistent: has(ConsistencyFile)}
+		Complete: r.complete, Consistent: has(ConsistencyFile), Stamped: r.stamped, Unstamped: r.unstamped}
 	p.Wordings, p.Unpublished = r.wordingsShown()
 	p.Packs = r.packs(has)
 	switch {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -57,7 +58,11 @@ type bundleVector struct {
 // plainBundle is a story's bundle whose texts for people are left out, so that they
 // may get better without a published file changing.
 func plainBundle(s *story, edit func(files), manifest func(*Manifest)) []byte {
-	return s.lie(honest(s), func(f files) {
+	return plainOf(s, honest(s), edit, manifest)
+}
+
+func plainOf(s *story, zip []byte, edit func(files), manifest func(*Manifest)) []byte {
+	return s.lie(zip, func(f files) {
 		for _, name := range []string{ScriptFile, ReadmeFile, ReportFile} {
 			f[name] = []byte("left out of this test vector\n")
 		}
@@ -107,6 +112,12 @@ func madeVectors(t *testing.T) (v vectors, made map[string][]byte) {
 	made["refused/consistent.zip"] = plainBundle(richStory(t), func(f files) {
 		f[ConsistencyFile] = bytes.Replace(f[ConsistencyFile], []byte("\n"), []byte("\n"+encode64(digest("x"))+"\n"), 1)
 	}, nil)
+	// Since bundles are timestamped.
+	made["stamped.zip"] = plainBundle(stampedStory(t), nil, nil)
+	made["refused/timestamped.zip"] = plainBundle(boundStory(t), func(f files) { f[TimestampFile] = stampedStory(t).stamp.Token }, nil)
+	made["seller.zip"] = plainOf(s, ofSeller(s, s.sellerManifest(), 3, 5), nil, nil)
+	made["refused/about.zip"] = plainOf(s, ofSeller(s, s.sellerManifest(), 3, 5), nil, func(m *Manifest) { m.Seller = "nobody" })
+	made["refused/period.zip"] = plainOf(s, ofSeller(s, s.sellerManifest(), 3, 5), nil, func(m *Manifest) { m.To = began.Add(5 * time.Minute) })
 	other := tellStory(newWorld(t, "another ledger"))
 	made["refused/signed.zip"] = plainBundle(other, nil, nil)
 	flipped := bytes.Clone(made["numbers.zip"])
@@ -179,7 +190,7 @@ func compareVectors(t *testing.T, v vectors) {
 const readVectors = `
 import io, json, os, sys
 sys.path.insert(0, sys.argv[1])
-import verify
+import verify, verify_receipt
 h = bytes.fromhex
 wrong = count = 0
 
@@ -193,7 +204,7 @@ def same(what, got, want):
 def answer(f, *args):
     try:
         return f(*args)
-    except verify.Refused as why:
+    except (verify.Refused, verify_receipt.Refused):
         return None
 
 own = json.load(open(sys.argv[2] + "/vectors.json"))
@@ -218,20 +229,35 @@ for v in proofs["commitments"]:
 for v in proofs["checkpoints"]:
     same("checkpoint", verify.open_checkpoint(read(v["file"]), keys), (proofs["origin"], v["size"], h(v["root"])))
 for v in proofs["receipts"]:
-    same("receipt", verify.verify(io.BytesIO(read(v["file"])), text)[1][2].split(",")[0], "position %d" % v["position"])
+    same("receipt", verify_receipt.verify(read(v["file"]), text)[1][1].split(",")[0], "position %d" % v["position"])
 for v in proofs["refused"]:
     if v["file"].endswith(".receipt"):
-        same(v["file"], answer(verify.receipt, read(v["file"]), keys), None)
+        same(v["file"], answer(verify_receipt.verify, read(v["file"]), text), None)
     if v["file"].endswith(".checkpoint"):
         same(v["file"], answer(verify.open_checkpoint, read(v["file"]), keys), None)
+answers = json.loads(read("decisions.json"))
+for v in answers["decisions"]:
+    raw, asked = read(v["file"]), v.get("number")
+    shown = dict(verify_receipt.verify(raw, text, asked))
+    same(v["file"], (shown["decided"], shown["position"]), ("%s at %s, as decision %s" % (v["verdict"], v["decided"], v["id"].replace("-", "")), str(v["position"])))
+    same(v["file"], "the one you gave" in shown["number"], asked is not None)
+    same(v["file"], answer(verify_receipt.verify, raw, text, "+12125550199"), None)
+    for i in range(0, len(raw), 9):
+        changed = raw[:i] + bytes([raw[i] ^ 1]) + raw[i + 1:]
+        same("byte %d of %s" % (i, v["file"]), answer(verify_receipt.verify, changed, text, asked), None)
+for v in answers["refused"]:
+    same(v["file"], answer(verify_receipt.verify, read(v["file"]), text), None)
 print(count, wrong)
 `
 
-// TestVectorsInPython: entries, leaves, commitments, checkpoints and receipts.
+// TestVectorsInPython: entries, leaves, commitments, checkpoints and receipts, also of
+// decisions.
 func TestVectorsInPython(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "verify.py"), Script(), 0o600); err != nil {
-		t.Fatal(err)
+	for name, script := range map[string][]byte{"verify.py": Script(), "verify_receipt.py": ReceiptScript()} {
+		if err := os.WriteFile(filepath.Join(dir, name), script, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	out, err := exec.CommandContext(t.Context(), bundletest.Python(t), "-c", readVectors, dir, vectorsDir, "../proof/testdata/v1").CombinedOutput()
 	if err != nil || !strings.HasSuffix(string(out), " 0\n") || len(out) > 20 {

@@ -9,11 +9,11 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/directory"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
+	"github.com/consent-ledger/consent-ledger/ledger/timestamp"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -28,7 +28,9 @@ type Claim struct {
 // Verdict is what a bundle shows.
 type Verdict struct {
 	Manifest Manifest
-	Claims   []Claim
+	// Numbers are those it is about, in order; none for a seller.
+	Numbers []Number
+	Claims  []Claim
 }
 
 // Trust is what a reader has from elsewhere.
@@ -38,7 +40,10 @@ type Trust struct {
 	Keys proof.Keys
 	// Policy says which witnesses must vouch for the checkpoint; nil: it may be the
 	// operator's word.
-	Policy *Policy
+	Policy *proof.Policy
+	// Roots are those whose word the reader takes for a time, and then there must be a
+	// timestamp that they vouch for; nil: when it existed may be the operator's word.
+	Roots *timestamp.Roots
 	// Earlier is a checkpoint of this ledger that the reader holds and has checked;
 	// nil: none.
 	Earlier *proof.Checkpoint
@@ -60,6 +65,9 @@ type verifier struct {
 	erased  int
 
 	opened, withheld int
+	named            int // entries that show the number they are about
+	rows             rows
+	stamped          bool // somebody whom the reader trusts vouches for the time
 }
 
 // chain is how far a person's entries have come.
@@ -84,7 +92,8 @@ func Verify(r io.ReaderAt, size int64, trust Trust) (*Verdict, error) {
 		check func() ([]Claim, error)
 	}{
 		{"signed", v.signed}, {"included", v.included}, {"back-linked", v.backLinked}, {"disclosed", v.disclosed},
-		{"packs", v.packs}, {"wordings", v.wordings}, {"complete", v.complete}, {"consistent", v.consistent}, {"anchored", v.anchored},
+		{"about", v.aboutWhom}, {"packs", v.packs}, {"wordings", v.wordings}, {"complete", v.complete}, {"consistent", v.consistent},
+		{"timestamped", v.timestamped}, {"anchored", v.anchored}, {"tables", v.tables}, {"report", v.report},
 	} {
 		claims, err := step.check()
 		if err != nil {
@@ -92,7 +101,7 @@ func Verify(r io.ReaderAt, size int64, trust Trust) (*Verdict, error) {
 		}
 		out.Claims = append(out.Claims, claims...)
 	}
-	out.Manifest = v.m
+	out.Manifest, out.Numbers = v.m, v.numbers
 	return out, nil
 }
 
@@ -185,11 +194,7 @@ func (v *verifier) included() ([]Claim, error) {
 	}
 	parts := 0
 	for ; v.sums[partName(parts+1)+".jsonl"] != (ledger.Hash{}); parts++ {
-		file, err := v.read(partName(parts+1) + ".jsonl")
-		if err != nil {
-			return nil, err
-		}
-		if err := lines(file, v.entry); err != nil {
+		if err := v.part(partName(parts + 1)); err != nil {
 			return nil, err
 		}
 	}
@@ -209,8 +214,30 @@ func (v *verifier) included() ([]Claim, error) {
 		return nil, err
 	}
 	return slices.Concat(
-		proven("included", "%d entries, and %d that they cite, are in the ledger of %d entries that its checkpoint speaks of", v.events, len(v.cited), v.m.Size),
+		proven("included", "%s, and %s that they cite, are in the ledger of %s that its checkpoint fixes", count(v.events, "entry", "entries"), count(len(v.cited), "other", "others"),
+			count(int(v.m.Size), "entry", "entries")),
 		proven("unchanged", "the bytes of each entry are those that the checkpoint fixes, at its position")), nil
+}
+
+// part checks one part of the entries, and its table against them.
+func (v *verifier) part(name string) error {
+	file, err := v.read(name + ".jsonl")
+	if err != nil {
+		return err
+	}
+	v.rows.begin("", nil)
+	if table := name + ".csv"; v.sums[table] != (ledger.Hash{}) {
+		rows, err := v.read(table)
+		if err != nil {
+			return err
+		}
+		v.rows.begin(table, rows)
+	}
+	if err := lines(file, v.entry); err != nil {
+		return err
+	}
+	v.rows.end()
+	return nil
 }
 
 func (v *verifier) openCheckpoint() error {
@@ -269,7 +296,11 @@ func (v *verifier) entry(line []byte) error {
 			return err
 		}
 	}
-	return v.open(r, h)
+	if err := v.open(r, h); err != nil {
+		return err
+	}
+	v.rows.entry(r)
+	return v.concerns(r, h)
 }
 
 func (v *verifier) cite(line []byte) error {
@@ -329,6 +360,9 @@ func (v *verifier) open(r Record, h head) error {
 		if o.Field == "1" && r.Number > 0 && v.numbers[r.Number-1].E164 != string(o.Value) {
 			return refuted("disclosed: position %d is about another number", r.Position)
 		}
+		if o.Field == "1" && r.Number > 0 {
+			v.named++
+		}
 		v.opened++
 	}
 	return nil
@@ -379,15 +413,16 @@ func (v *verifier) backLinked() ([]Claim, error) {
 	if persons != len(v.chains) {
 		return nil, refuted("entries are about %d persons, %d were signed", len(v.chains), persons)
 	}
-	text := "the entries of each of %d persons of %d numbers link back to the first without a hole, and end with the last one signed"
-	if v.erased > 0 {
-		return proven("back-linked", text+"; %d erasures are among them", persons, len(v.numbers), v.erased), nil
+	text := fmt.Sprintf("the entries of %s of %s link back to the first without a gap, and end with the last one signed", count(persons, "holder", "holders"), count(len(v.numbers), "number", "numbers"))
+	if persons == 0 {
+		text = fmt.Sprintf("no entry of a holder of %s is here", count(len(v.numbers), "number", "numbers"))
 	}
-	return proven("back-linked", text, persons, len(v.numbers)), nil
+	return []Claim{{"back-linked", true, text + say(v.erased, "", "; 1 erasure is among them", "; %d erasures are among them")}}, nil
 }
 
 func (v *verifier) disclosed() ([]Claim, error) {
-	return proven("disclosed", "%d parts (%s) are what was sealed when they were recorded; %d parts are withheld", v.opened, ClassWords(v.m.Disclosed), v.withheld), nil
+	shown := say(v.opened, "no personal part is shown", "1 personal part is what was sealed when it was recorded", "%d personal parts are what was sealed when they were recorded")
+	return proven("disclosed", "%s (%s); %s", shown, ClassWords(v.m.Disclosed), say(v.withheld, "none is withheld", "1 is withheld", "%d are withheld")), nil
 }
 
 // packs checks that rule packs are the files that the ledger published.
@@ -413,61 +448,5 @@ func (v *verifier) packs() ([]Claim, error) {
 		}
 		packs++
 	}
-	return proven("packs", "%d rule packs are the files that the ledger published", packs), nil
-}
-
-// complete says whether nothing was left out.
-func (v *verifier) complete() ([]Claim, error) {
-	file, err := v.read(CompletenessFile)
-	if err != nil {
-		return nil, err
-	}
-	var by, covers ledger.Position
-	shown, later, last, bound := 0, 0, 0, true
-	err = lines(file, func(line []byte) error {
-		c, err := parseCompleteness(line)
-		if err != nil {
-			return err
-		}
-		d, cited := v.cited[ledger.Position(c.Directory)]
-		if c.Number <= last || c.Number > len(v.numbers) || !cited || by != 0 && by != d.position {
-			return refuted("%s names a number or a directory that is not here", CompletenessFile)
-		}
-		a, err := v.history(c, d)
-		by, covers, last = d.position, a.Statement.Covers, c.Number
-		if a.Bound || a.Complete > 0 { // under a made-up token there is nothing
-			shown, later = shown+1, later+a.Later
-		}
-		bound = bound && a.Bound
-		return err
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case by == 0:
-		return unproven("complete", "completeness: unproven; no directory of all numbers is in this bundle, so entries after the last one, or persons, may have been left out"), nil
-	case shown < len(v.numbers):
-		return unproven("complete", "completeness: unproven for %d of %d numbers; about the others nothing was left out up to position %d, by the directory at position %d", len(v.numbers)-shown, len(v.numbers), covers, by), nil
-	}
-	if bound {
-		return proven("complete", "nothing about %d numbers was left out up to position %d, by the directory at position %d, in which each has one place; %d entries came later", shown, covers, by, later), nil
-	}
-	return proven("complete", "nothing about %d numbers was left out up to position %d, by the directory at position %d, if each has the one place there that its key gives it; %d entries came later", shown, covers, by, later), nil
-}
-
-// history checks that the entries shown about a number are all that a directory knew.
-func (v *verifier) history(c completeness, d head) (directory.Answer, error) {
-	statement, err := only(d.fact, fieldDirectory)
-	if err != nil {
-		return directory.Answer{}, err
-	}
-	once := func(protowire.Number) bool { return true }
-	if err := eachField(statement, once, func(protowire.Number, uint64, []byte) error { return nil }); err != nil {
-		return directory.Answer{}, err
-	}
-	path, err := c.tokenPath()
-	if err != nil {
-		return directory.Answer{}, err
-	}
-	return directory.Verify(directory.Shown{Directory: d.raw, Number: v.numbers[c.Number-1].E164, Token: ledger.DirectoryToken(c.Token), TokenPath: path, Proof: c.Proof, Events: v.about[c.Number-1]})
+	return []Claim{{"packs", true, say(packs, "no rule pack is here", "1 rule pack is the file that the ledger published", "%d rule packs are the files that the ledger published")}}, nil
 }

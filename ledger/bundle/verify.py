@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
-"""Checks an export bundle, or a receipt, of a consent ledger. Standard library only.
+"""Checks an export bundle of a consent ledger. Standard library only.
 
     python3 verify.py EXPORT.zip ledger.keys [policy] [--earlier FILE]
-    python3 verify.py ENTRY.receipt ledger.keys
 
 ledger.keys holds the ledger's public keys as verifier lines, from somebody you
 trust: not from where the export came from. A policy (C2SP tlog-policy) says which
@@ -13,323 +12,19 @@ proven and what is not. 5: something is not what it should be. 2: usage.
 It is a second implementation of docs/reference/bundle.md, beside the program's own.
 """
 
-import base64
-import hashlib
 import json
 import pathlib
 import re
 import struct
 import sys
 import zlib
-from datetime import datetime
+
+from verify_proof import *
 
 FILE_MAX = 64 << 20
-NUMBER_MAX = 1 << 60
-NOTE_MAX = 1 << 16
-ENTRY_MAX = 65535
+TOKEN_MAX = 256 << 10
 CLASSES = ["number", "identity", "origin", "words", "signature"]
-
-
-class Refused(Exception):
-    """Something is not what it should be."""
-
-
-def check(ok, why):
-    if not ok:
-        raise Refused(why)
-
-
-def sha(*parts):
-    return hashlib.sha256(b"".join(parts)).digest()
-
-
-def base(text):
-    """Base64 in its one encoding."""
-    check(isinstance(text, str), "base64 that is none")
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except ValueError:
-        raise Refused("base64 that is none") from None
-    check(base64.b64encode(raw).decode() == text, "base64 that is not in its one encoding")
-    return raw
-
-
-def hashes(items):
-    """Hashes of 32 bytes in base64."""
-    check(isinstance(items, list), "hashes that are none")
-    out = [base(h) for h in items]
-    check(all(len(h) == 32 for h in out), "a hash of another length")
-    return out
-
-
-def number(text):
-    check(re.fullmatch(r"0|[1-9][0-9]{0,18}", text) and int(text) <= NUMBER_MAX, "a number that is not in its one encoding")
-    return int(text)
-
-
-# --- Ed25519 (RFC 8032), verification only ---
-P = 2**255 - 19
-L = 2**252 + 27742317777372353535851937790883648493
-D = -121665 * pow(121666, P - 2, P) % P
-ROOT = pow(2, (P - 1) // 4, P)
-
-
-def ed_add(p, q):
-    a, b = (p[1] - p[0]) * (q[1] - q[0]) % P, (p[1] + p[0]) * (q[1] + q[0]) % P
-    c, d = 2 * p[3] * q[3] * D % P, 2 * p[2] * q[2] % P
-    e, f, g, h = b - a, d - c, d + c, b + a
-    return e * f % P, g * h % P, f * g % P, e * h % P
-
-
-def ed_mul(s, p):
-    q = (0, 1, 1, 0)
-    while s:
-        if s & 1:
-            q = ed_add(q, p)
-        p, s = ed_add(p, p), s >> 1
-    return q
-
-
-def ed_point(raw):
-    """The point of an encoding; None if it is none."""
-    n = int.from_bytes(raw, "little")
-    y, sign = n & (1 << 255) - 1, n >> 255
-    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
-    x = pow(square, (P + 3) // 8, P)
-    if (x * x - square) % P:
-        x = x * ROOT % P
-    if y >= P or (x * x - square) % P or x == 0 and sign:
-        return None
-    x = P - x if x & 1 != sign else x
-    return x, y, 1, x * y % P
-
-
-BASE_Y = 4 * pow(5, P - 2, P) % P
-BASE = ed_point(BASE_Y.to_bytes(32, "little"))
-
-
-def ed_verify(key, message, signature):
-    a = ed_point(key)
-    s = int.from_bytes(signature[32:], "little")
-    if a is None or len(signature) != 64 or s >= L:
-        return False
-    k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % L
-    minus = (P - a[0], a[1], a[2], P - a[3])
-    x, y, z, _ = ed_add(ed_mul(s, BASE), ed_mul(k, minus))
-    inverse = pow(z, P - 2, P)
-    x, y = x * inverse % P, y * inverse % P
-    return (y | (x & 1) << 255).to_bytes(32, "little") == signature[:32]
-
-
-# --- keys and signed notes (C2SP signed-note) ---
-def parse_keys(text):
-    """Keys by name: (id, key)."""
-    keys = {}
-    for line in text.splitlines():
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        part = line.split("+", 2)
-        check(len(part) == 3 and re.fullmatch("[0-9a-f]{8}", part[1]), "a line of the keys that is none")
-        raw = base(part[2])
-        check(len(raw) == 33 and raw[0] == 1, "a key that is not Ed25519")
-        check(sha(part[0].encode(), b"\n", raw)[:4].hex() == part[1], "a key with another id")
-        check(part[0] not in keys, "two keys of one name")
-        keys[part[0]] = bytes.fromhex(part[1]), raw[1:]
-    return keys
-
-
-def only_key(keys, what, is_it):
-    names = [n for n in keys if is_it(n)]
-    check(len(names) == 1, f"there must be one key for {what} among those given, and there are {len(names)}")
-    return names[0]
-
-
-def open_note(raw, keys, name):
-    """The text of a note that the key of this name signed."""
-    check(len(raw) <= NOTE_MAX, "a note that is too long")
-    try:
-        note = raw.decode()
-    except UnicodeDecodeError:
-        raise Refused("a note that is not UTF-8") from None
-    check(not re.search("[\x00-\x09\x0b-\x1f]", note), "a note with control characters")
-    text, _, signatures = note.rpartition("\n\n")
-    check(text and signatures.endswith("\n"), "a note without signatures")
-    text += "\n"
-    lines, found = signatures[:-1].split("\n"), False
-    check(len(lines) <= 100, "a note with too many signatures")
-    for line in lines:
-        match = re.fullmatch(r"\u2014 ([^\s+]+) (\S+)", line)
-        check(match, "a signature line that is none")
-        signature = base(match[2])
-        check(len(signature) > 4, "a signature line that is none")
-        if not found and match[1] == name and signature[:4] == keys[name][0]:
-            check(ed_verify(keys[name][1], text.encode(), signature[4:]), "a wrong signature")
-            found = True
-    check(found, "not signed by the key given; get the ledger's key from somebody you trust")
-    return text
-
-
-def parse_policy(text):
-    """What a C2SP tlog-policy demands: a witness (name, id, key), or a group (how many, of which)."""
-    parts, quorum = {}, None
-    for line in text.splitlines():
-        words = line.split("#", 1)[0].split()
-        if not words or words[0] == "log":
-            continue
-        if words[0] == "quorum":
-            check(len(words) == 2 and words[1] in parts, "a policy without a quorum of witnesses")
-            quorum = parts[words[1]]
-            continue
-        check(len(words) >= 3 and words[1] not in parts, "a line of the policy that is none")
-        if words[0] == "witness":
-            key = words[2].split("+", 2)
-            check(len(words) == 4 and len(key) == 3 and re.fullmatch("[0-9a-fA-F]{8}", key[1]), "a witness that is none")
-            raw = base(key[2])
-            check(len(raw) == 33 and raw[0] in (1, 4), "a witness's key that is not Ed25519")
-            parts[words[1]] = key[0], sha(key[0].encode(), b"\n\x04", raw[1:])[:4], raw[1:]
-        else:
-            check(words[0] == "group" and all(w in parts for w in words[3:]), "a line of the policy that is none")
-            n = {"any": "1", "all": str(len(words) - 3)}.get(words[2], words[2])
-            check(re.fullmatch("[0-9]{1,3}", n) and 0 < int(n) <= len(words) - 3, "a group that demands no witness, or too many")
-            parts[words[1]] = int(n), [parts[w] for w in words[3:]]
-    check(quorum is not None, "a policy that demands no witness")
-    return quorum
-
-
-def cosigned(raw, part, names):
-    """Whether a checkpoint is cosigned as a part of a policy demands; by whom goes into names."""
-    if len(part) == 2:
-        return sum([cosigned(raw, p, names) for p in part[1]]) >= part[0]
-    name, identity, key = part
-    text, _, signatures = raw.decode().rpartition("\n\n")
-    for line in signatures[:-1].split("\n"):
-        match = re.fullmatch(r"\u2014 ([^\s+]+) (\S+)", line)
-        signature = base(match[2])
-        if match[1] == name and signature[:4] == identity:
-            signed = f"cosignature/v1\ntime {int.from_bytes(signature[4:12], 'big')}\n{text}\n"
-            if len(signature) != 76 or not ed_verify(key, signed.encode(), signature[12:]):
-                return False
-            names.add(name)
-            return True
-    return False
-
-
-def open_checkpoint(raw, keys):
-    """Origin, size and root of a checkpoint that the log key signed."""
-    name = only_key(keys, "checkpoints", lambda n: not n.endswith(("/receipts", "/exports")))
-    lines = open_note(raw, keys, name).split("\n")
-    check(len(lines) == 4 and lines[3] == "", "a checkpoint with other than three lines")
-    root = base(lines[2])
-    check(len(root) == 32, "a root of another length")
-    check(lines[0] == name, "a checkpoint of another ledger")
-    return lines[0], number(lines[1]), root
-
-
-# --- Merkle tree (RFC 9162) ---
-def leaf_hash(entry):
-    return sha(b"\x00", entry)
-
-
-def climb(fn, sn, path, node):
-    """Climbs from a node at fn, of which sn is the last: the hashes of what lies up to it, and of all; RFC 9162."""
-    old = new = node
-    for p in path:
-        if sn == 0:
-            return None
-        if fn & 1 or fn == sn:
-            old, new = sha(b"\x01", p, old), sha(b"\x01", p, new)
-            while not fn & 1 and fn:
-                fn, sn = fn >> 1, sn >> 1
-        else:
-            new = sha(b"\x01", new, p)
-        fn, sn = fn >> 1, sn >> 1
-    return (old, new) if sn == 0 else None
-
-
-def included(leaf, index, size, path, root):
-    """RFC 9162 section 2.1.3.2."""
-    up = climb(index, size - 1, path, leaf) if 0 <= index < size else None
-    return up is not None and up[1] == root
-
-
-def consistent(old_root, old_size, root, size, path):
-    """RFC 9162 section 2.1.4.2."""
-    if old_size == size or not 0 < old_size < size:
-        return old_size == size > 0 and not path and old_root == root
-    fn, sn, path = old_size - 1, size - 1, path if old_size & old_size - 1 else [old_root] + path
-    while fn & 1:
-        fn, sn = fn >> 1, sn >> 1
-    return bool(path) and climb(fn, sn, path[1:], path[0]) == (old_root, root)
-
-
-# --- protobuf, as little as needed ---
-def varint(raw, at):
-    n = shift = 0
-    while True:
-        check(at < len(raw) and shift < 70, "an entry that is no protobuf")
-        byte = raw[at]
-        n |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            check(n < 1 << 64, "an entry that is no protobuf")
-            return n, at
-
-
-def fields(raw):
-    """Number, value of a varint (else 0), bytes of a length (else empty), in order."""
-    at = 0
-    while at < len(raw):
-        tag, at = varint(raw, at)
-        n, kind, value, data = tag >> 3, tag & 7, 0, b""
-        check(1 <= n <= 0x7FFFFFFF, "an entry that is no protobuf")
-        if kind == 0:
-            value, at = varint(raw, at)
-        else:
-            size = {1: 8, 5: 4}.get(kind)
-            if size is None:
-                check(kind == 2, "a field of an unknown form")
-                size, at = varint(raw, at)
-            check(size <= len(raw) - at, "a field cut off")
-            data, at = raw[at:at + size] if kind == 2 else b"", at + size
-        yield n, value, data
-
-
-def message(raw, lists=()):
-    """Fields by number. One that is there twice is refused, unless it is a list."""
-    out = {n: [] for n in lists}
-    for n, value, data in fields(raw):
-        if n in lists:
-            out[n].append(data)
-        else:
-            check(n not in out, "a field that is there twice")
-            out[n] = value, data
-    return out
-
-
-def only(raw, want):
-    """The bytes of one field; None if it is not there."""
-    found = [data for n, _, data in fields(raw) if n == want]
-    check(len(found) <= 1, "a field that is there twice")
-    return found[0] if found else None
-
-
-class Entry:
-    """What proofs speak of in an entry."""
-
-    def __init__(self, raw):
-        m = message(raw, lists=(10,))
-        self.recorded = tuple(message(m.get(2, (0, b""))[1]).get(n, (0, b""))[0] for n in (1, 2))
-        self.position, self.person, self.seq = m.get(1, (0, b""))[0], m.get(6, (0, b""))[1], m.get(7, (0, b""))[0]
-        self.prev, self.fact = m.get(8, (0, b""))[1], m.get(9, (0, b""))[1]
-        self.parts, self.leaf = [], leaf_hash(raw)
-        for part in m[10]:
-            p = message(part)
-            self.parts.append((p.get(1, (0, b""))[0], p.get(2, (0, b""))[1], p.get(4, (0, b""))[1]))
-
-
-def commitment(cls, field, salt, value):
-    return sha(b"consent.v1/commitment", bytes([cls]), struct.pack(">H", len(field)), field, salt, value)
+HIDDEN = "[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 
 
 # --- the zip, in its one form ---
@@ -449,16 +144,41 @@ def history(entry, e164, token, path, proof, events):
     return covers, got[0], later
 
 
+# --- a timestamp (RFC 3161), as far as can be read without checking who signed it ---
+def der(raw, *tags):
+    """The values of the DER elements that raw begins with, which have these tags, and what follows."""
+    values = []
+    for tag in tags:
+        check(len(raw) > 1 and raw[0] == tag and raw[1] != 0x80, "timestamp.tsr is no timestamp token")
+        at = 2 + (raw[1] & 0x7F if raw[1] > 0x7F else 0)
+        end = at + (int.from_bytes(raw[2:at], "big") if at > 2 else raw[1])
+        check(end <= len(raw), "timestamp.tsr is cut off")
+        values.append(raw[at:end])
+        raw = raw[end:]
+    return values + [raw]
+
+
+def stamp(token, stamped):
+    """The time that a token says, which must be over these bytes."""
+    check(len(token) <= TOKEN_MAX, "timestamp.tsr is too long")
+    whole, rest = der(token, 0x30)  # ContentInfo
+    check(not rest, "bytes behind timestamp.tsr")
+    signed = der(der(whole, 6, 0xA0)[1], 0x30)[0]  # SignedData
+    info = der(der(der(der(signed, 2, 0x31, 0x30)[2], 6, 0xA0)[1], 4)[0], 0x30)[0]  # TSTInfo
+    _, _, imprint, _, at, _ = der(info, 2, 6, 0x30, 2, 0x18)
+    algorithm, digest, _ = der(imprint, 0x30, 4)
+    check(der(algorithm, 6)[0].hex() == "608648016503040201" and digest == sha(stamped), "timestamp.tsr is over something else than this checkpoint")
+    at = re.sub(r"^(....)(..)(..)(..)(..)(..)(\.[0-9]+)?Z$", r"\1-\2-\3T\4:\5:\6Z", at.decode("latin-1"))
+    return instant(at) and at
+
+
 # --- a bundle ---
-def instant(text):
-    """Seconds and nanoseconds of RFC 3339 in UTC, as Go writes it."""
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{0,8}[1-9]))?Z", text)
-    try:
-        check(match, "a time that is none")
-        at = datetime.strptime(match[1] + "+0000", "%Y-%m-%dT%H:%M:%S%z")
-        return int(at.timestamp()), int((match[2] or "0").ljust(9, "0"))
-    except ValueError:
-        raise Refused("a time that is none") from None
+def say(n, none, one, many):
+    return (none, one)[n] if n < 2 else many.format(n)
+
+
+def count(n, one, many):
+    return say(n, "no " + one, "1 " + one, "{} " + many)
 
 
 def lines(raw):
@@ -497,10 +217,11 @@ class Bundle:
     def __init__(self, file, keys, policy, earlier):
         self.zip, self.keys, self.policy, self.earlier, self.claims = Zip(file), keys, policy, earlier, []
         self.chains, self.cited, self.opened, self.withheld, self.erased = {}, {}, 0, 0, 0
-        self.events, self.last = 0, 0
+        self.events, self.last, self.named = 0, 0, 0
         for name, step in [("signed", self.signed), ("included", self.included), ("back-linked", self.back_linked),
-                           ("disclosed", self.disclosed), ("packs", self.packs), ("wordings", self.wordings), ("complete", self.complete),
-                           ("consistent", self.consistent), ("anchored", self.anchored)]:
+                           ("disclosed", self.disclosed), ("about", self.about_whom), ("packs", self.packs), ("wordings", self.wordings),
+                           ("complete", self.complete), ("consistent", self.consistent), ("timestamped", self.timestamped),
+                           ("anchored", self.anchored), ("report", self.report)]:
             try:
                 step()
             except Refused as why:
@@ -528,21 +249,20 @@ class Bundle:
 
     def manifest(self, text_lines):
         words = ["produced", "subject", "period", "case", "purpose", "recipient", "disclosed", "checkpoint", "through", "entries", "sums"]
+        check(not re.search(HIDDEN, "".join(text_lines)), "a manifest with characters that cannot be seen")
         check(len(text_lines) == 14 and text_lines[0] == "consent-ledger/bundle@v1" and text_lines[13] == "", "it is no manifest of a bundle")
         self.origin, value = text_lines[1], {}
         for word, line in zip(words, text_lines[2:]):
             check(line.startswith(word + " "), "a manifest that is not in its one encoding")
             value[word] = line[len(word) + 1:]
-        instant(value["produced"])
+        self.value, _ = value, instant(value["produced"])
         kind, _, who = value["subject"].partition(" ")
         check(kind in ("numbers", "seller"), "a manifest about nobody")
-        self.numbers_signed = number(who) if kind == "numbers" else 0
+        self.who, self.numbers_signed = who, number(who) if kind == "numbers" else 0
         check((kind == "numbers") == (self.numbers_signed > 0), "a manifest about nobody")
         period = value["period"].split(" ")
         check(len(period) == 2, "a period that is none")
-        for end in period:
-            if end != "-":
-                instant(end)
+        self.period = [end != "-" and instant(end) for end in period]
         given = [] if value["disclosed"] == "none" else value["disclosed"].split(",")
         check([c for c in CLASSES if c in given] == given, "classes that are none")
         self.classes, self.classes_said = [CLASSES.index(c) + 1 for c in given], value["disclosed"]
@@ -572,7 +292,8 @@ class Bundle:
             _, position, n, entry, opened = self.record(line)
             check(position not in self.cited and n == 0 and not opened and not entry.person, f"position {position} is cited twice, or is about somebody")
             self.cited[position] = entry
-        self.claim("included", True, f"{self.events} entries, and {len(self.cited)} that they cite, are in the ledger of {self.size} entries that its checkpoint speaks of")
+        self.claim("included", True, f"{count(self.events, 'entry', 'entries')}, and {count(len(self.cited), 'other', 'others')} that they cite, "
+                   f"are in the ledger of {count(self.size, 'entry', 'entries')} that its checkpoint fixes")
         self.claim("unchanged", True, "the bytes of each entry are those that the checkpoint fixes, at its position")
 
     def read_numbers(self):
@@ -623,7 +344,13 @@ class Bundle:
             check(cls in self.classes, f"disclosed: position {position} opens a part of a class that the manifest does not name")
             check(commitment(cls, field, salt, value) == sealed, f"disclosed: a part of position {position} is not what was sealed")
             check(field != b"1" or not n or value == self.numbers[n - 1][0].encode(), f"disclosed: position {position} is about another number")
-            self.opened += 1
+            self.opened, self.named = self.opened + 1, self.named + (field == b"1" and n > 0)
+        since, until = self.period
+        check(not (since or until) or entry.recorded[0] <= NUMBER_MAX and entry.recorded[1] < 10**9
+              and (not since or since <= entry.recorded) and (not until or entry.recorded < until),
+              f"about: position {position} was not recorded in the period")
+        sellers = [] if n else [data for field, _, data in fields(entry.fact) if field == 2]
+        check(n or self.who.encode() in sellers or b"all" in sellers, f"about: position {position} is not about the seller")
 
     def link(self, position, n, entry):
         if not entry.person:
@@ -641,15 +368,32 @@ class Bundle:
         persons = 0
         for i, (_, entries, holders) in enumerate(self.numbers):
             check(len(self.about[i]) == entries, f"{len(self.about[i])} entries are about number {i + 1}, {entries} were signed")
-            for person, count, head in holders:
-                check(self.chains.get(person) == (i + 1, count, head), f"the last entries of a person of number {i + 1} are missing")
+            for person, seq, head in holders:
+                check(self.chains.get(person) == (i + 1, seq, head), f"the last entries of a person of number {i + 1} are missing")
                 persons += 1
         check(persons == len(self.chains), f"entries are about {len(self.chains)} persons, {persons} were signed")
-        erased = f"; {self.erased} erasures are among them" if self.erased else ""
-        self.claim("back-linked", True, f"the entries of each of {persons} persons of {len(self.numbers)} numbers link back to the first without a hole, and end with the last one signed{erased}")
+        numbers = count(len(self.numbers), "number", "numbers")
+        said = f"the entries of {count(persons, 'holder', 'holders')} of {numbers} link back to the first without a gap, and end with the last one signed"
+        erased = say(self.erased, "", "; 1 erasure is among them", "; {} erasures are among them")
+        self.claim("back-linked", True, (said if persons else f"no entry of a holder of {numbers} is here") + erased)
 
     def disclosed(self):
-        self.claim("disclosed", True, f"{self.opened} parts ({self.classes_said}) are what was sealed when they were recorded; {self.withheld} parts are withheld")
+        shown = say(self.opened, "no personal part is shown", "1 personal part is what was sealed when it was recorded",
+                    "{} personal parts are what was sealed when they were recorded")
+        self.claim("disclosed", True, f"{shown} ({self.classes_said}); {say(self.withheld, 'none is withheld', '1 is withheld', '{} are withheld')}")
+
+    def about_whom(self):
+        if not self.numbers:
+            said = say(self.events, "no entry is here", "the entry names the seller, or all sellers", "each of the {} entries names the seller, or all sellers")
+            return self.claim("about", True, said + (", and was recorded in the period" if self.events and any(self.period) else ""))
+        rest = self.events - self.named
+        if not rest:
+            return self.claim("about", True, say(self.events, "no entry is here", "the entry shows the number that it is about",
+                                                 "each of the {} entries shows the number that it is about"))
+        shown = say(self.named, "no entry shows the number that it is about", "1 entry shows the number that it is about",
+                    "{} entries show the number that they are about")
+        self.claim("about", False, f"{shown}; {say(rest, '', '1 is about it', '{} are about it')} by the operator's word, "
+                   f"{'its' if rest == 1 else 'their'} number being withheld or erased")
 
     def published(self, kind):
         """The facts of a kind among the cited entries."""
@@ -665,7 +409,8 @@ class Bundle:
 
     def packs(self):
         found = self.files("packs/", ".yaml", {only(f, 5) for f in self.published(52)}, "rule pack")
-        self.claim("packs", True, f"{len(found)} rule packs are the files that the ledger published")
+        self.claim("packs", True, say(len(found), "no rule pack is here", "1 rule pack is the file that the ledger published",
+                                      "{} rule packs are the files that the ledger published"))
 
     def wordings(self):
         published, named = {}, set()
@@ -676,7 +421,8 @@ class Bundle:
             published.setdefault(digest, []).append(word.decode())
         found = self.files("wordings/", ".txt", published, "wording")
         words = ", ".join(sorted(w for name in found for w in published[self.sums[name]]))
-        self.claim("wordings", True, f"{len(found)} texts are those that the ledger published as: {words}" if found else "no text of a wording is here")
+        self.claim("wordings", True, say(len(found), "no text of a wording is here", "1 text is what the ledger published as: ",
+                                         "{} texts are what the ledger published as: ") + words)
 
     def consistent(self):
         held = None if self.earlier is None else open_checkpoint(self.earlier, self.keys)[1:]
@@ -714,64 +460,61 @@ class Bundle:
             by, last, bound = at, n, bound and path is not None
             if path is not None or known:  # under a made-up token there is nothing
                 shown, later = shown + 1, later + more
-        if not by:
-            self.claim("complete", False, "completeness: unproven; no directory of all numbers is in this bundle, so entries after the last one, or persons, may have been left out")
+        numbers, up = count(len(self.numbers), "number", "numbers"), f"up to position {covers}, by the directory at position {by}"
+        place = "in which {} one place" if bound else "if {} the one place there that its key gives it"
+        if not by and not self.numbers:
+            said = "completeness: unproven; a directory lists numbers and not sellers, so entries may have been left out"
+        elif not by:
+            said = "completeness: unproven; no directory of all numbers is in this bundle, so entries after the last one, or persons, may have been left out"
         elif shown < len(self.numbers):
-            self.claim("complete", False, f"completeness: unproven for {len(self.numbers) - shown} of {len(self.numbers)} numbers; about the others nothing was left out up to position {covers}, by the directory at position {by}")
+            said = f"completeness: unproven for {len(self.numbers) - shown} of {numbers}; about the others nothing was left out {up}"
         else:
-            place = "in which each has one place" if bound else "if each has the one place there that its key gives it"
-            self.claim("complete", True, f"nothing about {shown} numbers was left out up to position {covers}, by the directory at position {by}, {place}; {later} entries came later")
+            said = f"nothing about {numbers} was left out {up}, {place.format('it has' if shown == 1 else 'each has')}; {count(later, 'later entry is', 'later entries are')} here"
+        self.claim("complete", not said.startswith("completeness: unproven"), said)
+
+    def timestamped(self):
+        said = "by nobody: no timestamp is here, so when all this existed is the operator's word"
+        if "timestamp.tsr" in self.sums:
+            said = f"not checked: a token over this checkpoint says {stamp(self.read('timestamp.tsr'), self.read('checkpoint'))}; this script cannot tell who " \
+                "signed it; unzip, and: openssl ts -verify -data checkpoint -in timestamp.tsr -token_in -CAfile CA.pem"
+        self.claim("timestamped", False, said)
 
     def anchored(self):
         if self.policy is None:
-            self.claim("anchored", False, "operator only: no witness and no timestamp was asked about the checkpoint, so others may have been shown another history")
+            self.claim("anchored", False, "operator only: no witness's word was taken, so others may have been shown another history")
         else:
             names = set()
             check(cosigned(self.read("checkpoint"), self.policy, names),
                   "the checkpoint is not cosigned by as many witnesses as the policy demands: it is the operator's word alone")
             self.claim("anchored", True, f"by as many witnesses as your policy demands: {', '.join(sorted(names))}; each saw this as the one history")
-        self.claim("report", False, "the report, the tables and the decisions are signed and not proven: what is proven are the entries")
 
+    def report(self):
+        self.claim("tables", False, "not compared by this script; consent verify compares each row with its entry")
+        self.claim("report", False, "the report and the decisions are the operator's words, signed and not proven; what is proven are the entries")
 
-# --- a receipt ---
-def receipt(raw, keys):
-    """Claims of a receipt: docs/reference/proof.md."""
-    name = only_key(keys, "receipts", lambda n: n.endswith("/receipts"))
-    head, found, commit = raw.partition(b"\n\n")
-    text_lines = head.decode("latin-1").split("\n")
-    check(found and len(text_lines) >= 3 and text_lines[0] == "consent-ledger/receipt@v1", "it is no receipt")
-    what, _, value = text_lines[1].partition(" ")
-    shown = base(value)
-    check(what == "leaf" and len(shown) == 32 or what == "entry" and 0 < len(shown) <= ENTRY_MAX, "a receipt of an impossible size")
-    leaf = shown if what == "leaf" else leaf_hash(shown)
-    check(text_lines[2].startswith("position "), "a receipt without a position")
-    position, path = number(text_lines[2][9:]), hashes(text_lines[3:])
-    signed = open_note(commit, keys, name).split("\n")
-    check(len(signed) == 8 and signed[7] == "" and signed[0] == "consent-ledger/commit@v1", "it is no signed commit")
-    check(signed[1] + "/receipts" == name, "a receipt of another ledger")
-    first, count, root = number(signed[2]), number(signed[3]), base(signed[6])
-    check(instant(signed[4]) and signed[5] in ("fsync", "lazy", "unverified"), "a durability that is none")
-    check(first <= position < first + count, f"position {position} is not among those signed")
-    check(included(leaf, position - first, count, path, root), f"these bytes are not what was signed for position {position}")
-    if what == "entry":
-        check((Entry(shown).position, Entry(shown).recorded) == (position, instant(signed[4])), "the entry says another position or time")
-    return [("signed", True, f"by {name}, the key you gave"), ("recorded", True, f"position {position}, at {signed[4]}, durability {signed[5]}"),
-            ("unchanged", True, f"leaf hash {leaf.hex()}")]
+    def about_lines(self):
+        """What the manifest signs about the bundle, for people."""
+        value, entries = self.value, ("entry", "entries")
+        out = [(word, value[word]) for word in ("case", "purpose", "recipient") if value[word] != "-"]
+        for e164, n, holders in self.numbers:
+            out.append(("number", f"{e164 or 'not disclosed'}: {count(n, *entries)} of {count(len(holders), 'holder', 'holders')}"))
+        if not self.numbers:
+            out.append(("seller", f"{self.who}: {count(self.entries, *entries)}"))
+        since, until = value["period"].split(" ")
+        period = [f"recorded {word} {end}" for word, end in (("from", since), ("before", until)) if end != "-"]
+        return out + [("period", ", ".join(period + [f"up to position {self.through}"])), ("produced", value["produced"]),
+                      ("checkpoint", f"{count(self.size, *entries)}, root {value['checkpoint'].split(' ')[1]}")]
 
 
 def verify(file, keys_text, policy_text=None, earlier=None):
-    """The claims of a bundle or receipt, from an open file; Refused if one does not hold.
+    """What a bundle in an open file is about, and its claims; Refused if one does not hold.
 
     earlier is an open file with a checkpoint that the reader holds, or a bundle with one."""
-    keys = parse_keys(keys_text)
-    file.seek(0)
-    if file.read(22) == b"consent-ledger/receipt":
-        file.seek(0)
-        return receipt(file.read(1 << 18), keys)
     held = None if earlier is None else earlier.read(NOTE_MAX + 1)
     if held is not None and held[:2] == b"PK":
         held = Zip(earlier).read("checkpoint")
-    return Bundle(file, keys, None if policy_text is None else parse_policy(policy_text), held).claims
+    bundle = Bundle(file, parse_keys(keys_text), None if policy_text is None else parse_policy(policy_text), held)
+    return bundle.about_lines(), bundle.claims
 
 
 def main(args):
@@ -785,14 +528,14 @@ def main(args):
     try:
         texts = [pathlib.Path(name).read_text(encoding="utf-8") for name in args[1:]]
         with open(args[0], "rb") as f, open(earlier or args[0], "rb") as held:
-            claims = verify(f, texts[0], texts[1] if texts[1:] else None, held if earlier else None)
+            about, claims = verify(f, texts[0], texts[1] if texts[1:] else None, held if earlier else None)
     except Refused as why:
         print(f"verify.py: REFUSED: {why}", file=sys.stderr)
         return 5
     except OSError as why:
         sys.exit(f"verify.py: {why}")
-    for name, _, said in claims:
-        print(f"{name:<12}{said}")
+    for name, said in about + [("", "")] + [(name, said) for name, _, said in claims]:
+        print(f"{name:<12}{said}".rstrip())
     return 0
 
 

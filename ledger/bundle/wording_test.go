@@ -35,7 +35,7 @@ func TestWordings(t *testing.T) {
 		zip  []byte
 		want string // of the claim; of the refusal after a !
 	}{
-		{"published", zip, "1 texts are those that the ledger published as: web-2026-01"},
+		{"published", zip, "1 text is what the ledger published as: web-2026-01"},
 		{"none", honest(newStory(t)), "no text of a wording is here"},
 		{"left out", s.lie(zip, func(f files) { delete(f, wordingName(sum)) }, nil), "no text of a wording is here"},
 		{"another text", s.lie(zip, func(f files) { f[wordingName(sum)] = []byte("I agree to nothing") }, nil), "!no wording that the ledger published"},

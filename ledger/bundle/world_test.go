@@ -16,6 +16,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/directory"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	"github.com/consent-ledger/consent-ledger/ledger/timestamp"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -179,7 +180,9 @@ type story struct {
 	placed    []directory.Placed // the directory
 	tokens    *directory.Tokens  // nil: nobody can tell whether tokens are the numbers' own
 	// earlier is a checkpoint that the recipient has; without a note: none.
-	earlier proof.Checkpoint
+	earlier   proof.Checkpoint
+	stamp     *timestamp.Stamp // over the checkpoint; nil: there is none
+	unstamped bool             // an authority was asked in vain
 }
 
 // boundStory is a story in whose directory each number has one place that anybody can
@@ -358,6 +361,12 @@ func (s *story) bundle(m Manifest, records []Record) []byte {
 		if err := b.Consistent(s.earlier, s.since(s.earlier.Size)); err != nil {
 			s.t.Fatal(err)
 		}
+	}
+	if s.stamp != nil {
+		b.Timestamp(*s.stamp)
+	}
+	if s.unstamped {
+		b.NoTimestamp()
 	}
 	sum := sha256.Sum256(s.pack)
 	if err := b.Decide(Decision{Number: 1, Kind: "answer", Seller: "acme", Channel: "sms", Purpose: "marketing", Verdict: "BLOCK", At: m.Produced.Format(time.RFC3339), Position: uint64(m.Through),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
+	"github.com/consent-ledger/consent-ledger/ledger/timestamp"
 )
 
 const (
@@ -23,14 +24,8 @@ const (
 	partBytesMax   = 4 << 20
 )
 
-//go:embed verify.py
-var script []byte
-
 //go:embed readme.txt
 var readme []byte
-
-// Script is verify.py as it lies in every bundle.
-func Script() []byte { return slices.Clone(script) }
 
 // Item is one entry to be shown.
 type Item struct {
@@ -61,6 +56,7 @@ type Writer struct {
 	report             report
 	last               ledger.Position
 	citedAt, packNames map[string]bool
+	stamp              *timestamp.Stamp // nil: none is here
 }
 
 // NewWriter begins a bundle. The manifest's Entries and Sums are found on the way;
@@ -184,6 +180,15 @@ func (b *Writer) Complete(number int, at ledger.Position, token ledger.Directory
 	return err
 }
 
+// Timestamp adds what an authority said about the checkpoint.
+func (b *Writer) Timestamp(s timestamp.Stamp) {
+	b.stamp, b.report.stamped = &s, s.Said()+", says "+visible(s.By)
+}
+
+// NoTimestamp says that an authority was asked about the checkpoint, and gave no
+// timestamp: the page tells so.
+func (b *Writer) NoTimestamp() { b.report.unstamped = true }
+
 // Pack adds the file of a rule pack, whose publication is cited.
 func (b *Writer) Pack(file []byte) error {
 	name := packName(sha256.Sum256(file))
@@ -253,11 +258,16 @@ func (b *Writer) Finish(by note.Signer) (tail []byte, sum ledger.Hash, err error
 	if err != nil {
 		return nil, sum, err
 	}
+	if b.stamp != nil {
+		if err := b.file(TimestampFile, b.stamp.Token); err != nil {
+			return nil, sum, err
+		}
+	}
 	for _, f := range []struct {
 		name string
 		data []byte
 	}{{CheckpointFile, b.checkpoint.Note}, {NumbersFile, numbers.Bytes()}, {CitedFile, b.cited.Bytes()}, {CompletenessFile, b.completed.Bytes()},
-		{b.decisionsName(), b.decisions.Bytes()}, {ReportFile, page}, {ReadmeFile, readme}, {ScriptFile, script}} {
+		{b.decisionsName(), b.decisions.Bytes()}, {ReportFile, page}, {ReadmeFile, readme}, {ScriptFile, Script()}} {
 		if err := b.file(f.name, f.data); err != nil {
 			return nil, sum, err
 		}

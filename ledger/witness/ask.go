@@ -15,7 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/transparency-dev/formats/witness"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -31,7 +30,7 @@ var ErrQuorum = errors.New("witness: too few witnesses cosigned")
 // Policy is whose cosignatures are asked for and how many of them count: a C2SP
 // tlog-policy file. Asking belongs to one goroutine.
 type Policy struct {
-	group     witness.Group
+	*proof.Policy
 	witnesses []*asked
 }
 
@@ -44,17 +43,14 @@ type asked struct {
 
 // ParsePolicy reads a policy file.
 func ParsePolicy(file []byte) (*Policy, error) {
-	g, err := witness.ParsePolicy(file)
+	read, err := proof.ParsePolicy(file)
 	if err != nil {
-		return nil, fmt.Errorf("witness: policy: %w", err)
+		return nil, err
 	}
-	p := &Policy{group: g}
-	at := g.Endpoints()
+	p := &Policy{Policy: read}
+	at := read.Endpoints()
 	for _, u := range slices.Sorted(maps.Keys(at)) {
 		p.witnesses = append(p.witnesses, &asked{url: u, key: at[u]})
-	}
-	if len(p.witnesses) == 0 {
-		return nil, fmt.Errorf("witness: policy: it names no witness")
 	}
 	return p, nil
 }
@@ -73,43 +69,16 @@ func (p *Policy) Cosign(ctx context.Context, c proof.Checkpoint, prove func(old 
 	for _, line := range lines {
 		out = append(out, line...)
 	}
-	if !p.group.Satisfied(out) {
+	if !p.Satisfied(out) {
 		return out, fmt.Errorf("%w: %w", ErrQuorum, errors.Join(errs...))
 	}
 	return out, nil
 }
 
-// Satisfied tells whether a checkpoint holds as many cosignatures as it must.
-func (p *Policy) Satisfied(note []byte) bool { return p.group.Satisfied(note) }
-
 // Quorum counts the cosignatures on a checkpoint. It reads nothing that changes, so that
 // anybody may ask.
 func (p *Policy) Quorum(msg []byte) proof.Quorum {
-	q := proof.Quorum{Asked: len(p.witnesses), Demanded: fewest(p.group), Satisfied: p.Satisfied(msg)}
-	for _, w := range p.witnesses {
-		if _, err := note.Open(msg, note.VerifierList(w.key)); err == nil {
-			q.Cosigned++
-		}
-	}
-	return q
-}
-
-// fewest is how many witnesses can satisfy a group, if all of them are others.
-func fewest(g witness.Group) (n int) {
-	var each []int
-	for _, c := range g.Components {
-		switch c := any(c).(type) {
-		case witness.Group:
-			each = append(each, fewest(c))
-		default:
-			each = append(each, 1)
-		}
-	}
-	slices.Sort(each)
-	for _, m := range each[:g.N] {
-		n += m
-	}
-	return n
+	return proof.Quorum{Asked: len(p.witnesses), Cosigned: len(p.Cosigners(msg)), Demanded: p.Fewest(), Satisfied: p.Satisfied(msg)}
 }
 
 // ask asks one witness; if it saw another checkpoint last, once more from that.

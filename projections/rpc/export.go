@@ -21,6 +21,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/recorder"
 	ledgerrpc "github.com/consent-ledger/consent-ledger/ledger/rpc"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
+	"github.com/consent-ledger/consent-ledger/ledger/timestamp"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
 	"github.com/consent-ledger/consent-ledger/projections/attempts"
 	"github.com/consent-ledger/consent-ledger/projections/publication"
@@ -43,6 +44,8 @@ type Export struct {
 	Signing    *seal.Signing
 	PackFiles  publication.Files
 	AttemptLog attempts.Log
+	// Timestamps stamps the checkpoints of bundles; nil: no authority is asked.
+	Timestamps *timestamp.Keeper
 	// Directory fixes every history in the ledger as it is, before one is handed
 	// out, and gives what lists and proves it.
 	Directory func(context.Context) (*keeper.Committed, error)
@@ -64,6 +67,8 @@ type exporting struct {
 	sink                      sink
 	// directory fixed the histories.
 	directory *keeper.Committed
+	// unstamped says why a bundle has no timestamp though an authority was asked.
+	unstamped string
 }
 
 // exportedNumber is one number that is asked for.
@@ -130,7 +135,7 @@ func (s *Export) export(ctx context.Context, req *consentv1.ExportRequest, send 
 	last.Entries, last.ThroughPosition, last.Receipt = x.entries, uint64(x.through), ledgerrpc.Receipt(receipt)
 	last.PartsWithheld, last.PartsErased = x.withheld, x.erased
 	if format(req.GetFormat()) == "zip" {
-		last.Sha256 = sum.String()
+		last.Sha256, last.NotTimestamped = sum.String(), x.unstamped
 	}
 	return send(&consentv1.ExportResponse{Part: &consentv1.ExportResponse_End{End: last}})
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,8 +16,10 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/bundle"
 	"github.com/consent-ledger/consent-ledger/ledger/directory"
+	"github.com/consent-ledger/consent-ledger/ledger/proof"
 	"github.com/consent-ledger/consent-ledger/ledger/reader"
 	ledgerrpc "github.com/consent-ledger/consent-ledger/ledger/rpc"
+	"github.com/consent-ledger/consent-ledger/ledger/timestamp"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
 	"github.com/consent-ledger/consent-ledger/projections/listing"
 	"github.com/consent-ledger/consent-ledger/projections/rules"
@@ -108,7 +111,26 @@ func (s *Export) newZip(ctx context.Context, x *exporting, send func(*consentv1.
 		z.cosigned = ledgerrpc.Cosignatures(q)
 	}
 	z.w = bundle.NewWriter(z.out, m, c, e164)
+	z.stamp(ctx, c)
 	return z, z.since(x.req.GetSinceCheckpoint())
+}
+
+// stamp has an authority say when the checkpoint existed. One that does not answer is no
+// reason to withhold a bundle; the page and the end of the export tell of it.
+func (z *zipSink) stamp(ctx context.Context, c proof.Checkpoint) {
+	if z.s.Timestamps == nil {
+		return
+	}
+	s, err := z.s.Timestamps.Stamp(ctx, c)
+	if errors.Is(err, timestamp.ErrNobodyAsked) {
+		return
+	}
+	if err != nil {
+		z.x.unstamped = err.Error()
+		z.w.NoTimestamp()
+		return
+	}
+	z.w.Timestamp(s)
 }
 
 func timeOf(t *timestamppb.Timestamp) time.Time {

@@ -11,7 +11,7 @@ import (
 
 // provenToTheCourt are the claims that a bundle about a number proves by itself. Who else
 // vouches for the checkpoint, the demo's ledger asked nobody.
-var provenToTheCourt = []string{"signed", "included", "unchanged", "back-linked", "disclosed", "packs", "wordings", "complete"}
+var provenToTheCourt = []string{"signed", "included", "unchanged", "back-linked", "disclosed", "about", "packs", "wordings", "complete", "tables"}
 
 // export hands Ana's history out as a bundle, and checks it as its recipient would.
 func (s *story) export(ctx context.Context) error {

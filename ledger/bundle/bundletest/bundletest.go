@@ -43,11 +43,16 @@ type Claim struct {
 	Text   string `json:"text"`
 }
 
-// Answer is what verify.py says of a file: claims, or why it is refused.
+// Answer is what verify.py says of a file: what it is about and claims, or why it is
+// refused.
 type Answer struct {
+	About   [][2]string
 	Claims  []Claim
 	Refused string
 }
+
+// Leaves tells whether verify.py leaves a claim to others: it never calls it proven.
+func Leaves(claim string) bool { return claim == "tables" || claim == "timestamped" }
 
 // batch lets one process of Python check many files: it prints a line of JSON each.
 const batch = `
@@ -58,8 +63,8 @@ keys, policy = open(sys.argv[2]).read(), open(sys.argv[3]).read()
 earlier = open(sys.argv[4], "rb").read()
 for path in sys.stdin.read().splitlines():
     try:
-        claims = verify.verify(io.BytesIO(open(path, "rb").read()), keys, policy or None, io.BytesIO(earlier) if earlier else None)
-        print(json.dumps({"Claims": [{"claim": n, "proven": p, "text": s} for n, p, s in claims]}))
+        about, claims = verify.verify(io.BytesIO(open(path, "rb").read()), keys, policy or None, io.BytesIO(earlier) if earlier else None)
+        print(json.dumps({"About": about, "Claims": [{"claim": n, "proven": p, "text": s} for n, p, s in claims]}))
     except verify.Refused as why:
         print(json.dumps({"Refused": str(why)}))
 `

@@ -906,8 +906,11 @@ type ExportEnd struct {
 	// Of a zip: up to which position it proves that nothing about its numbers was left out;
 	// 0: it does not. What came between it and through_position is here too.
 	CompleteThrough uint64 `protobuf:"varint,8,opt,name=complete_through,json=completeThrough,proto3" json:"complete_through,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Of a zip: why it holds no timestamp though an authority was asked for one.
+	// Empty: it holds one, or none was asked.
+	NotTimestamped string `protobuf:"bytes,9,opt,name=not_timestamped,json=notTimestamped,proto3" json:"not_timestamped,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ExportEnd) Reset() {
@@ -996,6 +999,13 @@ func (x *ExportEnd) GetCompleteThrough() uint64 {
 	return 0
 }
 
+func (x *ExportEnd) GetNotTimestamped() string {
+	if x != nil {
+		return x.NotTimestamped
+	}
+	return ""
+}
+
 var File_consent_v1_feed_service_proto protoreflect.FileDescriptor
 
 const file_consent_v1_feed_service_proto_rawDesc = "" +
@@ -1067,7 +1077,7 @@ const file_consent_v1_feed_service_proto_rawDesc = "" +
 	"\bposition\x18\x05 \x01(\x04R\bposition\x1a;\n" +
 	"\rPersonalEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xca\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf3\x02\n" +
 	"\tExportEnd\x12\x18\n" +
 	"\aentries\x18\x01 \x01(\x04R\aentries\x12)\n" +
 	"\x10through_position\x18\x02 \x01(\x04R\x0fthroughPosition\x12-\n" +
@@ -1076,7 +1086,8 @@ const file_consent_v1_feed_service_proto_rawDesc = "" +
 	"\fcosignatures\x18\x05 \x01(\v2\x18.consent.v1.CosignaturesR\fcosignatures\x12%\n" +
 	"\x0eparts_withheld\x18\x06 \x01(\x04R\rpartsWithheld\x12!\n" +
 	"\fparts_erased\x18\a \x01(\x04R\vpartsErased\x12)\n" +
-	"\x10complete_through\x18\b \x01(\x04R\x0fcompleteThrough2Y\n" +
+	"\x10complete_through\x18\b \x01(\x04R\x0fcompleteThrough\x12'\n" +
+	"\x0fnot_timestamped\x18\t \x01(\tR\x0enotTimestamped2Y\n" +
 	"\vFeedService\x12J\n" +
 	"\tSubscribe\x12\x1c.consent.v1.SubscribeRequest\x1a\x1d.consent.v1.SubscribeResponse0\x012R\n" +
 	"\rExportService\x12A\n" +

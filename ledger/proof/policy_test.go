@@ -1,0 +1,73 @@
+package proof_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+
+	cosign "github.com/transparency-dev/formats/note"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	ours "github.com/consent-ledger/consent-ledger/ledger/proof"
+)
+
+// cosigner is a witness with its public key as a line.
+func cosigner(t *testing.T, name string) (*cosign.Signer, string) {
+	t.Helper()
+	secret, public, err := note.GenerateKey(bytes.NewReader(bytes.Repeat([]byte(name), 32)), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := cosign.NewSignerForCosignatureV1(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if public, err = cosign.VKeyToCosignatureV1(public); err != nil {
+		t.Fatal(err)
+	}
+	return s, public
+}
+
+// TestPolicy: who cosigned, and whether they are enough, is counted by witness and not
+// by line; a policy that demands nobody is refused.
+func TestPolicy(t *testing.T) {
+	one, oneKey := cosigner(t, "witness.example.com/one")
+	_, twoKey := cosigner(t, "witness.example.org/two")
+	c, err := ours.SignCheckpoint(7, tlog.Hash{7}, keys(t).Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := note.Open(c.Note, note.VerifierList(keys(t).Log.Verifier))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cosigned, err := note.Sign(n, one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := fmt.Sprintf("witness w1 %s https://one.example\nwitness w2 %s https://two.example\n", oneKey, twoKey)
+	for _, c := range []struct {
+		quorum string
+		enough bool
+	}{{"quorum w1\n", true}, {"quorum w2\n", false}, {"group g any w1 w2\nquorum g\n", true}, {"group g all w1 w2\nquorum g\n", false},
+		{"group a any w1\ngroup b any w1 w2\ngroup g all a b\nquorum g\n", true}} {
+		p, err := ours.ParsePolicy([]byte(file + c.quorum))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Satisfied(cosigned) != c.enough {
+			t.Errorf("%s: satisfied is %v", c.quorum, !c.enough)
+		}
+		if got := p.Cosigners(cosigned); len(got) > 1 || slices.Contains(got, "witness.example.org/two") || c.enough && len(got) != 1 {
+			t.Errorf("%s: %v", c.quorum, got)
+		}
+	}
+	for _, bad := range []string{"", "x", file, "quorum none\n", file + "quorum none\n", file + "group g 0 w1\nquorum g\n", file + "quorum w4\n",
+		string(bytes.Repeat([]byte("#"), ours.KeysBytesMax+1))} {
+		if _, err := ours.ParsePolicy([]byte(bad)); err == nil {
+			t.Errorf("%.60q is taken for a policy", bad)
+		}
+	}
+}
