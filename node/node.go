@@ -14,6 +14,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -133,17 +134,20 @@ type Node struct {
 	metrics  *metrics
 
 	bus
-	keys      *seal.Keyring
-	signing   *seal.Signing
-	tree      *tree.Tree
-	stamps    *timestamp.Keeper // nil: no authority is asked
-	mender    *mend.Mender
-	stateDB   *store.DB
-	index     *index.Index
-	writer    *writer.Writer
-	reader    *reader.Reader
-	recorder  *recorder.Recorder
-	directory *keeper.Keeper
+	keys    *seal.Keyring
+	signing *seal.Signing
+	tree    *tree.Tree
+	stamps  *timestamp.Keeper // nil: no authority is asked
+	mender  *mend.Mender
+	// What the scrubber made of the tree's tiles: how many it healed, and why it could not.
+	tilesHealed atomic.Int64
+	tilesBroken atomic.Pointer[error]
+	stateDB     *store.DB
+	index       *index.Index
+	writer      *writer.Writer
+	reader      *reader.Reader
+	recorder    *recorder.Recorder
+	directory   *keeper.Keeper
 
 	runner     *runner.Runner
 	listing    *listing.Projection
@@ -365,6 +369,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.named(gctx, "writer", n.writer.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "tree", n.tree.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "scrubber", n.runScrub(gctx)) })
+	g.Go(func() error { return n.named(gctx, "scrubber of what lies beside", n.runScrubBeside(gctx)) })
 	g.Go(func() error { return n.named(gctx, "directory", n.directory.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "projections", n.runner.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "attempts", n.attempts.Run(gctx)) })

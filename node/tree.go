@@ -49,6 +49,9 @@ func (n *Node) openTree(ctx context.Context) (err error) {
 		return err
 	}
 	n.onClose(n.tree.Close)
+	if err := n.watchBeside(ctx); err != nil {
+		return err
+	}
 	if err := n.beginMending(ctx); err != nil {
 		return err
 	}
@@ -81,11 +84,11 @@ func (n *Node) createSigning(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	last, err := journal.Last(ctx)
+	last, err := journal.Tail(ctx)
 	if err != nil {
 		return err
 	}
-	if last.Seq > 0 {
+	if last > 0 {
 		return fmt.Errorf("this ledger has signed checkpoints and its signing keys are missing: put back %s from the backup of the keys folder", seal.SigningFile)
 	}
 	return n.keys.CreateSigning(n.cfg.Origin)

@@ -58,6 +58,7 @@ import (
 //	meta         name                              by name
 //	damage       stream sequence (8)               what is wrong with the message, and whom it touches (see mend)
 //	mended       position (8)                      the entry's exact bytes, from a copy
+//	loss         sequence (8), stream              messages that a stream beside the ledger's has lost, from this one on
 //
 // Database `directory` (rebuilt from the stream):
 //
@@ -103,6 +104,7 @@ const (
 
 	SpaceDamage byte = 0x70
 	SpaceMended byte = 0x71
+	SpaceLoss   byte = 0x72
 )
 
 // ErrBadKey: the bytes are no key of the space they were read as. The database
@@ -534,4 +536,16 @@ func MendedKey(at ledger.Position) []byte { return key(SpaceMended, u64(uint64(a
 func ParseMendedKey(k []byte) (ledger.Position, error) {
 	n, err := number(SpaceMended, k)
 	return ledger.Position(n), err
+}
+
+// LossKey is the key of what a stream beside the ledger's has lost from a sequence on.
+func LossKey(stream string, seq uint64) []byte { return key(SpaceLoss, u64(seq), []byte(stream)) }
+
+// ParseLossKey undoes LossKey.
+func ParseLossKey(k []byte) (stream string, seq uint64, err error) {
+	b, err := body(SpaceLoss, k, -8)
+	if err != nil {
+		return "", 0, err
+	}
+	return string(b[8:]), binary.BigEndian.Uint64(b), nil
 }

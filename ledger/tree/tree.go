@@ -88,9 +88,10 @@ type Journal interface {
 	// Append makes a checkpoint durable as the message after sequence `after`, with
 	// the errors of ledger.Log.Append.
 	Append(ctx context.Context, after uint64, note []byte) (seq uint64, err error)
-	// Last is the newest message; Seq 0 if there is none.
-	Last(ctx context.Context) (ledger.Message, error)
-	// Read gives one message from the leader.
+	// Tail is the sequence of the newest message there ever was; 0: none.
+	Tail(ctx context.Context) (seq uint64, err error)
+	// Read gives one message from the leader; ledger.ErrNotFound or ErrUnreadable if it
+	// is lost.
 	Read(ctx context.Context, seq uint64) (ledger.Message, error)
 }
 

@@ -2916,8 +2916,10 @@ type DoctorResponse struct {
 	Scrub *ScrubStatus `protobuf:"bytes,15,opt,name=scrub,proto3" json:"scrub,omitempty"`
 	// What the state blocks, and what helps.
 	IntegrityMeans string `protobuf:"bytes,16,opt,name=integrity_means,json=integrityMeans,proto3" json:"integrity_means,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What the streams beside the ledger's have lost.
+	Losses        []*Loss `protobuf:"bytes,17,rep,name=losses,proto3" json:"losses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DoctorResponse) Reset() {
@@ -3039,6 +3041,13 @@ func (x *DoctorResponse) GetIntegrityMeans() string {
 		return x.IntegrityMeans
 	}
 	return ""
+}
+
+func (x *DoctorResponse) GetLosses() []*Loss {
+	if x != nil {
+		return x.Losses
+	}
+	return nil
 }
 
 // TimestampStatus is the newest checkpoint with an RFC 3161 timestamp.
@@ -3214,6 +3223,88 @@ func (x *Damage) GetFoundAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// Loss is a run of messages that a stream beside the ledger's has lost.
+type Loss struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The stream.
+	Stream string `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	// Sequence of the first one.
+	First uint64 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`
+	// Sequence of the last one.
+	Last uint64 `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	// What they held is in the stream again.
+	Healed bool `protobuf:"varint,4,opt,name=healed,proto3" json:"healed,omitempty"`
+	// When it was found.
+	FoundAt       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=found_at,json=foundAt,proto3" json:"found_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Loss) Reset() {
+	*x = Loss{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Loss) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Loss) ProtoMessage() {}
+
+func (x *Loss) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Loss.ProtoReflect.Descriptor instead.
+func (*Loss) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Loss) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *Loss) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *Loss) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *Loss) GetHealed() bool {
+	if x != nil {
+		return x.Healed
+	}
+	return false
+}
+
+func (x *Loss) GetFoundAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FoundAt
+	}
+	return nil
+}
+
 // ScrubStatus is how far the reading of the whole stream is.
 type ScrubStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3226,14 +3317,17 @@ type ScrubStatus struct {
 	// How long it took, in seconds.
 	Seconds float64 `protobuf:"fixed64,4,opt,name=seconds,proto3" json:"seconds,omitempty"`
 	// Positions it compared.
-	Positions     uint64 `protobuf:"varint,5,opt,name=positions,proto3" json:"positions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Positions uint64 `protobuf:"varint,5,opt,name=positions,proto3" json:"positions,omitempty"`
+	// When this server last read all the streams beside the ledger's, and the tiles of
+	// its tree, to their ends.
+	OthersFinishedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=others_finished_at,json=othersFinishedAt,proto3" json:"others_finished_at,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ScrubStatus) Reset() {
 	*x = ScrubStatus{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3245,7 +3339,7 @@ func (x *ScrubStatus) String() string {
 func (*ScrubStatus) ProtoMessage() {}
 
 func (x *ScrubStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[40]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3258,7 +3352,7 @@ func (x *ScrubStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubStatus.ProtoReflect.Descriptor instead.
 func (*ScrubStatus) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{40}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ScrubStatus) GetPaceBytes() uint64 {
@@ -3296,18 +3390,28 @@ func (x *ScrubStatus) GetPositions() uint64 {
 	return 0
 }
 
+func (x *ScrubStatus) GetOthersFinishedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OthersFinishedAt
+	}
+	return nil
+}
+
 // RepairRequest offers copies.
 type RepairRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The exact bytes of entries, from wherever they come.
-	Entries       [][]byte `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	Entries [][]byte `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Messages of the stream of keys, which are taken as far as this ledger's key ring
+	// opens them.
+	Keys          []*KeysMessage `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RepairRequest) Reset() {
 	*x = RepairRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3319,7 +3423,7 @@ func (x *RepairRequest) String() string {
 func (*RepairRequest) ProtoMessage() {}
 
 func (x *RepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[41]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3332,12 +3436,74 @@ func (x *RepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
 func (*RepairRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{41}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RepairRequest) GetEntries() [][]byte {
 	if x != nil {
 		return x.Entries
+	}
+	return nil
+}
+
+func (x *RepairRequest) GetKeys() []*KeysMessage {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// KeysMessage is a message of the stream of keys, from a copy.
+type KeysMessage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its sequence there.
+	Message uint64 `protobuf:"varint,1,opt,name=message,proto3" json:"message,omitempty"`
+	// Its exact bytes.
+	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysMessage) Reset() {
+	*x = KeysMessage{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysMessage) ProtoMessage() {}
+
+func (x *KeysMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysMessage.ProtoReflect.Descriptor instead.
+func (*KeysMessage) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *KeysMessage) GetMessage() uint64 {
+	if x != nil {
+		return x.Message
+	}
+	return 0
+}
+
+func (x *KeysMessage) GetData() []byte {
+	if x != nil {
+		return x.Data
 	}
 	return nil
 }
@@ -3354,14 +3520,16 @@ type RepairResponse struct {
 	// Messages made whole by these entries.
 	Mended uint64 `protobuf:"varint,4,opt,name=mended,proto3" json:"mended,omitempty"`
 	// Messages that are still lost.
-	Left          uint64 `protobuf:"varint,5,opt,name=left,proto3" json:"left,omitempty"`
+	Left uint64 `protobuf:"varint,5,opt,name=left,proto3" json:"left,omitempty"`
+	// Keys that were lost and are stored again. The server reads them when it starts.
+	Keys          uint64 `protobuf:"varint,6,opt,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RepairResponse) Reset() {
 	*x = RepairResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3373,7 +3541,7 @@ func (x *RepairResponse) String() string {
 func (*RepairResponse) ProtoMessage() {}
 
 func (x *RepairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3386,7 +3554,7 @@ func (x *RepairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
 func (*RepairResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{42}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RepairResponse) GetTaken() uint64 {
@@ -3424,6 +3592,13 @@ func (x *RepairResponse) GetLeft() uint64 {
 	return 0
 }
 
+func (x *RepairResponse) GetKeys() uint64 {
+	if x != nil {
+		return x.Keys
+	}
+	return 0
+}
+
 // DirectoryStatus is how far nobody can leave out an event any more
 // (docs/reference/completeness.md).
 type DirectoryStatus struct {
@@ -3444,7 +3619,7 @@ type DirectoryStatus struct {
 
 func (x *DirectoryStatus) Reset() {
 	*x = DirectoryStatus{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3456,7 +3631,7 @@ func (x *DirectoryStatus) String() string {
 func (*DirectoryStatus) ProtoMessage() {}
 
 func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3469,7 +3644,7 @@ func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryStatus.ProtoReflect.Descriptor instead.
 func (*DirectoryStatus) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{43}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DirectoryStatus) GetPosition() uint64 {
@@ -3516,7 +3691,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3528,7 +3703,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3541,7 +3716,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{44}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{46}
 }
 
 // RebuildResponse is progress, and at the end the result.
@@ -3559,7 +3734,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3571,7 +3746,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3584,7 +3759,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{45}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RebuildResponse) GetPosition() uint64 {
@@ -3620,7 +3795,7 @@ type IntakeBatch struct {
 
 func (x *IntakeBatch) Reset() {
 	*x = IntakeBatch{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3632,7 +3807,7 @@ func (x *IntakeBatch) String() string {
 func (*IntakeBatch) ProtoMessage() {}
 
 func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3645,7 +3820,7 @@ func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntakeBatch.ProtoReflect.Descriptor instead.
 func (*IntakeBatch) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{46}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *IntakeBatch) GetRecords() []*RecordRequest {
@@ -3882,7 +4057,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\rDoctorRequest\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\x01 \x01(\bR\tstateHash\x12#\n" +
-	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xea\x05\n" +
+	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\x94\x06\n" +
 	"\x0eDoctorResponse\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x1c\n" +
 	"\tintegrity\x18\x02 \x01(\tR\tintegrity\x12H\n" +
@@ -3899,7 +4074,8 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\ttimestamp\x18\r \x01(\v2\x1b.consent.v1.TimestampStatusR\ttimestamp\x12,\n" +
 	"\adamages\x18\x0e \x03(\v2\x12.consent.v1.DamageR\adamages\x12-\n" +
 	"\x05scrub\x18\x0f \x01(\v2\x17.consent.v1.ScrubStatusR\x05scrub\x12'\n" +
-	"\x0fintegrity_means\x18\x10 \x01(\tR\x0eintegrityMeans\x1a<\n" +
+	"\x0fintegrity_means\x18\x10 \x01(\tR\x0eintegrityMeans\x12(\n" +
+	"\x06losses\x18\x11 \x03(\v2\x10.consent.v1.LossR\x06losses\x1a<\n" +
 	"\x0eStateHashEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
@@ -3918,7 +4094,13 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\teverybody\x18\x06 \x01(\bR\teverybody\x12\x1a\n" +
 	"\btampered\x18\a \x01(\bR\btampered\x12\x16\n" +
 	"\x06mended\x18\b \x01(\bR\x06mended\x125\n" +
-	"\bfound_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\afoundAt\"\xbd\x01\n" +
+	"\bfound_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\afoundAt\"\x97\x01\n" +
+	"\x04Loss\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\x04R\x04last\x12\x16\n" +
+	"\x06healed\x18\x04 \x01(\bR\x06healed\x125\n" +
+	"\bfound_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\afoundAt\"\x87\x02\n" +
 	"\vScrubStatus\x12\x1d\n" +
 	"\n" +
 	"pace_bytes\x18\x01 \x01(\x04R\tpaceBytes\x12\x1a\n" +
@@ -3926,15 +4108,21 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\vfinished_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"finishedAt\x12\x18\n" +
 	"\aseconds\x18\x04 \x01(\x01R\aseconds\x12\x1c\n" +
-	"\tpositions\x18\x05 \x01(\x04R\tpositions\")\n" +
+	"\tpositions\x18\x05 \x01(\x04R\tpositions\x12H\n" +
+	"\x12others_finished_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x10othersFinishedAt\"V\n" +
 	"\rRepairRequest\x12\x18\n" +
-	"\aentries\x18\x01 \x03(\fR\aentries\"\x88\x01\n" +
+	"\aentries\x18\x01 \x03(\fR\aentries\x12+\n" +
+	"\x04keys\x18\x02 \x03(\v2\x17.consent.v1.KeysMessageR\x04keys\";\n" +
+	"\vKeysMessage\x12\x18\n" +
+	"\amessage\x18\x01 \x01(\x04R\amessage\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"\x9c\x01\n" +
 	"\x0eRepairResponse\x12\x14\n" +
 	"\x05taken\x18\x01 \x01(\x04R\x05taken\x12\x18\n" +
 	"\arefused\x18\x02 \x01(\x04R\arefused\x12\x1a\n" +
 	"\bunneeded\x18\x03 \x01(\x04R\bunneeded\x12\x16\n" +
 	"\x06mended\x18\x04 \x01(\x04R\x06mended\x12\x12\n" +
-	"\x04left\x18\x05 \x01(\x04R\x04left\"\xcf\x01\n" +
+	"\x04left\x18\x05 \x01(\x04R\x04left\x12\x12\n" +
+	"\x04keys\x18\x06 \x01(\x04R\x04keys\"\xcf\x01\n" +
 	"\x0fDirectoryStatus\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12'\n" +
 	"\x0fcovers_position\x18\x02 \x01(\x04R\x0ecoversPosition\x12;\n" +
@@ -3985,7 +4173,7 @@ func file_consent_v1_ledger_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_ledger_service_proto_rawDescData
 }
 
-var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*RecordRequest)(nil),           // 0: consent.v1.RecordRequest
 	(*RecordResponse)(nil),          // 1: consent.v1.RecordResponse
@@ -4027,99 +4215,105 @@ var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*DoctorResponse)(nil),          // 37: consent.v1.DoctorResponse
 	(*TimestampStatus)(nil),         // 38: consent.v1.TimestampStatus
 	(*Damage)(nil),                  // 39: consent.v1.Damage
-	(*ScrubStatus)(nil),             // 40: consent.v1.ScrubStatus
-	(*RepairRequest)(nil),           // 41: consent.v1.RepairRequest
-	(*RepairResponse)(nil),          // 42: consent.v1.RepairResponse
-	(*DirectoryStatus)(nil),         // 43: consent.v1.DirectoryStatus
-	(*RebuildRequest)(nil),          // 44: consent.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 45: consent.v1.RebuildResponse
-	(*IntakeBatch)(nil),             // 46: consent.v1.IntakeBatch
-	nil,                             // 47: consent.v1.DoctorResponse.StateHashEntry
-	nil,                             // 48: consent.v1.DoctorResponse.AppliedEntry
-	nil,                             // 49: consent.v1.RebuildResponse.StateHashEntry
-	(*Fact)(nil),                    // 50: consent.v1.Fact
-	(*timestamppb.Timestamp)(nil),   // 51: google.protobuf.Timestamp
-	(Durability)(0),                 // 52: consent.v1.Durability
-	(*Actor)(nil),                   // 53: consent.v1.Actor
+	(*Loss)(nil),                    // 40: consent.v1.Loss
+	(*ScrubStatus)(nil),             // 41: consent.v1.ScrubStatus
+	(*RepairRequest)(nil),           // 42: consent.v1.RepairRequest
+	(*KeysMessage)(nil),             // 43: consent.v1.KeysMessage
+	(*RepairResponse)(nil),          // 44: consent.v1.RepairResponse
+	(*DirectoryStatus)(nil),         // 45: consent.v1.DirectoryStatus
+	(*RebuildRequest)(nil),          // 46: consent.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 47: consent.v1.RebuildResponse
+	(*IntakeBatch)(nil),             // 48: consent.v1.IntakeBatch
+	nil,                             // 49: consent.v1.DoctorResponse.StateHashEntry
+	nil,                             // 50: consent.v1.DoctorResponse.AppliedEntry
+	nil,                             // 51: consent.v1.RebuildResponse.StateHashEntry
+	(*Fact)(nil),                    // 52: consent.v1.Fact
+	(*timestamppb.Timestamp)(nil),   // 53: google.protobuf.Timestamp
+	(Durability)(0),                 // 54: consent.v1.Durability
+	(*Actor)(nil),                   // 55: consent.v1.Actor
 }
 var file_consent_v1_ledger_service_proto_depIdxs = []int32{
-	50, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
+	52, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
 	2,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
-	51, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
-	52, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
+	53, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
+	54, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
 	2,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
 	4,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
-	50, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
+	52, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
 	3,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
 	2,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
 	11, // 9: consent.v1.ListPublicKeysResponse.keys:type_name -> consent.v1.PublicKey
 	2,  // 10: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
 	15, // 11: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
 	16, // 12: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
-	51, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
+	53, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
 	2,  // 14: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
 	22, // 15: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
-	51, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
-	53, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
+	53, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
+	55, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
 	2,  // 18: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
-	53, // 19: consent.v1.WithdrawPackRequest.actor:type_name -> consent.v1.Actor
+	55, // 19: consent.v1.WithdrawPackRequest.actor:type_name -> consent.v1.Actor
 	2,  // 20: consent.v1.WithdrawPackResponse.receipt:type_name -> consent.v1.Receipt
 	29, // 21: consent.v1.ListPacksResponse.packs:type_name -> consent.v1.PublishedPack
-	51, // 22: consent.v1.PublishedPack.recorded_at:type_name -> google.protobuf.Timestamp
+	53, // 22: consent.v1.PublishedPack.recorded_at:type_name -> google.protobuf.Timestamp
 	32, // 23: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
-	51, // 24: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
-	51, // 25: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
+	53, // 24: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
+	53, // 25: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
 	2,  // 26: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
-	47, // 27: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
-	48, // 28: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
-	52, // 29: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
-	43, // 30: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
+	49, // 27: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
+	50, // 28: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
+	54, // 29: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
+	45, // 30: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
 	38, // 31: consent.v1.DoctorResponse.timestamp:type_name -> consent.v1.TimestampStatus
 	39, // 32: consent.v1.DoctorResponse.damages:type_name -> consent.v1.Damage
-	40, // 33: consent.v1.DoctorResponse.scrub:type_name -> consent.v1.ScrubStatus
-	51, // 34: consent.v1.TimestampStatus.at:type_name -> google.protobuf.Timestamp
-	51, // 35: consent.v1.Damage.found_at:type_name -> google.protobuf.Timestamp
-	51, // 36: consent.v1.ScrubStatus.finished_at:type_name -> google.protobuf.Timestamp
-	51, // 37: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
-	49, // 38: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
-	0,  // 39: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
-	0,  // 40: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
-	5,  // 41: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
-	7,  // 42: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
-	9,  // 43: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
-	12, // 44: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
-	14, // 45: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
-	18, // 46: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
-	20, // 47: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
-	23, // 48: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
-	25, // 49: consent.v1.LedgerService.WithdrawPack:input_type -> consent.v1.WithdrawPackRequest
-	27, // 50: consent.v1.LedgerService.ListPacks:input_type -> consent.v1.ListPacksRequest
-	30, // 51: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
-	34, // 52: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
-	36, // 53: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
-	44, // 54: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
-	41, // 55: consent.v1.LedgerService.Repair:input_type -> consent.v1.RepairRequest
-	1,  // 56: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
-	6,  // 57: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
-	8,  // 58: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
-	10, // 59: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
-	13, // 60: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
-	17, // 61: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
-	19, // 62: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
-	21, // 63: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
-	24, // 64: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
-	26, // 65: consent.v1.LedgerService.WithdrawPack:output_type -> consent.v1.WithdrawPackResponse
-	28, // 66: consent.v1.LedgerService.ListPacks:output_type -> consent.v1.ListPacksResponse
-	31, // 67: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
-	35, // 68: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
-	37, // 69: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
-	45, // 70: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
-	42, // 71: consent.v1.LedgerService.Repair:output_type -> consent.v1.RepairResponse
-	56, // [56:72] is the sub-list for method output_type
-	40, // [40:56] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	41, // 33: consent.v1.DoctorResponse.scrub:type_name -> consent.v1.ScrubStatus
+	40, // 34: consent.v1.DoctorResponse.losses:type_name -> consent.v1.Loss
+	53, // 35: consent.v1.TimestampStatus.at:type_name -> google.protobuf.Timestamp
+	53, // 36: consent.v1.Damage.found_at:type_name -> google.protobuf.Timestamp
+	53, // 37: consent.v1.Loss.found_at:type_name -> google.protobuf.Timestamp
+	53, // 38: consent.v1.ScrubStatus.finished_at:type_name -> google.protobuf.Timestamp
+	53, // 39: consent.v1.ScrubStatus.others_finished_at:type_name -> google.protobuf.Timestamp
+	43, // 40: consent.v1.RepairRequest.keys:type_name -> consent.v1.KeysMessage
+	53, // 41: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
+	51, // 42: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
+	0,  // 43: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
+	0,  // 44: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
+	5,  // 45: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
+	7,  // 46: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
+	9,  // 47: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
+	12, // 48: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
+	14, // 49: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
+	18, // 50: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
+	20, // 51: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
+	23, // 52: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
+	25, // 53: consent.v1.LedgerService.WithdrawPack:input_type -> consent.v1.WithdrawPackRequest
+	27, // 54: consent.v1.LedgerService.ListPacks:input_type -> consent.v1.ListPacksRequest
+	30, // 55: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
+	34, // 56: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
+	36, // 57: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
+	46, // 58: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
+	42, // 59: consent.v1.LedgerService.Repair:input_type -> consent.v1.RepairRequest
+	1,  // 60: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
+	6,  // 61: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
+	8,  // 62: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
+	10, // 63: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
+	13, // 64: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
+	17, // 65: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
+	19, // 66: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
+	21, // 67: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
+	24, // 68: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
+	26, // 69: consent.v1.LedgerService.WithdrawPack:output_type -> consent.v1.WithdrawPackResponse
+	28, // 70: consent.v1.LedgerService.ListPacks:output_type -> consent.v1.ListPacksResponse
+	31, // 71: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
+	35, // 72: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
+	37, // 73: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
+	47, // 74: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
+	44, // 75: consent.v1.LedgerService.Repair:output_type -> consent.v1.RepairResponse
+	60, // [60:76] is the sub-list for method output_type
+	44, // [44:60] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_ledger_service_proto_init() }
@@ -4140,7 +4334,7 @@ func file_consent_v1_ledger_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_ledger_service_proto_rawDesc), len(file_consent_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   50,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
