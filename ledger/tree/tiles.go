@@ -61,9 +61,14 @@ func (t *Tree) leadsUp(level int, n uint64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	return stands(data, above, n), nil
+}
+
+// stands tells whether the root of a full tile stands in its place in the tile above.
+func stands(data, above []byte, n uint64) bool {
 	at := int(n%tileWidth) * tlog.HashSize
 	root := tileRoot(data)
-	return len(above) >= at+tlog.HashSize && bytes.Equal(above[at:at+tlog.HashSize], root[:]), nil
+	return len(above) >= at+tlog.HashSize && bytes.Equal(above[at:at+tlog.HashSize], root[:])
 }
 
 // healTile writes a tile anew, and the one above it, if they lead to what was signed
@@ -84,7 +89,8 @@ func (t *Tree) healTile(ctx context.Context, c proof.Checkpoint, level int, n ui
 	for _, parent := range [][]byte{stored, above} {
 		r := t.reader()
 		r.kept[tileID{level, n}], r.kept[tileID{level + 1, n / tileWidth}] = below, parent
-		if !leadsTo(c, int64(n<<(height*(level+1))), r) {
+		// The path of an entry holds all hashes beside it, and none of those over it.
+		if !stands(below, parent, n) || !leadsTo(c, int64(n<<(height*(level+1))), r) {
 			continue
 		}
 		b := t.db.NewBatch()
