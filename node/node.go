@@ -71,6 +71,9 @@ type Config struct {
 	// Anchors keep checkpoints outside the folder: paths of files on other disks, or
 	// URLs to post to. An older copy of the folder is known by them.
 	Anchors []string
+	// CopyDir is the folder of a copy of this ledger, whose stream may have an end that
+	// this one's has lost. Empty: none is at hand.
+	CopyDir string
 	// Policy is a C2SP tlog-policy file: witnesses that are asked to cosign, and how
 	// many must. Empty: nobody is asked.
 	Policy string

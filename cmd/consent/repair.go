@@ -36,6 +36,11 @@ backup from then on.
 A folder also gives back lost keys of persons, each taken only if this ledger's key ring
 opens it; the server reads them when it starts the next time.
 
+Where the ledger's stream ends before what was signed (ROLLED_BACK, the server does not
+start), --dir gives back its end from a folder, with the keys of those entries: all or
+nothing, and only if both together are what the last checkpoint says. Name the anchors
+of serve with --anchor.
+
 What is lost, and whom that blocks, is what consent doctor lists. Exit code 0: nothing
 is lost any more; 5: something still is.`
 
@@ -61,11 +66,16 @@ func repairCommand(g *globals) *cobra.Command {
 		Use:     "repair --from COPY",
 		Short:   "Put back lost entries from a backup, a bundle or another server",
 		Long:    repairLong,
-		Example: "  consent repair --from /backup/ledger\n  consent repair --from case.zip --from https://standby.example --from-key-file standby.key\n  consent repair --dir ./ledger --from /backup/ledger",
+		Example: "  consent repair --from /backup/ledger\n  consent repair --from case.zip --from https://standby.example --from-key-file standby.key\n  consent repair --dir ./ledger --from /backup/ledger --anchor /mnt/other/anchor",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if len(from) == 0 {
 				return usageError(&hinted{errors.New("no copy is named"), "name one with --from: a folder, a bundle, or a server's URL"})
+			}
+			for _, where := range from {
+				if info, err := os.Stat(where); err == nil && info.IsDir() && f.copyDir == "" {
+					f.copyDir = where
+				}
 			}
 			return f.with(g, c, func(ctx context.Context, cl *client.Client) error {
 				return g.repair(ctx, c, cl, from, key)

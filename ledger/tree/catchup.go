@@ -46,6 +46,9 @@ func (t *Tree) CatchUp(ctx context.Context) error {
 	if tail, err = t.mendTail(ctx, tail); err != nil {
 		return err
 	}
+	if tail, err = t.takeTail(ctx, claims, tail); err != nil {
+		return err
+	}
 	t.keepFrom = tail - min(tail, keptMessagesBehind)
 	if t.at.seq > tail {
 		return rolledBack("the tree holds message %d, the stream ends at %d", t.at.seq, tail)

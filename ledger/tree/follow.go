@@ -125,6 +125,6 @@ func (t *Tree) from(ctx context.Context, after, last uint64) iter.Seq2[ledger.Me
 
 // rolledBack says what a start that finds entries missing must say.
 func rolledBack(format string, args ...any) error {
-	return fmt.Errorf("%w: %s; nothing may be recorded, or positions would be used twice. Put back the newest copy of the ledger's folder: %w",
+	return fmt.Errorf("%w: %s; nothing may be recorded, or positions would be used twice. Put back the newest copy of the ledger's folder, or give back what is missing from any copy that has it: consent repair --dir D --from COPY: %w",
 		ErrRolledBack, fmt.Sprintf(format, args...), ledger.ErrDamaged)
 }

@@ -105,6 +105,11 @@ type Witnesses interface {
 	Seen(ctx context.Context, c proof.Checkpoint) (most int64, who string, err error)
 }
 
+// Reader gives one message; ledger.ErrNotFound if there is none.
+type Reader interface {
+	Read(ctx context.Context, seq uint64) (ledger.Message, error)
+}
+
 // Config is what a tree needs.
 type Config struct {
 	// Dir is the database's folder; its parent must exist.
@@ -117,6 +122,9 @@ type Config struct {
 	Verifier note.Verifier
 	Journal  Journal
 	Anchors  []Anchor
+	// Copy is a copy of the stream that may have an end which this one has lost; nil: none
+	// is at hand.
+	Copy Reader
 	// Witnesses are asked to cosign; nil: nobody is.
 	Witnesses Witnesses
 	// Every is the least time between two checkpoints; 0: a second.
