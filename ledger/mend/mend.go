@@ -119,7 +119,7 @@ type view struct {
 // Folder errors.
 var (
 	// ErrForeign: the folder is another ledger's. Nothing was changed.
-	ErrForeign = errors.New("mend: folder belongs to another ledger")
+	ErrForeign = errors.New("mend: folder belongs to another ledger; put back this one's from the newest backup")
 
 	metaLedger = store.MetaKey("ledger")
 	metaScrub  = store.MetaKey("scrub")

@@ -68,7 +68,7 @@ var (
 	ErrTampered = errors.New("tree: TAMPERED")
 
 	// ErrForeign: the folder holds the tree of another ledger. Nothing was changed.
-	ErrForeign = errors.New("tree: folder belongs to another ledger")
+	ErrForeign = errors.New("tree: folder belongs to another ledger; put back this one's, or move it away: it is built anew")
 
 	// ErrTwoSigners: somebody else signs for this ledger with the same key.
 	ErrTwoSigners = errors.New("tree: somebody else published a checkpoint of this ledger")
