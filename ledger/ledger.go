@@ -132,7 +132,10 @@ type Log interface {
 	// only with ctx or an error; a gap is an error. A message is yielded only
 	// after it is durable.
 	Follow(ctx context.Context, after uint64) iter.Seq2[Message, error]
-	// FollowKeys does the same for the keys stream, but ends at its present tail.
+	// KeysTail is the last sequence of the keys stream, from the leader.
+	KeysTail(ctx context.Context) (seq uint64, err error)
+	// FollowKeys yields the keys messages after seq that are there, and ends at the
+	// stream's present tail. A gap is a message that is lost.
 	FollowKeys(ctx context.Context, after uint64) iter.Seq2[Message, error]
 	// Durability says how firmly an acknowledged message is held.
 	Durability() consentv1.Durability

@@ -16,7 +16,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
 )
 
-// Copy is the stream of another folder of this ledger, a backup, open for reading.
+// Copy is the ledger's stream and that of keys of another folder of this ledger, a backup, open for reading.
 // The folder itself is not touched: JetStream would cut off what it cannot read, so
 // it is given a copy.
 type Copy struct {
@@ -50,8 +50,10 @@ func OpenCopy(ctx context.Context, dir string, logger *slog.Logger) (c *Copy, er
 		return c, err
 	}
 	c.closers = append(c.closers, func() error { return os.RemoveAll(scratch) })
-	if err := copyStream(f.path(jetstreamDir), scratch, stream.LedgerStream); err != nil {
-		return c, fmt.Errorf("folder %s cannot be copied: %w", dir, err)
+	for _, name := range []string{stream.LedgerStream, stream.KeysStream} {
+		if err := copyStream(f.path(jetstreamDir), scratch, name); err != nil {
+			return c, fmt.Errorf("folder %s cannot be copied: %w", dir, err)
+		}
 	}
 	server, err := stream.StartEmbedded(stream.EmbeddedOptions{Dir: scratch, CipherKey: keys.JetStreamKey(), LazySync: true, Logger: logger})
 	if err != nil {
@@ -76,6 +78,11 @@ func OpenCopy(ctx context.Context, dir string, logger *slog.Logger) (c *Copy, er
 // Message gives the message of a sequence; ledger.ErrNotFound if the copy has none.
 func (c *Copy) Message(ctx context.Context, seq uint64) (ledger.Message, error) {
 	return c.log.Read(ctx, seq)
+}
+
+// Keys gives a message of the stream of keys; ledger.ErrNotFound if the copy has none.
+func (c *Copy) Keys(ctx context.Context, seq uint64) (ledger.Message, error) {
+	return c.log.ReadKeys(ctx, seq)
 }
 
 // Close ends the reading and removes the temporary copy.

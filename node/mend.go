@@ -3,14 +3,19 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/directory"
 	"github.com/consent-ledger/consent-ledger/ledger/mend"
+	"github.com/consent-ledger/consent-ledger/ledger/proof"
+	"github.com/consent-ledger/consent-ledger/ledger/stream"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
+	"github.com/consent-ledger/consent-ledger/projections/attempts"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
 
@@ -58,10 +63,80 @@ func (n *Node) runScrub(ctx context.Context) error {
 	return n.mender.RunScrub(ctx, mend.Scrub{PaceBytes: n.cfg.ScrubPace, Every: n.cfg.scrubEvery})
 }
 
+// runScrubBeside does the same for the streams beside the ledger's, and for the tiles of
+// the tree.
+func (n *Node) runScrubBeside(ctx context.Context) error {
+	if n.cfg.ScrubPace < 0 {
+		<-ctx.Done()
+		return nil
+	}
+	return n.mender.RunBeside(ctx, mend.Scrub{PaceBytes: n.cfg.ScrubPace, Every: n.cfg.scrubEvery}, func(ctx context.Context, rest func(int) error) error {
+		healed, err := n.tree.ScrubTiles(ctx, n.mender.Stored, rest)
+		n.tilesHealed.Add(int64(healed))
+		if err == nil || errors.Is(err, ledger.ErrDamaged) {
+			n.tilesBroken.Store(&err)
+		}
+		return err
+	})
+}
+
+// watchBeside tells the mender of the streams beside the ledger's, and what each is worth.
+func (n *Node) watchBeside(ctx context.Context) error {
+	var all []mend.Beside
+	for _, b := range []mend.Beside{
+		{Right: isKeys, Grave: true, Means: "personal parts sealed with their keys cannot be opened; nothing is blocked, and everything is recorded; before anybody is erased: consent repair --from COPY, then restart",
+			Heal: func(ctx context.Context) (bool, error) { _, err := n.writer.HealKeys(ctx); return err == nil, err }},
+		{Ages: true, Right: isAttempts, Means: "what this server has read of them it still counts, and a rebuild would forget it; decisions in them are lost as evidence; look at the disk"},
+		{Right: func(data []byte) bool {
+			_, err := proof.OpenCheckpoint(data, n.signing.Log.Verifier)
+			return err == nil
+		},
+			Means: "checkpoints in them are lost as evidence; the newest is kept elsewhere too, and nothing is blocked; look at the disk"},
+	} {
+		s, err := stream.OpenBeside(ctx, n.js, besideStreams[len(all)])
+		if err != nil {
+			return err
+		}
+		b.Stream = s
+		all = append(all, b)
+	}
+	n.mender.Watch(all...)
+	return nil
+}
+
+// besideStreams are those that watchBeside describes, in its order.
+var besideStreams = []string{stream.KeysStream, stream.AttemptsStream, stream.CheckpointsStream}
+
+func isKeys(data []byte) bool { return proto.Unmarshal(data, &consentv1.WrappedKeys{}) == nil }
+
+func isAttempts(data []byte) bool {
+	var b consentv1.AttemptBatch
+	return proto.Unmarshal(data, &b) == nil && (len(b.GetRecords()) > 0 || b.GetLost())
+}
+
+// besideProblems lists what is damaged beside the ledger.
+func (n *Node) besideProblems() []string {
+	out := n.mender.BesideProblems()
+	if until := n.attempts.LostUntil(); !until.IsZero() && n.cfg.Clock.Wall().Before(until.Add(attempts.CapsBlocked)) {
+		out = append(out, fmt.Sprintf("ATTEMPTS: contact attempts up to %s are lost and not counted; every cap counts as reached until %s; or put back the newest whole copy of the folder",
+			until.Format(time.RFC3339), until.Add(attempts.CapsBlocked).Format(time.RFC3339)))
+	}
+	if healed := n.tilesHealed.Load(); healed > 0 {
+		out = append(out, fmt.Sprintf("MENDED: %d tiles of the tree were damaged, and were made again from the stream; look at the disk and the memory", healed))
+	}
+	if broken := n.tilesBroken.Load(); broken != nil && *broken != nil {
+		out = append(out, "TREE: "+(*broken).Error())
+	}
+	return out
+}
+
 // integrity is the ledger's state: the worst there is.
 func (n *Node) integrity() string {
 	if s := n.mender.State(); s != "" {
 		return s
+	}
+	if until := n.attempts.LostUntil(); !until.IsZero() && n.cfg.Clock.Wall().Before(until.Add(attempts.CapsBlocked)) {
+		return mend.StateDamaged
 	}
 	return n.tree.State(n.writer.Acked())
 }
@@ -77,9 +152,10 @@ var integrityMeans = map[string]string{
 	tree.StateOK:           "stream, tree and everything signed agree; nothing is blocked",
 	tree.StateCatchingUp:   "the tree is far behind and no checkpoint covers the newest entries yet; nothing is blocked; wait",
 	tree.StateTailRepaired: "the stream had lost its newest messages and got them back byte for byte; nothing is blocked; look at the disk",
-	mend.StateDamaged:      "messages are lost; checks of the numbers they are about are BLOCK, or all checks if that cannot be known; everything is recorded, stops too; put them back: consent repair --from COPY",
-	mend.StateTampered:     "the stream holds other entries than were recorded; every check is BLOCK; everything is recorded, stops too; find out who wrote them, then: consent repair --from COPY",
-	stateRolledBack:        "the stream ends before what was signed; nothing is served, or positions would be used twice; put back the newest copy of the folder",
+	mend.StateDamaged: "messages are lost; of the ledger: checks of the numbers they are about are BLOCK, or all checks if that cannot be known; of attempts: caps count as reached; of keys: personal parts cannot be opened; " +
+		"everything is recorded, stops too; put them back: consent repair --from COPY",
+	mend.StateTampered: "the stream holds other entries than were recorded; every check is BLOCK; everything is recorded, stops too; find out who wrote them, then: consent repair --from COPY",
+	stateRolledBack:    "the stream ends before what was signed; nothing is served, or positions would be used twice; put back the newest copy of the folder",
 }
 
 // stateRolledBack is that of a folder whose start was refused.

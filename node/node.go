@@ -14,6 +14,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -70,6 +71,9 @@ type Config struct {
 	// Anchors keep checkpoints outside the folder: paths of files on other disks, or
 	// URLs to post to. An older copy of the folder is known by them.
 	Anchors []string
+	// CopyDir is the folder of a copy of this ledger, whose stream may have an end that
+	// this one's has lost. Empty: none is at hand.
+	CopyDir string
 	// Policy is a C2SP tlog-policy file: witnesses that are asked to cosign, and how
 	// many must. Empty: nobody is asked.
 	Policy string
@@ -133,17 +137,20 @@ type Node struct {
 	metrics  *metrics
 
 	bus
-	keys      *seal.Keyring
-	signing   *seal.Signing
-	tree      *tree.Tree
-	stamps    *timestamp.Keeper
-	mender    *mend.Mender
-	stateDB   *store.DB
-	index     *index.Index
-	writer    *writer.Writer
-	reader    *reader.Reader
-	recorder  *recorder.Recorder
-	directory *keeper.Keeper
+	keys    *seal.Keyring
+	signing *seal.Signing
+	tree    *tree.Tree
+	stamps  *timestamp.Keeper
+	mender  *mend.Mender
+	// What the scrubber made of the tree's tiles: how many it healed, and why it could not.
+	tilesHealed atomic.Int64
+	tilesBroken atomic.Pointer[error]
+	stateDB     *store.DB
+	index       *index.Index
+	writer      *writer.Writer
+	reader      *reader.Reader
+	recorder    *recorder.Recorder
+	directory   *keeper.Keeper
 
 	runner     *runner.Runner
 	listing    *listing.Projection
@@ -235,7 +242,7 @@ func (n *Node) openBus(ctx context.Context) error {
 		if n.lost(err) {
 			return n.errLost()
 		}
-		return fmt.Errorf("%w; see: consent streams plan, consent streams apply", err)
+		return fmt.Errorf("%w; see: consent streams plan, consent streams apply; a stream that was there once lacks its files, or has another ledger's: put them back from a backup", err)
 	}
 	var err error
 	if n.log, err = stream.Open(ctx, n.js, n.durability(), n.pulse()); err != nil {
@@ -365,6 +372,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.named(gctx, "writer", n.writer.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "tree", n.tree.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "scrubber", n.runScrub(gctx)) })
+	g.Go(func() error { return n.named(gctx, "scrubber of what lies beside", n.runScrubBeside(gctx)) })
 	g.Go(func() error { return n.named(gctx, "directory", n.directory.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "projections", n.runner.Run(gctx)) })
 	g.Go(func() error { return n.named(gctx, "attempts", n.attempts.Run(gctx)) })

@@ -11,6 +11,7 @@ import (
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/mend"
+	"github.com/consent-ledger/consent-ledger/ledger/stream"
 	"github.com/consent-ledger/consent-ledger/projections/attempts"
 	"github.com/consent-ledger/consent-ledger/projections/runner"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -51,7 +52,7 @@ func (o *operations) Doctor(ctx context.Context, req *consentv1.DoctorRequest) (
 	res := &consentv1.DoctorResponse{Position: uint64(n.writer.Acked()), Integrity: n.integrity(), Problems: n.problems(ctx), Durability: n.durability(),
 		Directory: n.directoryStatus(), StateHash: map[string]string{}, Applied: map[string]uint64{"projections": uint64(n.runner.Applied()), "feed": uint64(n.feed.Published()), attempts.Name: n.attempts.Applied(), "tree": uint64(n.signedThrough())}}
 	n.addIntegrity(res)
-	res.Problems = append(res.Problems, n.mender.Problems()...)
+	res.Problems = append(append(res.Problems, n.mender.Problems()...), n.besideProblems()...)
 	res.Problems = append(res.Problems, n.tree.Problems()...)
 	res.Problems, res.Timestamp, res.Witness = append(res.Problems, n.stamps.Problems()...), n.timestampStatus(), n.witnessStatus()
 	res.Problems = append(res.Problems, n.directory.Problems(n.cfg.Clock.Wall())...) // no reason to block: it proves, it does not decide
@@ -92,10 +93,16 @@ func (n *Node) addIntegrity(res *consentv1.DoctorResponse) {
 		res.Damages = append(res.Damages, &consentv1.Damage{Message: d.Seq, First: uint64(d.First), Last: uint64(d.Last), Problem: d.Problem, Numbers: uint64(len(d.Numbers)),
 			Everybody: d.Everybody, Tampered: d.Tampered, Mended: d.Mended, FoundAt: timestamppb.New(d.FoundAt)})
 	}
+	for _, l := range n.mender.Losses() {
+		res.Losses = append(res.Losses, &consentv1.Loss{Stream: l.Stream, First: l.First, Last: l.Last, Healed: l.Healed, FoundAt: timestamppb.New(l.FoundAt)})
+	}
 	s := n.mender.ScrubStatus()
 	res.Scrub = &consentv1.ScrubStatus{PaceBytes: uint64(s.PaceBytes), Position: uint64(s.Position), Seconds: s.Took.Seconds(), Positions: uint64(s.Positions)}
 	if !s.Finished.IsZero() {
 		res.Scrub.FinishedAt = timestamppb.New(s.Finished)
+	}
+	if at := n.mender.BesideFinished(); !at.IsZero() {
+		res.Scrub.OthersFinishedAt = timestamppb.New(at)
 	}
 }
 
@@ -105,7 +112,18 @@ func (o *operations) Repair(ctx context.Context, req *consentv1.RepairRequest) (
 	if err != nil {
 		return nil, err
 	}
-	return &consentv1.RepairResponse{Taken: uint64(t.Taken), Refused: uint64(t.Refused), Unneeded: uint64(t.Unneeded), Mended: uint64(t.Mended), Left: uint64(t.Left)}, nil
+	res := &consentv1.RepairResponse{Taken: uint64(t.Taken), Refused: uint64(t.Refused), Unneeded: uint64(t.Unneeded), Mended: uint64(t.Mended), Left: uint64(t.Left)}
+	var data [][]byte
+	var seqs []uint64
+	for _, k := range req.GetKeys() {
+		data, seqs = append(data, k.GetData()), append(seqs, k.GetMessage())
+	}
+	taken, refused, err := o.n.writer.TakeKeys(ctx, data)
+	res.Keys, res.Refused = uint64(taken), res.GetRefused()+uint64(refused)
+	if err != nil || refused > 0 {
+		return res, err
+	}
+	return res, o.n.mender.Healed(stream.KeysStream, seqs)
 }
 
 // rebuildPhases are the phases of folding the ledger.

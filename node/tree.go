@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/consent-ledger/consent-ledger/ledger"
 	ledgerrpc "github.com/consent-ledger/consent-ledger/ledger/rpc"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
@@ -47,14 +49,67 @@ func (n *Node) openTree(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	var copied *Copy
+	if n.cfg.CopyDir != "" {
+		if copied, err = OpenCopy(ctx, n.cfg.CopyDir, n.cfg.Logger); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, copied.Close()) }()
+		cfg.Copy = copied.log
+	}
 	if n.tree, err = tree.Open(cfg); err != nil {
 		return err
 	}
 	n.onClose(n.tree.Close)
+	if err := n.watchBeside(ctx); err != nil {
+		return err
+	}
 	if err := n.beginMending(ctx); err != nil {
 		return err
 	}
-	return n.tree.CatchUp(ctx)
+	before, err := n.log.Tail(ctx)
+	if err != nil {
+		return err
+	}
+	if err := n.tree.CatchUp(ctx); err != nil || copied == nil {
+		return err
+	}
+	if after, err := n.log.Tail(ctx); err != nil || after == before {
+		return err
+	}
+	return n.takeKeysTail(ctx, copied)
+}
+
+// takeKeysTail appends what a copy's stream of keys has behind the end of ours, as far as
+// our key ring opens it: a ledger's end was given back from that copy, whose entries are
+// sealed with them.
+func (n *Node) takeKeysTail(ctx context.Context, c *Copy) error {
+	tail, err := n.log.KeysTail(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		tail++
+		m, err := c.Keys(ctx, tail)
+		if errors.Is(err, ledger.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var keys consentv1.WrappedKeys
+		if err := proto.Unmarshal(m.Data, &keys); err != nil {
+			return fmt.Errorf("the copy's keys, message %d: %w", tail, err)
+		}
+		for _, k := range keys.GetKeys() {
+			if _, err := n.keys.Unwrap(k); err != nil && !errors.Is(err, seal.ErrErased) {
+				return fmt.Errorf("the copy's keys, message %d: %w", tail, err)
+			}
+		}
+		if _, err := n.log.AppendKeys(ctx, m.Data); err != nil {
+			return err
+		}
+	}
 }
 
 // public shows the tree and what is said about it. On loopback it needs no key.
@@ -93,11 +148,11 @@ func (n *Node) createSigning(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	last, err := journal.Last(ctx)
+	last, err := journal.Tail(ctx)
 	if err != nil {
 		return err
 	}
-	if last.Seq > 0 {
+	if last > 0 {
 		return fmt.Errorf("this ledger has signed checkpoints and its signing keys are missing: put back %s from the backup of the keys folder", seal.SigningFile)
 	}
 	return n.keys.CreateSigning(n.cfg.Origin)

@@ -103,11 +103,16 @@ new state of one number each, so that the last one wins. Without --from a snapsh
 comes first. It survives restarts of the server: each change once, in order. To go
 on after it ended, give the last position as --from.
 
-Numbers are feed tokens, a pseudonym of this seller's own; --reveal adds the number.`,
+Numbers are feed tokens, a pseudonym of this seller's own; --reveal adds the number.
+
+While the ledger has lost something about some numbers, a line says whom to block
+(` + "`blocked`" + `), whatever their states say; the next such line replaces it, and an empty
+one blocks nobody any more.`,
 		Example: "  consent subscribe --seller acme\n  consent subscribe --seller acme --from 4711 --heartbeats | jq -c .update",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return g.with(c, func(ctx context.Context, cl *client.Client) error {
+				blocked := false // somebody is
 				for event, err := range cl.Subscribe(ctx, &req) {
 					if err != nil && ctx.Err() != nil {
 						return nil // whoever watches has seen enough
@@ -117,6 +122,13 @@ Numbers are feed tokens, a pseudonym of this seller's own; --reveal adds the num
 					}
 					if event.GetHeartbeat() != nil && !heartbeats {
 						continue
+					}
+					if b := event.GetBlocked(); b != nil {
+						nobody := !b.GetEverybody() && len(b.GetTokens()) == 0
+						if nobody && !blocked {
+							continue // as nearly always
+						}
+						blocked = !nobody
 					}
 					if err := g.writeEvent(c.OutOrStdout(), event); err != nil {
 						return err
@@ -146,6 +158,11 @@ func (g *globals) writeEvent(w io.Writer, e *consentv1.SubscribeResponse) error 
 		line = fmt.Sprintf("%d\t%s\t%s\t%s", u.GetPosition(), shown(u.GetRecordedAt()), firstOf(u.GetCause(), "snapshot"), firstOf(u.GetNumber(), hex.EncodeToString(u.GetToken())))
 	case *consentv1.SubscribeResponse_SnapshotEnd:
 		line = fmt.Sprintf("%d\t\tsnapshot of %d numbers is whole", k.SnapshotEnd.GetPosition(), k.SnapshotEnd.GetStates())
+	case *consentv1.SubscribeResponse_Blocked:
+		line = fmt.Sprintf("\t\tBLOCK LEDGER_INTEGRITY: %d numbers", len(k.Blocked.GetTokens()))
+		if k.Blocked.GetEverybody() {
+			line = "\t\tBLOCK LEDGER_INTEGRITY: every number"
+		}
 	case *consentv1.SubscribeResponse_Heartbeat:
 		line = fmt.Sprintf("%d\t%s\theartbeat", k.Heartbeat.GetPosition(), shown(k.Heartbeat.GetAt()))
 	}

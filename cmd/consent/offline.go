@@ -16,6 +16,7 @@ import (
 // folderFlags let a verb of a running server work on one that is stopped.
 type folderFlags struct {
 	dir, natsURL, policy string
+	copyDir              string // set by repair alone
 	anchors              []string
 }
 
@@ -37,7 +38,7 @@ func (f *folderFlags) with(g *globals, c *cobra.Command, do func(context.Context
 	}
 	logs := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	n, err := node.Open(c.Context(), node.Config{Dir: f.dir, NATSURL: f.natsURL, Listen: "127.0.0.1:0", NATSListen: node.NATSListenNone, Version: version(), Logger: logs,
-		Anchors: f.anchors, Policy: f.policy, ScrubPace: node.ScrubOff})
+		CopyDir: f.copyDir, Anchors: f.anchors, Policy: f.policy, ScrubPace: node.ScrubOff})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/consumers/client"
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/bundle"
+	"github.com/consent-ledger/consent-ledger/ledger/mend"
 	"github.com/consent-ledger/consent-ledger/node"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
 )
@@ -32,6 +33,14 @@ ledger's tree, so each is put back byte for byte. The stream itself cannot be wr
 at an old place; what is put back is kept in the folder mended, and belongs into every
 backup from then on.
 
+A folder also gives back lost keys of persons, each taken only if this ledger's key ring
+opens it; the server reads them when it starts the next time.
+
+Where the ledger's stream ends before what was signed (ROLLED_BACK, the server does not
+start), --dir gives back its end from a folder, with the keys of those entries: all or
+nothing, and only if both together are what the last checkpoint says. Name the anchors
+of serve with --anchor.
+
 What is lost, and whom that blocks, is what consent doctor lists. Exit code 0: nothing
 is lost any more; 5: something still is.`
 
@@ -45,6 +54,8 @@ type repaired struct {
 	Unneeded uint64 `json:"unneeded"`
 	Mended   uint64 `json:"mended"`
 	Left     uint64 `json:"left"`
+	// Keys stored again, which the server reads when it starts.
+	Keys uint64 `json:"keys"`
 }
 
 func repairCommand(g *globals) *cobra.Command {
@@ -55,11 +66,16 @@ func repairCommand(g *globals) *cobra.Command {
 		Use:     "repair --from COPY",
 		Short:   "Put back lost entries from a backup, a bundle or another server",
 		Long:    repairLong,
-		Example: "  consent repair --from /backup/ledger\n  consent repair --from case.zip --from https://standby.example --from-key-file standby.key\n  consent repair --dir ./ledger --from /backup/ledger",
+		Example: "  consent repair --from /backup/ledger\n  consent repair --from case.zip --from https://standby.example --from-key-file standby.key\n  consent repair --dir ./ledger --from /backup/ledger --anchor /mnt/other/anchor",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if len(from) == 0 {
 				return usageError(&hinted{errors.New("no copy is named"), "name one with --from: a folder, a bundle, or a server's URL"})
+			}
+			for _, where := range from {
+				if info, err := os.Stat(where); err == nil && info.IsDir() && f.copyDir == "" {
+					f.copyDir = where
+				}
 			}
 			return f.with(g, c, func(ctx context.Context, cl *client.Client) error {
 				return g.repair(ctx, c, cl, from, key)
@@ -101,6 +117,9 @@ func (g *globals) repairFrom(ctx context.Context, c *cobra.Command, cl *client.C
 		return err
 	}
 	defer src.close()
+	if err := g.repairKeys(ctx, cl, src, sum); err != nil {
+		return err
+	}
 	for {
 		damages, err := lost(ctx, cl)
 		if err != nil || len(damages) == 0 {
@@ -119,6 +138,41 @@ func (g *globals) repairFrom(ctx context.Context, c *cobra.Command, cl *client.C
 		}
 		fmt.Fprintf(c.ErrOrStderr(), "consent: %d messages put back from %s\n", sum.Mended-before, where)
 	}
+}
+
+// repairKeys offers what a folder has of the lost messages of keys.
+func (g *globals) repairKeys(ctx context.Context, cl *client.Client, src copies, sum *repaired) error {
+	folder, ok := src.(folderCopy)
+	if !ok {
+		return nil
+	}
+	res, err := cl.Ledger.Doctor(ctx, connect.NewRequest(&consentv1.DoctorRequest{}))
+	if err != nil {
+		return err
+	}
+	var req consentv1.RepairRequest
+	for _, l := range res.Msg.GetLosses() {
+		for seq := l.GetFirst(); !l.GetHealed() && l.GetStream() == mend.KeysName && seq <= l.GetLast(); seq++ {
+			m, err := folder.Keys(ctx, seq)
+			if errors.Is(err, ledger.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			req.Keys = append(req.Keys, &consentv1.KeysMessage{Message: seq, Data: m.Data})
+		}
+	}
+	if len(req.GetKeys()) == 0 {
+		return nil
+	}
+	done, err := cl.Ledger.Repair(ctx, connect.NewRequest(&req))
+	if err != nil {
+		return err
+	}
+	sum.Keys += done.Msg.GetKeys()
+	sum.Refused += done.Msg.GetRefused()
+	return nil
 }
 
 // lost lists what is damaged and not mended, as far as doctor does.
@@ -145,6 +199,9 @@ func (g *globals) writeRepaired(w io.Writer, r repaired) error {
 		return g.document(w, doc)
 	}
 	_, err := fmt.Fprintf(w, "%d messages put back, with %d entries; %d still lost", r.Mended, r.Taken, r.Left)
+	if err == nil && r.Keys > 0 {
+		_, err = fmt.Fprintf(w, "; %d keys stored again: restart the server, so that it reads them", r.Keys)
+	}
 	if err == nil && r.Refused > 0 {
 		_, err = fmt.Fprintf(w, "; %d entries of the copies are not what was recorded", r.Refused)
 	}

@@ -18,6 +18,10 @@ import (
 // that breaks off begins again; the last state of a number wins, so that changes
 // nothing.
 //
+// The first event of every connection, and more whenever it changes, says whom to block
+// because the ledger has lost something about them (Blocked): each replaces the one
+// before, and a copy that does not heed it would allow what the server blocks.
+//
 // It ends with an error, its last value, when ctx is done, when the server refuses
 // (key, seller), or when there is no server to begin with; once connected it waits
 // for the server as long as ctx lets it. While it waits, the state it gave is

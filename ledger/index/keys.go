@@ -53,6 +53,17 @@ func (ix *Index) KeysStored(seq uint64, keys *consentv1.WrappedKeys) error {
 	return nil
 }
 
+// KeysLeft takes note of a message of the keys stream that this process does not read:
+// the next start reads on from before it. As with KeysStored, in the stream's order.
+func (ix *Index) KeysLeft(seq uint64) {
+	ix.mu.Lock()
+	defer ix.mu.Unlock()
+	at := ix.Applied()
+	ix.keysOpen = append(ix.keysOpen, &keysMessage{seq: seq, left: 1})
+	at.KeysSeq = max(at.KeysSeq, seq)
+	ix.applied.Store(&at)
+}
+
 // keysWritten takes note of what a plan's rows hold, and gives how far the keys stream
 // is then written. The caller holds mu.
 func (ix *Index) keysWritten(p *plan) uint64 {

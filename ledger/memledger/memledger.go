@@ -127,6 +127,13 @@ func (l *Log) wait(ctx context.Context, seq uint64) (ledger.Message, error) {
 	}
 }
 
+// KeysTail is the last sequence of the keys stream.
+func (l *Log) KeysTail(context.Context) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return uint64(len(l.keys)), nil
+}
+
 // FollowKeys yields the keys messages that exist now.
 func (l *Log) FollowKeys(_ context.Context, after uint64) iter.Seq2[ledger.Message, error] {
 	l.mu.Lock()

@@ -6,6 +6,7 @@ package memstream
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -22,13 +23,14 @@ type Stream struct {
 	mu       sync.Mutex
 	messages [][]byte
 	first    uint64 // the first that is kept
+	lost     map[uint64]bool
 	changed  chan struct{}
 }
 
 // New makes an empty stream. check sees each message in order, just before it is
 // stored, while nobody else reads or writes; a test fails there.
 func New(check func(seq uint64, data []byte)) *Stream {
-	return &Stream{check: check, first: 1, changed: make(chan struct{})}
+	return &Stream{check: check, first: 1, lost: map[uint64]bool{}, changed: make(chan struct{})}
 }
 
 // Append stores a message if `after` is the tail.
@@ -69,11 +71,27 @@ func (s *Stream) Cut(after uint64) {
 	s.messages = s.messages[:after]
 }
 
+// Lose loses messages from one to another without a word, as a damaged disk does.
+func (s *Stream) Lose(from, to uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for seq := from; seq <= to; seq++ {
+		s.lost[seq] = true
+	}
+}
+
+// Spoil puts other bytes in a message's place.
+func (s *Stream) Spoil(seq uint64, data []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.messages[seq-1] = data
+}
+
 // Read gives one message.
 func (s *Stream) Read(_ context.Context, seq uint64) (ledger.Message, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if seq < s.first || seq > uint64(len(s.messages)) {
+	if seq < s.first || seq > uint64(len(s.messages)) || s.lost[seq] {
 		return ledger.Message{}, ledger.ErrNotFound
 	}
 	return ledger.Message{Seq: seq, Data: bytes.Clone(s.messages[seq-1])}, nil
@@ -85,6 +103,9 @@ func (s *Stream) Follow(ctx context.Context, after uint64) iter.Seq2[ledger.Mess
 		first, _, _ := s.Bounds(ctx) // memory always answers
 		for seq := max(after+1, first); ; seq++ {
 			m, err := s.wait(ctx, seq)
+			if errors.Is(err, ledger.ErrNotFound) {
+				continue // lost
+			}
 			if !yield(m, err) || err != nil {
 				return
 			}

@@ -126,18 +126,19 @@ func (m *Mender) read(ctx context.Context, d *Damage, patient bool) (ledger.Mess
 		return ledger.Message{}, hole
 	}
 	m.waiting.Add(1)
-	defer m.waiting.Add(-1)
+	m.tell()
+	defer func() { m.waiting.Add(-1); m.tell() }()
 	m.cfg.Logger.Error("a follower of the ledger waits at a hole until it is mended; every check is BLOCK meanwhile", "error", hole)
 	for {
-		v := m.view.Load()
-		switch d := v.damages[d.Seq]; {
+		changed := m.Changed()
+		switch d := m.at(d.Seq); {
 		case d == nil:
 			return ledger.Message{}, errRight
 		case d.Mended:
 			return m.mended(d)
 		}
 		select {
-		case <-v.changed:
+		case <-changed:
 		case <-ctx.Done():
 			return ledger.Message{}, context.Cause(ctx)
 		}

@@ -194,10 +194,18 @@ func TestHoles(t *testing.T) {
 	if got := blocked(m); got != "12345" || m.State() != StateDamaged {
 		t.Errorf("while projections wait: blocked %q, %s", got, m.State())
 	}
+	changed := m.Changed()
+	if !m.Waits() {
+		t.Error("nobody is told that waiting is in vain")
+	}
 	if _, err := m.Take(t.Context(), w.entries); err != nil {
 		t.Fatal(err)
 	}
 	<-done
+	<-changed // whoever keeps a copy hears of it
+	if m.Waits() {
+		t.Error("mended, and answers are still BLOCK at once")
+	}
 	if got := blocked(m); got != "" {
 		t.Errorf("mended, and blocked %q", got)
 	}

@@ -113,13 +113,13 @@ type scrubPass struct {
 	s     Scrub
 	at    scrubbed
 	saved time.Time
-	due   time.Time // when the next byte may be read
+	pace  pacer
 }
 
 // pass goes on with the pass that was under way, or begins one, up to the stream's
 // tail of now.
 func (m *Mender) pass(ctx context.Context, s Scrub) error {
-	p := &scrubPass{m: m, s: s, at: m.progress(), saved: time.Now(), due: time.Now()}
+	p := &scrubPass{m: m, s: s, at: m.progress(), saved: time.Now(), pace: pacer{bytes: s.PaceBytes, due: time.Now()}}
 	if p.at.Seq == 0 {
 		p.at.Began = m.cfg.Now().UTC()
 	}
@@ -225,13 +225,5 @@ func (p *scrubPass) rest(ctx context.Context, bytes int) error {
 		p.m.scrub = p.at
 		p.m.mu.Unlock()
 	}
-	if p.s.PaceBytes <= 0 {
-		return ctx.Err()
-	}
-	p.due = p.due.Add(time.Duration(float64(bytes) / float64(p.s.PaceBytes) * float64(time.Second)))
-	wait := time.Until(p.due)
-	if wait < 0 {
-		p.due = time.Now() // what could not be read in time is not caught up with
-	}
-	return ledger.Pause(ctx, wait)
+	return p.pace.rest(ctx, bytes)
 }

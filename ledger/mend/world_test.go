@@ -164,6 +164,10 @@ func (w *world) Leaves(first ledger.Position, n int) (out []ledger.Hash, err err
 
 func (w *world) Vouch(ledger.Position) error { return w.unsound }
 
+func (w *world) Proves(at ledger.Position, leaf ledger.Hash) (bool, error) {
+	return ledger.LeafHash(w.entries[at-1]) == leaf, nil
+}
+
 func (w *world) Quiet(at ledger.Position) (bool, error) { return w.quiet[at], nil }
 
 func (w *world) Kept(seq uint64) (ledger.Message, error) {
@@ -193,6 +197,8 @@ func (w *world) AppendKeys(context.Context, []byte) (uint64, error) {
 	return 0, errors.New("nothing is appended here")
 }
 func (w *world) Durability() consentv1.Durability { return consentv1.Durability_DURABILITY_FSYNC }
+
+func (w *world) KeysTail(context.Context) (uint64, error) { return 0, nil }
 
 func (w *world) FollowKeys(context.Context, uint64) iter.Seq2[ledger.Message, error] {
 	return func(func(ledger.Message, error) bool) {}

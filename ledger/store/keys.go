@@ -58,6 +58,7 @@ import (
 //	meta         name                              by name
 //	damage       stream sequence (8)               what is wrong with the message, and whom it touches (see mend)
 //	mended       position (8)                      the entry's exact bytes, from a copy
+//	loss         sequence (8), stream              messages that a stream beside the ledger's has lost, from this one on
 //
 // Database `directory` (rebuilt from the stream):
 //
@@ -103,6 +104,7 @@ const (
 
 	SpaceDamage byte = 0x70
 	SpaceMended byte = 0x71
+	SpaceLoss   byte = 0x72
 )
 
 // ErrBadKey: the bytes are no key of the space they were read as. The database

@@ -201,6 +201,12 @@ var keySpaces = []struct {
 	{"mended", func(p parts) []byte { return MendedKey(ledger.Position(p.n)) },
 		func(k []byte, p parts) (bool, error) { n, err := ParseMendedKey(k); return uint64(n) == p.n, err },
 		func(a, b parts) int { return cmp.Compare(a.n, b.n) }},
+	{"loss", func(p parts) []byte { return LossKey(p.id, p.n) },
+		func(k []byte, p parts) (bool, error) {
+			id, n, err := ParseLossKey(k)
+			return id == p.id && n == p.n, err
+		},
+		func(a, b parts) int { return cmp.Or(cmp.Compare(a.n, b.n), cmp.Compare(a.id, b.id)) }},
 }
 
 func (p parts) book() (b Book) {

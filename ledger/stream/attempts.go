@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 
@@ -37,42 +36,17 @@ func (a *Attempts) Append(ctx context.Context, after uint64, data []byte) (uint6
 // Bounds gives the first sequence that is there and the last one there ever was,
 // from the leader; first is after last if nothing is there.
 func (a *Attempts) Bounds(ctx context.Context) (first, last uint64, err error) {
-	info, err := a.stream.Info(ctx)
-	if err != nil {
-		return 0, 0, fmt.Errorf("stream %s: tail: %w", AttemptsStream, err)
-	}
-	if info.State.Msgs == 0 {
-		return info.State.LastSeq + 1, info.State.LastSeq, nil
-	}
-	return info.State.FirstSeq, info.State.LastSeq, nil
+	return bounds(ctx, a.stream)
 }
 
 // Read gives one message from the leader; ledger.ErrNotFound if there is none, or
-// none any more.
+// none any more, ledger.ErrUnreadable if what is there cannot be read.
 func (a *Attempts) Read(ctx context.Context, seq uint64) (ledger.Message, error) {
-	m, err := a.stream.GetMsg(ctx, seq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return ledger.Message{}, ledger.ErrNotFound
-	}
-	if err != nil {
-		return ledger.Message{}, fmt.Errorf("stream %s: read message %d: %w", AttemptsStream, seq, err)
-	}
-	return ledger.Message{Seq: m.Sequence, Data: m.Data}, nil
+	return read(ctx, a.stream, seq)
 }
 
-// Follow yields the messages after a sequence in order, then waits for more. Only
-// the first may leave a gap before it: what was there is too old.
+// Follow yields the messages after a sequence in order, then waits for more. What is
+// not there any more, too old or lost, it passes over.
 func (a *Attempts) Follow(ctx context.Context, after uint64) iter.Seq2[ledger.Message, error] {
-	return func(yield func(ledger.Message, error) bool) {
-		next := uint64(0)
-		for m, err := range follow(ctx, a.stream, after) {
-			if err == nil && next != 0 && m.Seq != next {
-				err = fmt.Errorf("stream %s: message %d where %d is due: %w", AttemptsStream, m.Seq, next, ledger.ErrDamaged)
-			}
-			if !yield(m, err) || err != nil {
-				return
-			}
-			next = m.Seq + 1
-		}
-	}
+	return follow(ctx, a.stream, after)
 }

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -33,31 +32,16 @@ func (c *Checkpoints) Append(ctx context.Context, after uint64, note []byte) (ui
 	return publish(ctx, c.js, c.pulse, CheckpointsSubject, note, jetstream.WithExpectLastSequence(after), jetstream.WithExpectStream(CheckpointsStream))
 }
 
-// Last is the newest message, from the leader; Seq 0 if there is none. That the
-// newest cannot be read although there was one is ledger.ErrDamaged.
-func (c *Checkpoints) Last(ctx context.Context) (ledger.Message, error) {
+// Tail asks the leader for the sequence of the newest message there ever was; 0: none.
+func (c *Checkpoints) Tail(ctx context.Context) (uint64, error) {
 	info, err := c.stream.Info(ctx)
 	if err != nil {
-		return ledger.Message{}, fmt.Errorf("stream %s: tail: %w", CheckpointsStream, err)
+		return 0, fmt.Errorf("stream %s: tail: %w", CheckpointsStream, err)
 	}
-	if info.State.LastSeq == 0 {
-		return ledger.Message{}, nil
-	}
-	m, err := c.Read(ctx, info.State.LastSeq)
-	if errors.Is(err, ledger.ErrNotFound) {
-		err = fmt.Errorf("stream %s: message %d is missing: %w", CheckpointsStream, info.State.LastSeq, ledger.ErrDamaged)
-	}
-	return m, err
+	return info.State.LastSeq, nil
 }
 
 // Read gives one message from the leader; ledger.ErrNotFound if there is none.
 func (c *Checkpoints) Read(ctx context.Context, seq uint64) (ledger.Message, error) {
-	m, err := c.stream.GetMsg(ctx, seq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return ledger.Message{}, ledger.ErrNotFound
-	}
-	if err != nil {
-		return ledger.Message{}, fmt.Errorf("stream %s: read message %d: %w", CheckpointsStream, seq, err)
-	}
-	return ledger.Message{Seq: m.Sequence, Data: m.Data}, nil
+	return read(ctx, c.stream, seq)
 }

@@ -67,13 +67,9 @@ func Open(ctx context.Context, js jetstream.JetStream, durability consentv1.Dura
 	return l, nil
 }
 
-// OpenCopy binds to the ledger's stream alone, of a copy that is only read.
+// OpenCopy binds to the streams of a copy that is only read.
 func OpenCopy(ctx context.Context, js jetstream.JetStream) (l *Log, err error) {
-	l = &Log{js: js}
-	if l.ledger, err = js.Stream(ctx, LedgerStream); err != nil {
-		return nil, fmt.Errorf("stream %s: %w", LedgerStream, err)
-	}
-	return l, nil
+	return Open(ctx, js, consentv1.Durability_DURABILITY_UNSPECIFIED, nil)
 }
 
 // Append publishes one commit with the expected last sequence: JetStream stores
@@ -150,7 +146,18 @@ func (l *Log) Missing(ctx context.Context) ([]uint64, error) {
 
 // Read asks the leader: direct get is off on this stream.
 func (l *Log) Read(ctx context.Context, seq uint64) (ledger.Message, error) {
-	m, err := l.ledger.GetMsg(ctx, seq)
+	return read(ctx, l.ledger, seq)
+}
+
+// ReadKeys is Read for the stream of keys.
+func (l *Log) ReadKeys(ctx context.Context, seq uint64) (ledger.Message, error) {
+	return read(ctx, l.keys, seq)
+}
+
+// read gives one message from the leader: ledger.ErrNotFound if there is none,
+// ledger.ErrUnreadable if its headers cannot be read.
+func read(ctx context.Context, s jetstream.Stream, seq uint64) (ledger.Message, error) {
+	m, err := s.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return ledger.Message{}, ledger.ErrNotFound
 	}
@@ -158,7 +165,7 @@ func (l *Log) Read(ctx context.Context, seq uint64) (ledger.Message, error) {
 		err = fmt.Errorf("%w: %w", ledger.ErrUnreadable, err)
 	}
 	if err != nil {
-		return ledger.Message{}, fmt.Errorf("stream %s: read message %d: %w", LedgerStream, seq, err)
+		return ledger.Message{}, fmt.Errorf("stream %s: read message %d: %w", s.CachedInfo().Config.Name, seq, err)
 	}
 	return ledger.Message{Seq: m.Sequence, Data: m.Data}, nil
 }
@@ -179,19 +186,29 @@ func (l *Log) Follow(ctx context.Context, after uint64) iter.Seq2[ledger.Message
 	}
 }
 
-// FollowKeys yields the keys messages that exist now. Purged ones may be missing.
+// KeysTail asks the leader.
+func (l *Log) KeysTail(ctx context.Context) (uint64, error) {
+	_, last, err := bounds(ctx, l.keys)
+	return last, err
+}
+
+// FollowKeys yields the keys messages that exist now, and passes over those that are
+// lost.
 func (l *Log) FollowKeys(ctx context.Context, after uint64) iter.Seq2[ledger.Message, error] {
 	return func(yield func(ledger.Message, error) bool) {
-		info, err := l.keys.Info(ctx)
+		_, last, err := bounds(ctx, l.keys)
+		if err == nil {
+			last, err = lastReadable(ctx, l.keys, after, last)
+		}
 		if err != nil {
-			yield(ledger.Message{}, fmt.Errorf("stream %s: tail: %w", KeysStream, err))
+			yield(ledger.Message{}, err)
 			return
 		}
-		if info.State.Msgs == 0 || info.State.LastSeq <= after {
+		if last <= after {
 			return
 		}
 		for m, err := range follow(ctx, l.keys, after) {
-			if !yield(m, err) || err != nil || m.Seq >= info.State.LastSeq {
+			if !yield(m, err) || err != nil || m.Seq >= last {
 				return
 			}
 		}

@@ -46,6 +46,9 @@ func (t *Tree) CatchUp(ctx context.Context) error {
 	if tail, err = t.mendTail(ctx, tail); err != nil {
 		return err
 	}
+	if tail, err = t.takeTail(ctx, claims, tail); err != nil {
+		return err
+	}
 	t.keepFrom = tail - min(tail, keptMessagesBehind)
 	if t.at.seq > tail {
 		return rolledBack("the tree holds message %d, the stream ends at %d", t.at.seq, tail)
@@ -107,15 +110,11 @@ func (t *Tree) claims(ctx context.Context) ([]claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	last, err := t.cfg.Journal.Last(ctx)
-	if err == nil {
-		err = add("CONSENT_CHECKPOINTS", last.Data)
-	}
-	if err != nil {
+	if t.settled, err = t.newestPublished(ctx); err != nil {
 		return nil, err
 	}
-	if t.journal = last.Seq; last.Seq > 0 {
-		t.settled = out[len(out)-1].Checkpoint
+	if t.settled.Size > 0 {
+		out = append(out, claim{t.settled, "CONSENT_CHECKPOINTS"})
 	}
 	for _, a := range t.anchors {
 		note, err := a.Last(ctx)
@@ -132,6 +131,32 @@ func (t *Tree) claims(ctx context.Context) ([]claim, error) {
 		}
 	}
 	return out, nil
+}
+
+// newestPublished is the newest checkpoint of the journal that is still there: one that
+// its disk has lost, or made unreadable, is passed over, because this database and the
+// anchors have what came after. The zero checkpoint if there is none.
+func (t *Tree) newestPublished(ctx context.Context) (proof.Checkpoint, error) {
+	var err error
+	if t.journal, err = t.cfg.Journal.Tail(ctx); err != nil {
+		return proof.Checkpoint{}, err
+	}
+	for seq := t.journal; seq > 0; seq-- {
+		m, err := t.cfg.Journal.Read(ctx, seq)
+		var c proof.Checkpoint
+		if err == nil {
+			c, err = proof.OpenCheckpoint(m.Data, t.cfg.Verifier)
+		}
+		switch {
+		case err == nil:
+			return c, nil
+		case errors.Is(err, ledger.ErrNotFound), errors.Is(err, ledger.ErrUnreadable), errors.Is(err, proof.ErrForm):
+			t.cfg.Logger.Error("tree: a published checkpoint is lost; the one before it is used, and what is kept elsewhere", "message", seq, "error", err)
+		default:
+			return proof.Checkpoint{}, fmt.Errorf("tree: CONSENT_CHECKPOINTS, message %d: %w", seq, err)
+		}
+	}
+	return proof.Checkpoint{}, nil
 }
 
 // reach adds the stream until the tree has size entries; ErrRolledBack if the

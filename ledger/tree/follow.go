@@ -125,7 +125,8 @@ func (t *Tree) from(ctx context.Context, after, last uint64) iter.Seq2[ledger.Me
 
 // rolledBack says what a start that finds entries missing must say.
 func rolledBack(format string, args ...any) error {
-	return broken(ErrRolledBack, fmt.Errorf("%s; nothing may be recorded, or positions would be used twice. Put back the newest copy of the ledger's folder",
+	return broken(ErrRolledBack, fmt.Errorf("%s; nothing may be recorded, or positions would be used twice. Put back the newest copy of the "+
+		"ledger's folder, or give back what is missing from any copy that has it: consent repair --dir D --from COPY",
 		fmt.Sprintf(format, args...)))
 }
 

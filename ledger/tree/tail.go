@@ -80,3 +80,94 @@ func (t *Tree) sameAt(ctx context.Context, end uint64) (bool, error) {
 	m, err := t.kept.message(end)
 	return bytes.Equal(left.Data, m.Data), err
 }
+
+// takeTail appends what a copy has behind the end of a stream that is shorter than what
+// was signed, byte for byte, and gives the new tail. It does so only if both together
+// are what was signed: the copy's keeper is believed nothing. What the copy has beyond
+// that was promised to somebody too, and follows.
+func (t *Tree) takeTail(ctx context.Context, claims []claim, end uint64) (uint64, error) {
+	if t.cfg.Copy == nil || t.signed.Size == 0 {
+		return end, nil
+	}
+	last, err := t.vouchedTail(ctx, claims, end)
+	if err != nil || last == end {
+		return end, err
+	}
+	began := end
+	for ; end < last; end++ {
+		m, err := t.cfg.Copy.Read(ctx, end+1)
+		if err == nil {
+			err = settle.Append(ctx, t.cfg.Source, end, m.Data, settle.Policy{})
+		}
+		if err != nil {
+			return end, fmt.Errorf("tree: message %d cannot be put back from the copy: %w", end+1, err)
+		}
+	}
+	t.repaired = end - began
+	t.cfg.Logger.Warn("tree: TAIL_REPAIRED: the stream was given back from a copy what it had lost, byte for byte", "messages", t.repaired, "first", began+1)
+	return end, nil
+}
+
+// vouchedTail is the last message of a copy that may follow a stream which ends too
+// early; the stream's end if it does not, or if the copy does not lead to what was
+// signed: whoever compares then says what it is.
+func (t *Tree) vouchedTail(ctx context.Context, claims []claim, end uint64) (uint64, error) {
+	var e edge
+	add := func(m ledger.Message) error {
+		leaves, err := scan(m, nil)
+		if err != nil {
+			return err
+		}
+		for _, l := range leaves {
+			if int64(l.position) != e.size+1 {
+				return &Fault{Seq: m.Seq, Position: l.position, Problem: fmt.Sprintf("position %d is due", e.size+1)}
+			}
+			if _, err := e.add(l.hash); err != nil {
+				return err
+			}
+			for _, c := range claims {
+				if c.Size != e.size {
+					continue
+				}
+				if err := e.meets([]claim{c}); err != nil {
+					return fmt.Errorf("%w: %w", ledger.ErrDamaged, err)
+				}
+			}
+		}
+		return nil
+	}
+	for m, err := range t.from(ctx, 0, end) {
+		if err == nil {
+			err = add(m)
+		}
+		if err != nil {
+			return end, err
+		}
+	}
+	if e.size >= t.signed.Size {
+		return end, nil
+	}
+	last := end
+	for {
+		m, err := t.cfg.Copy.Read(ctx, last+1)
+		if errors.Is(err, ledger.ErrNotFound) {
+			break
+		}
+		if err == nil {
+			err = add(m)
+		}
+		if errors.Is(err, ledger.ErrDamaged) {
+			t.cfg.Logger.Error("tree: the copy is not what was signed, and nothing is taken of it", "message", last+1, "error", err)
+			return end, nil
+		}
+		if err != nil {
+			return end, err
+		}
+		last++
+	}
+	if e.size < t.signed.Size {
+		t.cfg.Logger.Error("tree: the copy ends before what was signed, and nothing is taken of it", "entries", e.size, "signed", t.signed.Size)
+		return end, nil
+	}
+	return last, nil
+}

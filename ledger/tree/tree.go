@@ -68,7 +68,7 @@ var (
 	ErrTampered = errors.New("tree: TAMPERED")
 
 	// ErrForeign: the folder holds the tree of another ledger. Nothing was changed.
-	ErrForeign = errors.New("tree: folder belongs to another ledger")
+	ErrForeign = errors.New("tree: folder belongs to another ledger; put back this one's, or move it away: it is built anew")
 
 	// ErrTwoSigners: somebody else signs for this ledger with the same key.
 	ErrTwoSigners = errors.New("tree: somebody else published a checkpoint of this ledger")
@@ -88,9 +88,10 @@ type Journal interface {
 	// Append makes a checkpoint durable as the message after sequence `after`, with
 	// the errors of ledger.Log.Append.
 	Append(ctx context.Context, after uint64, note []byte) (seq uint64, err error)
-	// Last is the newest message; Seq 0 if there is none.
-	Last(ctx context.Context) (ledger.Message, error)
-	// Read gives one message from the leader.
+	// Tail is the sequence of the newest message there ever was; 0: none.
+	Tail(ctx context.Context) (seq uint64, err error)
+	// Read gives one message from the leader; ledger.ErrNotFound or ErrUnreadable if it
+	// is lost.
 	Read(ctx context.Context, seq uint64) (ledger.Message, error)
 }
 
@@ -106,6 +107,11 @@ type Witnesses interface {
 	Seen(ctx context.Context, c proof.Checkpoint) (most int64, who string, err error)
 }
 
+// Reader gives one message; ledger.ErrNotFound if there is none.
+type Reader interface {
+	Read(ctx context.Context, seq uint64) (ledger.Message, error)
+}
+
 // Config is what a tree needs.
 type Config struct {
 	// Dir is the database's folder; its parent must exist.
@@ -118,6 +124,9 @@ type Config struct {
 	Verifier note.Verifier
 	Journal  Journal
 	Anchors  []Anchor
+	// Copy is a copy of the stream that may have an end which this one has lost; nil: none
+	// is at hand.
+	Copy Reader
 	// Witnesses are asked to cosign; nil: nobody is.
 	Witnesses Witnesses
 	// Every is the least time between two checkpoints; 0: a second.

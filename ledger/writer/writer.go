@@ -111,6 +111,9 @@ func Open(ctx context.Context, cfg Config) (*Writer, error) {
 	w.acked.Store(uint64(applied.Position))
 	w.ackedSeq.Store(applied.Seq)
 	w.clock = newClock(cfg.Clock, applied.RecordedAt)
+	if err := w.healKeysTail(ctx); err != nil {
+		return nil, err
+	}
 	if err := w.finishErasures(ctx); err != nil {
 		return nil, err
 	}
@@ -125,8 +128,8 @@ func (w *Writer) catchUp(ctx context.Context) error {
 			return err
 		}
 		var keys consentv1.WrappedKeys
-		if err := proto.Unmarshal(m.Data, &keys); err != nil {
-			return fmt.Errorf("writer: keys message %d: %w", m.Seq, err)
+		if proto.Unmarshal(m.Data, &keys) != nil {
+			continue // lost: package mend says so
 		}
 		if err := w.index.ApplyKeys(m.Seq, &keys); err != nil {
 			return err

@@ -3,7 +3,6 @@ package attempts
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -35,12 +34,12 @@ var _ projections.Projection = Anchors{}
 func (Anchors) Name() string { return "anchors" }
 
 // Version implements projections.Projection.
-func (Anchors) Version() uint32 { return 1 }
+func (Anchors) Version() uint32 { return 2 }
 
 // Spaces implements projections.Projection.
 func (Anchors) Spaces() []byte { return []byte{store.SpaceAnchor} }
 
-// Apply keeps the furthest message that is anchored.
+// Apply keeps the furthest message that is anchored, and when it was.
 func (Anchors) Apply(b projections.Batch, e *ledger.Entry) error {
 	m := e.Fact().GetAttemptsAnchored()
 	if m == nil {
@@ -50,29 +49,31 @@ func (Anchors) Apply(b projections.Batch, e *ledger.Entry) error {
 	if err != nil {
 		return err
 	}
-	if last, err := decodeAnchor(raw); err != nil || last >= m.GetLastSequence() {
+	if last, _, err := decodeAnchor(raw); err != nil || last >= m.GetLastSequence() {
 		return err
 	}
-	return b.Set(store.AnchorKey(), binary.BigEndian.AppendUint64(nil, m.GetLastSequence()))
+	value := binary.BigEndian.AppendUint64(nil, m.GetLastSequence())
+	return b.Set(store.AnchorKey(), binary.BigEndian.AppendUint64(value, uint64(e.RecordedAt.UnixNano())))
 }
 
-// Anchored is the last message of CONSENT_ATTEMPTS that is anchored; 0: none.
-func Anchored(r store.Reader) (uint64, error) {
+// Anchored is the last message of CONSENT_ATTEMPTS that is anchored, and when it was; 0:
+// none.
+func Anchored(r store.Reader) (seq uint64, at time.Time, err error) {
 	raw, err := r.Get(store.AnchorKey())
 	if err != nil {
-		return 0, err
+		return 0, time.Time{}, err
 	}
 	return decodeAnchor(raw)
 }
 
-func decodeAnchor(raw []byte) (uint64, error) {
+func decodeAnchor(raw []byte) (seq uint64, at time.Time, err error) {
 	switch len(raw) {
 	case 0:
-		return 0, nil
-	case 8:
-		return binary.BigEndian.Uint64(raw), nil
+		return 0, time.Time{}, nil
+	case 16:
+		return binary.BigEndian.Uint64(raw), time.Unix(0, int64(binary.BigEndian.Uint64(raw[8:]))).UTC(), nil
 	}
-	return 0, fmt.Errorf("anchors: %d bytes: %w", len(raw), store.ErrBadKey)
+	return 0, time.Time{}, fmt.Errorf("anchors: %d bytes: %w", len(raw), store.ErrBadKey)
 }
 
 // Anchorer puts the Merkle roots of new batches into the ledger. A crash anywhere
@@ -163,7 +164,8 @@ func (a *Anchorer) next(ctx context.Context) (*consentv1.AttemptsAnchored, error
 			return nil, err
 		}
 		var b consentv1.AttemptBatch
-		if err := errors.Join(proto.Unmarshal(m.Data, &b), t.Add(ledger.LeafHash(m.Data))); err != nil {
+		_ = proto.Unmarshal(m.Data, &b) // a damaged one is anchored as it stands, and has no records
+		if err := t.Add(ledger.LeafHash(m.Data)); err != nil {
 			return nil, fmt.Errorf("message %d: %w", m.Seq, err)
 		}
 		if out.FirstSequence == 0 {

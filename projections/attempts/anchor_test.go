@@ -67,7 +67,8 @@ func (l *anchorLedger) last(t *testing.T) func(context.Context) (uint64, error) 
 				t.Error(err)
 			}
 		}
-		return decodeAnchor(b["\x28"])
+		seq, _, err := decodeAnchor(b["\x28"])
+		return seq, err
 	}
 }
 

@@ -15,6 +15,7 @@
 //	ask.go       what others ask of the keeper
 //	overlay.go   the calls a batch changes, over the database
 //	keeper.go    the one goroutine: its life and its turns
+//	lost.go      messages that are not there any more, and what that means for caps
 //	plan.go      deciding one batch
 //	queue.go     what waits
 //	stated.go    what is signed of the decisions of a batch
@@ -42,8 +43,8 @@ type Log interface {
 	// Bounds gives the first sequence that is there and the last one there ever
 	// was, from the leader; first is after last if nothing is there.
 	Bounds(ctx context.Context) (first, last uint64, err error)
-	// Follow yields the messages after a sequence in order, then waits for more.
-	// Only the first may leave a gap before it. It ends with ctx or an error.
+	// Follow yields the messages after a sequence in order, then waits for more. What
+	// is not there any more it passes over. It ends with ctx or an error.
 	Follow(ctx context.Context, after uint64) iter.Seq2[ledger.Message, error]
 }
 

@@ -24,7 +24,7 @@ const (
 	// Name names the projection in keys, hashes and pages.
 	Name = "attempts"
 	// version changes whenever its keys or values change meaning.
-	version = 2
+	version = 3
 )
 
 // spaces are the projection's key spaces, in the order of its hash.
@@ -40,6 +40,9 @@ type Config struct {
 	// Now is the machine's time, and what is wrong with its clock: while something
 	// is, nothing is reserved.
 	Now func() (now time.Time, problem string)
+	// Anchored gives the last message that the ledger knows of, and when it learnt of
+	// it, having waited until it knows everything; nil: it knows of none.
+	Anchored func(context.Context) (seq uint64, at time.Time, err error)
 	// Settle bounds how long a batch may stay without an answer.
 	Settle settle.Policy
 	// Logger hears of rebuilds and of other nodes' batches. Nil discards.
@@ -53,13 +56,17 @@ type Keeper struct {
 	queue *queue
 	do    chan func(context.Context) error // what the keeper does between batches
 
-	at meta // belongs to Run: what the database holds
+	// Both belong to Run: what the database holds, and whether the message behind that
+	// was there and could not be read.
+	at         meta
+	behindLost bool
 
 	// whole is odd while the database holds all of the stream this node knows, and
 	// another number after each time it did not.
 	whole   atomic.Uint64
 	applied atomic.Uint64
-	horizon atomic.Int64 // calls from before it are dropped; ns since 1970
+	horizon atomic.Int64 // calls from before it are dropped or lost; ns since 1970
+	lost    atomic.Int64 // the latest of those that are lost; ns since 1970
 	known   atomic.Pointer[store.Fingerprints]
 
 	// ending is closed when no request may enter any more. mu is held for reading
@@ -109,33 +116,39 @@ func (k *Keeper) load() error {
 }
 
 // meta says what the database holds; it commits with it. Stored as version (4),
-// sequence (8), recorded_at in ns (8), leaf (32).
+// sequence (8), recorded_at in ns (8), lost in ns (8), leaf (32).
 type meta struct {
 	seq        uint64
 	recordedAt time.Time
-	leaf       ledger.Hash
+	// lost is the latest instant of a message that was not there when it was due: of
+	// calls up to then some are missing. 1970: none was.
+	lost time.Time
+	leaf ledger.Hash
 }
 
 func (m meta) encode() []byte {
 	b := binary.BigEndian.AppendUint32(nil, version)
 	b = binary.BigEndian.AppendUint64(b, m.seq)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.recordedAt.UnixNano()))
+	b = binary.BigEndian.AppendUint64(b, uint64(m.lost.UnixNano()))
 	return append(b, m.leaf[:]...)
 }
 
 // decodeMeta gives false for what is missing, damaged or of another version.
 func decodeMeta(b []byte) (m meta, ok bool) {
-	if len(b) != 20+len(m.leaf) || binary.BigEndian.Uint32(b) != version {
+	if len(b) != 28+len(m.leaf) || binary.BigEndian.Uint32(b) != version {
 		return meta{}, false
 	}
-	return meta{binary.BigEndian.Uint64(b[4:]), time.Unix(0, int64(binary.BigEndian.Uint64(b[12:]))).UTC(), ledger.Hash(b[20:])}, true
+	instant := func(b []byte) time.Time { return time.Unix(0, int64(binary.BigEndian.Uint64(b))).UTC() }
+	return meta{binary.BigEndian.Uint64(b[4:]), instant(b[12:]), instant(b[20:]), ledger.Hash(b[28:])}, true
 }
 
 // take makes what is in the database known.
 func (k *Keeper) take(m meta) {
 	k.at = m
 	k.applied.Store(m.seq)
-	k.horizon.Store(m.recordedAt.Add(-keptFor).UnixNano())
+	k.lost.Store(m.lost.UnixNano())
+	k.horizon.Store(max(m.recordedAt.Add(-keptFor).UnixNano(), m.lost.UnixNano()))
 }
 
 // wipe deletes the projection.
@@ -152,7 +165,7 @@ func (k *Keeper) wipe() error {
 	if err := b.Commit(false); err != nil {
 		return fmt.Errorf("attempts: %w", err)
 	}
-	k.take(meta{recordedAt: time.Unix(0, 0).UTC()})
+	k.take(meta{recordedAt: time.Unix(0, 0).UTC(), lost: time.Unix(0, 0).UTC()})
 	return k.load()
 }
 
@@ -190,7 +203,7 @@ func (k *Keeper) run(stop, ctx context.Context) error {
 
 // begin makes the database whole.
 func (k *Keeper) begin(ctx context.Context) error {
-	if err := k.verify(ctx); err != nil {
+	if err := k.settleLost(ctx); err != nil {
 		return err
 	}
 	if err := k.catchUp(ctx); err != nil {
@@ -238,34 +251,64 @@ func (k *Keeper) publish(ctx context.Context, p *plan) error {
 	if err := settle.Append(ctx, k.c.Log, k.at.seq, data, k.c.Settle); err != nil {
 		return err
 	}
-	return k.commit(p.o, meta{p.seq, p.recordedAt, ledger.LeafHash(data)})
+	return k.commit(p.o, meta{p.seq, p.recordedAt, k.at.lost, ledger.LeafHash(data)})
 }
 
-// apply folds a message that was read from the stream.
+// apply folds a message that was read from the stream. One that is no batch counts as
+// lost.
 func (k *Keeper) apply(m ledger.Message) error {
-	var b consentv1.AttemptBatch
-	if err := proto.Unmarshal(m.Data, &b); err != nil || len(b.GetRecords()) == 0 || !plausible(b.GetRecordedAt()) {
-		return fmt.Errorf("message %d is no batch of attempts: %w", m.Seq, errors.Join(err, ledger.ErrDamaged))
+	b, said, err := k.read(m)
+	if err != nil {
+		k.c.Logger.Error("attempts: this message is no batch of attempts; its calls are lost", "message", m.Seq, "error", err)
+		k.behindLost = true
+		return nil
 	}
-	at := b.GetRecordedAt().AsTime()
-	if at.Before(k.at.recordedAt) {
-		at = k.at.recordedAt
+	at, lost := later(b.GetRecordedAt().AsTime(), k.at.recordedAt), k.at.lost
+	if k.behindLost || m.Seq != k.at.seq+1 || b.GetLost() {
+		lost = at
 	}
 	o := newOverlay(k.c.DB, k.known.Load())
+	for i, s := range said {
+		if _, _, err := o.say(s, m.Seq); err != nil {
+			return fmt.Errorf("message %d, record %d: %w", m.Seq, i, err)
+		}
+	}
+	k.behindLost = false
+	return k.commit(o, meta{m.Seq, at, lost, ledger.LeafHash(m.Data)})
+}
+
+// read gives what a message says of calls.
+func (k *Keeper) read(m ledger.Message) (b *consentv1.AttemptBatch, out []said, err error) {
+	b = &consentv1.AttemptBatch{}
+	if err := proto.Unmarshal(m.Data, b); err != nil {
+		return nil, nil, err
+	}
+	if len(b.GetRecords()) == 0 && !b.GetLost() || !plausible(b.GetRecordedAt()) {
+		return nil, nil, errors.New("it has no records, or no instant that can be")
+	}
+	at := later(b.GetRecordedAt().AsTime(), k.at.recordedAt)
 	for i, r := range b.GetRecords() {
 		t, err := openToken(k.c.Keys, r)
 		if err != nil {
-			return fmt.Errorf("message %d, record %d: %w", m.Seq, i, err)
+			return nil, nil, fmt.Errorf("record %d: %w", i, err)
 		}
 		s, ok, err := saidBy(r, t, at)
-		if err == nil && ok {
-			_, _, err = o.say(s, m.Seq)
-		}
 		if err != nil {
-			return fmt.Errorf("message %d, record %d: %w", m.Seq, i, err)
+			return nil, nil, fmt.Errorf("record %d: %w", i, err)
+		}
+		if ok {
+			out = append(out, s)
 		}
 	}
-	return k.commit(o, meta{m.Seq, at, ledger.LeafHash(m.Data)})
+	return b, out, nil
+}
+
+// later is the later of two instants.
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // commit writes what a message changed, and how far that is, in one batch.
@@ -284,51 +327,6 @@ func (k *Keeper) commit(o *overlay, m meta) error {
 	}
 	k.take(m)
 	return nil
-}
-
-// verify refuses to go on over another stream than the database was folded from.
-func (k *Keeper) verify(ctx context.Context) error {
-	first, last, err := k.c.Log.Bounds(ctx)
-	if err != nil {
-		return fmt.Errorf("attempts: %w", err)
-	}
-	if k.at.seq > last {
-		return fmt.Errorf("attempts: the projection holds message %d, the stream ends at %d: attempts are missing: %w", k.at.seq, last, ledger.ErrDamaged)
-	}
-	if k.at.seq < max(first, 1) {
-		return nil // new, or its last message is too old to be kept
-	}
-	m, err := k.c.Log.Read(ctx, k.at.seq)
-	if err != nil {
-		return fmt.Errorf("attempts: message %d: %w", k.at.seq, err)
-	}
-	if ledger.LeafHash(m.Data) != k.at.leaf {
-		return fmt.Errorf("attempts: message %d is not the one the projection was folded from: %w", k.at.seq, ledger.ErrDamaged)
-	}
-	return nil
-}
-
-// catchUp applies what the stream holds after the database.
-func (k *Keeper) catchUp(ctx context.Context) error {
-	first, last, err := k.c.Log.Bounds(ctx)
-	if err != nil || last <= k.at.seq || first > last {
-		return err
-	}
-	for m, err := range k.c.Log.Follow(ctx, k.at.seq) {
-		if err == nil && m.Seq != k.at.seq+1 && m.Seq != first {
-			err = fmt.Errorf("message %d where %d is due: %w", m.Seq, k.at.seq+1, ledger.ErrDamaged)
-		}
-		if err == nil {
-			err = k.apply(m)
-		}
-		if err != nil {
-			return fmt.Errorf("attempts: %w", err)
-		}
-		if m.Seq >= last {
-			return nil
-		}
-	}
-	return context.Cause(ctx)
 }
 
 // catchUpMax bounds a catching up that callers wait for; after it a restart is quicker.

@@ -137,56 +137,36 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-// TestLostMessages: a stream that ends earlier than what was folded, or holds
-// something else, is not gone on with.
-func TestLostMessages(t *testing.T) {
-	e := newEnv(t).start()
-	for i := range 2 {
-		if !e.allowed(1, fmt.Sprint("c", i)) {
-			t.Fatal("blocked")
-		}
-	}
-	if err := e.end(); err != nil {
-		t.Fatal(err)
-	}
-	e.stream.Cut(1)
-	e.start()
-	if err := <-e.ended; !errors.Is(err, ledger.ErrDamaged) {
-		t.Errorf("a stream that lost its tail: %v", err)
-	}
-	e.ended <- nil
-	if err := e.end(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := e.stream.Append(t.Context(), 1, e.seen[0]); err != nil {
-		t.Fatal(err)
-	}
-	e.start()
-	if err := <-e.ended; !errors.Is(err, ledger.ErrDamaged) {
-		t.Errorf("a stream with another message: %v", err)
-	}
-	e.ended <- nil
-}
-
 // TestForgotten: messages that are too old go; a rebuild begins with the first that
-// is there.
+// is there, and what is as old as that counts nowhere.
 func TestForgotten(t *testing.T) {
 	e := newEnv(t).start()
 	for i := range 3 {
 		if o := e.said(i, fmt.Sprint("c", i), busy, time.Time{}); o.Err != nil {
 			t.Fatal(o.Err)
 		}
+		e.later(time.Hour)
 	}
+	old := e.now
+	e.anchored = func() (uint64, time.Time) { return 3, old }
+	e.later(attemptsAge + time.Hour)
 	e.stream.Forget(3)
 	if err := e.k.Rebuild(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if e.used(0) != 0 || e.used(2) != 1 || e.k.Applied() != 3 {
-		t.Errorf("after a rebuild %d, %d, applied %d", e.used(0), e.used(2), e.k.Applied())
+	if e.used(0) != 0 || e.k.Applied() != 3 {
+		t.Errorf("after a rebuild %d, applied %d", e.used(0), e.k.Applied())
 	}
 	e.stream.Forget(4)
 	e.restart()
-	if !e.allowed(0, "c9") {
-		t.Error("a stream emptied by age takes no more")
+	if !e.known(0) {
+		t.Error("a stream emptied by age is taken for damaged")
+	}
+	if err := e.end(); err != nil {
+		t.Fatal(err)
+	}
+	e.forget() // the projection is gone too
+	if e.start(); !e.known(0) || !e.allowed(0, "c9") || e.k.Applied() != 4 {
+		t.Errorf("a stream emptied by age takes no more; applied %d", e.k.Applied())
 	}
 }

@@ -39,7 +39,7 @@ func newModel(keys *seal.Keyring, fail func(string, ...any)) *model {
 // check sees each message before it is stored.
 func (m *model) check(seq uint64, data []byte) {
 	var b consentv1.AttemptBatch
-	if err := proto.Unmarshal(data, &b); err != nil || len(b.Records) == 0 {
+	if err := proto.Unmarshal(data, &b); err != nil || (len(b.Records) == 0) != b.Lost {
 		m.fail("message %d is no batch: %v", seq, err)
 		return
 	}

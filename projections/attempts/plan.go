@@ -78,7 +78,7 @@ func (p *plan) reserve(it *item, out *Outcome) error {
 		return nil
 	}
 	in := *it.ask
-	in.At, in.AttemptsKnown = p.recordedAt, true
+	in.At, in.AttemptsKnown = p.recordedAt, p.recordedAt.Add(-counted).UnixNano() >= p.k.horizon.Load()
 	if in.Attempts, err = p.o.attempts(it.token, it.record.GetSeller(), p.recordedAt.Add(-counted), it.ref); err != nil {
 		return err
 	}

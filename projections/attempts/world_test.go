@@ -89,6 +89,8 @@ type env struct {
 	dir    string
 	decide func(rules.Input) *consentv1.Decision
 	settle settle.Policy
+	// anchored is what the ledger knows of the stream; nil: nothing.
+	anchored func() (uint64, time.Time)
 
 	mu       sync.Mutex
 	now      time.Time
@@ -117,7 +119,7 @@ func (e *env) start() *env {
 	}
 	var err error
 	e.k, err = Open(Config{Log: log, DB: e.db, Keys: e.keys, Decide: func(in rules.Input) *consentv1.Decision { return e.decide(in) },
-		Now: e.clock, Settle: e.settle})
+		Now: e.clock, Settle: e.settle, Anchored: e.anchor})
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -125,6 +127,14 @@ func (e *env) start() *env {
 	e.stop, e.ended = cancel, make(chan error, 1)
 	go func(k *Keeper, ended chan error) { ended <- k.Run(ctx) }(e.k, e.ended)
 	return e
+}
+
+func (e *env) anchor(context.Context) (uint64, time.Time, error) {
+	if e.anchored == nil {
+		return 0, time.Time{}, nil
+	}
+	seq, at := e.anchored()
+	return seq, at, nil
 }
 
 // end stops the keeper and gives the error of its run; it may be called twice.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -29,12 +30,22 @@ type SubscriberConfig struct {
 	// Published is the position up to which every change is in the stream:
 	// Publisher.Published.
 	Published func() ledger.Position
+	// Integrity knows about whom something is lost, and Broken whether a number is one of
+	// them; nil: nothing is ever lost.
+	Integrity Integrity
+	Broken    func(v *runner.View, e164 string, t ledger.Token) (bool, error)
 	// Ticks gives the heartbeats' clock and how to stop it. Nil: a time.Ticker.
 	Ticks func(every time.Duration) (<-chan time.Time, func())
 }
 
 // Subscriber serves subscriptions. Safe for concurrent use.
-type Subscriber struct{ c SubscriberConfig }
+type Subscriber struct {
+	c SubscriberConfig
+
+	searching sync.Mutex // held by the one subscription that looks for who is blocked
+	mu        sync.Mutex // guards cached
+	cached    *found
+}
 
 // NewSubscriber makes a subscriber.
 func NewSubscriber(c SubscriberConfig) *Subscriber {
@@ -59,11 +70,12 @@ type Request struct {
 	Reveal bool
 }
 
-// Subscribe yields the snapshot, if one is due, then every change after it in
-// order and just once, and a heartbeat every second. It ends with ctx, when the
-// reader stops, or with an error; then the reader subscribes again from the last
-// position it has. ErrNoSeller if the seller is not registered. While the snapshot
-// is read, the database keeps what it holds: a reader should take it without pause.
+// Subscribe yields who is blocked because something about them is lost; the snapshot, if
+// one is due; then every change after it in order and just once, heartbeats, and who is
+// blocked whenever that changes. It ends with ctx, when the reader stops,
+// or with an error; then the reader subscribes again from the last position it
+// has. ErrNoSeller if the seller is not registered. While the snapshot is read,
+// the database keeps what it holds: a reader should take it without pause.
 func (s *Subscriber) Subscribe(ctx context.Context, q Request) iter.Seq2[*consentv1.SubscribeResponse, error] {
 	return func(yield func(*consentv1.SubscribeResponse, error) bool) {
 		send := func(r *consentv1.SubscribeResponse) error {
@@ -88,6 +100,12 @@ func (s *Subscriber) serve(ctx context.Context, q Request, send func(*consentv1.
 		return fmt.Errorf("%w: %q", ErrNoSeller, q.Seller)
 	}
 	sub := subscription{Subscriber: s, q: q, send: send, last: q.From}
+	if s.c.Integrity != nil {
+		sub.said = sub.blockedNow()
+		if err := sub.sendBlocked(sub.said); err != nil {
+			return err
+		}
+	}
 	if q.From == 0 || q.From < seller.Since {
 		if err := sub.snapshot(ctx, seller.Since); err != nil {
 			return err
@@ -106,6 +124,12 @@ type subscription struct {
 	// whole is the position up to which everything was sent; never below last
 	// at the start of a message.
 	whole ledger.Position
+	// said is whom the reader was told to block.
+	said *consentv1.Blocked
+}
+
+func (s *subscription) sendBlocked(b *consentv1.Blocked) error {
+	return s.send(&consentv1.SubscribeResponse{Event: &consentv1.SubscribeResponse_Blocked{Blocked: b}})
 }
 
 // snapshot sends every state of one moment, at or after a position.
@@ -187,10 +211,18 @@ func (s *subscription) follow(ctx context.Context) error {
 		defer close(batches)
 		failed = s.pass(ctx, after, batches)
 	}()
+	blocked, watched := make(chan *consentv1.Blocked), make(chan struct{})
+	go func() {
+		defer close(watched)
+		if s.c.Integrity != nil {
+			s.watch(ctx, s.said, blocked)
+		}
+	}()
 	defer func() {
 		cancel()
-		for range batches { // until the goroutine has ended
+		for range batches { // until the goroutines have ended
 		}
+		<-watched
 	}()
 	ticks, stop := s.c.Ticks(heartbeatEvery)
 	defer stop()
@@ -202,6 +234,8 @@ func (s *subscription) follow(ctx context.Context) error {
 				return failed
 			}
 			err = s.sendBatch(ctx, b)
+		case b := <-blocked:
+			err = s.sendBlocked(b)
 		case at := <-ticks:
 			err = s.heartbeat(ctx, at)
 		}

@@ -105,6 +105,12 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldOf(t)
+}
+
+// newWorldOf has more projections.
+func newWorldOf(t *testing.T, more ...projections.Projection) *world {
+	t.Helper()
 	w := &world{t: t, source: memsource.New(), listing: listing.New(), stream: openStream(t)}
 	db, err := store.Open(filepath.Join(t.TempDir(), "db"), store.Options{CacheBytes: 8 << 20})
 	if err != nil {
@@ -115,7 +121,7 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	w.runner, err = runner.Open(db, w.source, []projections.Projection{states{}, w.listing}, runner.Options{})
+	w.runner, err = runner.Open(db, w.source, append([]projections.Projection{states{}, w.listing}, more...), runner.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func (d *Decider) decide(ctx context.Context, qs []*consentv1.Question, a asking
 	// Nearly every answer waits for nothing, and a timer costs as much as a look at a
 	// state: so the first try has no patience.
 	out, err := d.answer(ctx, impatient, qs, &a)
-	if errors.Is(err, errWaits) {
+	if errors.Is(err, errWaits) && !d.stuck() {
 		wait, cancel := context.WithTimeout(ctx, applyWait)
 		defer cancel()
 		out, err = d.answer(ctx, wait, qs, &a)
@@ -392,7 +392,7 @@ func (d *Decider) one(ctx context.Context, k *desk, known resident) (*consentv1.
 		return rules.Blocked(rules.CodeNumberInvalid, r.at, v.Position), nil
 	}
 	token := d.Keys.Token(x)
-	if broken, err := d.broken(v, r.number.E164, token); err != nil {
+	if broken, err := d.Broken(v, r.number.E164, token); err != nil {
 		return nil, err
 	} else if broken {
 		return rules.Blocked(rules.CodeLedgerIntegrity, r.at, v.Position), nil

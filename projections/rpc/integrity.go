@@ -14,12 +14,18 @@ type Integrity interface {
 	Whole() bool
 	// Blocks tells whether something about a number is lost, or may be.
 	Blocks(e164 string) bool
+	// Waits tells whether state stands still until something is mended.
+	Waits() bool
 }
 
-// broken tells whether nobody can vouch for what is on record about a number:
+// stuck tells whether waiting for state would be in vain: it stands still at a lost
+// message, and every answer is the BLOCK that a wait would end with.
+func (d *Decider) stuck() bool { return d.Integrity != nil && d.Integrity.Waits() }
+
+// Broken tells whether nobody can vouch for what is on record about a number:
 // something about it is lost, or about another number of one of its parties, whose
 // wishes count for all of them.
-func (d *Decider) broken(v *runner.View, e164 string, t ledger.Token) (bool, error) {
+func (d *Decider) Broken(v *runner.View, e164 string, t ledger.Token) (bool, error) {
 	if d.Integrity == nil || d.Integrity.Whole() {
 		return false, nil
 	}

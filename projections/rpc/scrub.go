@@ -201,7 +201,11 @@ func (s *scrub) views(ctx context.Context) error {
 // had no more place.
 func (s *scrub) underView(ctx context.Context, first *job) (next *job, err error) {
 	need, whole := s.Acked(), s.Attempts.Wholeness()
-	wait, cancel := context.WithTimeout(ctx, applyWait)
+	patience := applyWait
+	if s.stuck() {
+		patience = 0
+	}
+	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if !s.Fresh(wait) {
 		return nil, errScrubStale

@@ -148,7 +148,7 @@ func (w *scrubWorker) leaveLost(out []*said) error {
 	}
 	kept := 0
 	for i, row := range w.rows {
-		broken, err := w.broken(&w.view, w.e164[i].reveal(), w.tokens[i])
+		broken, err := w.Broken(&w.view, w.e164[i].reveal(), w.tokens[i])
 		if err != nil {
 			return err
 		}

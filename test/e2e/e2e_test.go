@@ -80,6 +80,9 @@ func TestFeedFollows(t *testing.T) {
 		t.Fatal(st.Err())
 		return nil
 	}
+	if b := next().GetBlocked(); b == nil || b.GetEverybody() || len(b.GetTokens()) > 0 {
+		t.Fatalf("whom to block comes first: %v", b)
+	}
 	if u := next().GetUpdate(); u.GetNumber() != number {
 		t.Fatalf("snapshot: %v", u)
 	}

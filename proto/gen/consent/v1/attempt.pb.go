@@ -102,8 +102,12 @@ type AttemptBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When it was packed. Never goes backwards, and no attempt in it is later.
 	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
-	// The records, in the order in which they were decided.
-	Records       []*AttemptRecord `protobuf:"bytes,2,rep,name=records,proto3" json:"records,omitempty"`
+	// The records, in the order in which they were decided. At least one, unless
+	// `lost` is set.
+	Records []*AttemptRecord `protobuf:"bytes,2,rep,name=records,proto3" json:"records,omitempty"`
+	// It has no records and stands where messages were lost: what was recorded before
+	// it cannot be counted any more.
+	Lost          bool `protobuf:"varint,3,opt,name=lost,proto3" json:"lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -150,6 +154,13 @@ func (x *AttemptBatch) GetRecords() []*AttemptRecord {
 		return x.Records
 	}
 	return nil
+}
+
+func (x *AttemptBatch) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
 }
 
 // AttemptRecord is what was said about one call: that it was reserved, made, or
@@ -325,11 +336,12 @@ var File_consent_v1_attempt_proto protoreflect.FileDescriptor
 const file_consent_v1_attempt_proto_rawDesc = "" +
 	"\n" +
 	"\x18consent/v1/attempt.proto\x12\n" +
-	"consent.v1\x1a\x19consent/v1/decision.proto\x1a\x16consent/v1/words.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x01\n" +
+	"consent.v1\x1a\x19consent/v1/decision.proto\x1a\x16consent/v1/words.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x01\n" +
 	"\fAttemptBatch\x12;\n" +
 	"\vrecorded_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"recordedAt\x123\n" +
-	"\arecords\x18\x02 \x03(\v2\x19.consent.v1.AttemptRecordR\arecords\"\xe6\x03\n" +
+	"\arecords\x18\x02 \x03(\v2\x19.consent.v1.AttemptRecordR\arecords\x12\x12\n" +
+	"\x04lost\x18\x03 \x01(\bR\x04lost\"\xe6\x03\n" +
 	"\rAttemptRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1c\n" +
 	"\treference\x18\x02 \x01(\fR\treference\x12\x16\n" +

@@ -96,6 +96,7 @@ type SubscribeResponse struct {
 	//	*SubscribeResponse_Update
 	//	*SubscribeResponse_Heartbeat
 	//	*SubscribeResponse_SnapshotEnd
+	//	*SubscribeResponse_Blocked
 	Event         isSubscribeResponse_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -165,6 +166,15 @@ func (x *SubscribeResponse) GetSnapshotEnd() *SnapshotEnd {
 	return nil
 }
 
+func (x *SubscribeResponse) GetBlocked() *Blocked {
+	if x != nil {
+		if x, ok := x.Event.(*SubscribeResponse_Blocked); ok {
+			return x.Blocked
+		}
+	}
+	return nil
+}
+
 type isSubscribeResponse_Event interface {
 	isSubscribeResponse_Event()
 }
@@ -184,11 +194,77 @@ type SubscribeResponse_SnapshotEnd struct {
 	SnapshotEnd *SnapshotEnd `protobuf:"bytes,3,opt,name=snapshot_end,json=snapshotEnd,proto3,oneof"`
 }
 
+type SubscribeResponse_Blocked struct {
+	// About whom the ledger has lost something. It is the first event of every
+	// subscription, and comes again whenever that changes.
+	Blocked *Blocked `protobuf:"bytes,4,opt,name=blocked,proto3,oneof"`
+}
+
 func (*SubscribeResponse_Update) isSubscribeResponse_Event() {}
 
 func (*SubscribeResponse_Heartbeat) isSubscribeResponse_Event() {}
 
 func (*SubscribeResponse_SnapshotEnd) isSubscribeResponse_Event() {}
+
+func (*SubscribeResponse_Blocked) isSubscribeResponse_Event() {}
+
+// Blocked is everybody about whom the ledger has lost something, or may have, so that
+// nobody knows whether they asked to be left alone. Whoever keeps a copy answers BLOCK
+// LEDGER_INTEGRITY for them, whatever their states say. Each one replaces the one before:
+// who is not in it is blocked no more.
+type Blocked struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Every number is, also those that no state was sent for.
+	Everybody bool `protobuf:"varint,1,opt,name=everybody,proto3" json:"everybody,omitempty"`
+	// The feed tokens of the others.
+	Tokens        [][]byte `protobuf:"bytes,2,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Blocked) Reset() {
+	*x = Blocked{}
+	mi := &file_consent_v1_feed_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Blocked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Blocked) ProtoMessage() {}
+
+func (x *Blocked) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_feed_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Blocked.ProtoReflect.Descriptor instead.
+func (*Blocked) Descriptor() ([]byte, []int) {
+	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Blocked) GetEverybody() bool {
+	if x != nil {
+		return x.Everybody
+	}
+	return false
+}
+
+func (x *Blocked) GetTokens() [][]byte {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
 
 // FeedUpdate is the whole new state of one number towards one seller. The last
 // one for a token wins.
@@ -217,7 +293,7 @@ type FeedUpdate struct {
 
 func (x *FeedUpdate) Reset() {
 	*x = FeedUpdate{}
-	mi := &file_consent_v1_feed_service_proto_msgTypes[2]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -229,7 +305,7 @@ func (x *FeedUpdate) String() string {
 func (*FeedUpdate) ProtoMessage() {}
 
 func (x *FeedUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_feed_service_proto_msgTypes[2]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -242,7 +318,7 @@ func (x *FeedUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedUpdate.ProtoReflect.Descriptor instead.
 func (*FeedUpdate) Descriptor() ([]byte, []int) {
-	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{2}
+	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *FeedUpdate) GetPosition() uint64 {
@@ -322,7 +398,7 @@ type FeedBatch struct {
 
 func (x *FeedBatch) Reset() {
 	*x = FeedBatch{}
-	mi := &file_consent_v1_feed_service_proto_msgTypes[3]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -334,7 +410,7 @@ func (x *FeedBatch) String() string {
 func (*FeedBatch) ProtoMessage() {}
 
 func (x *FeedBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_feed_service_proto_msgTypes[3]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -347,7 +423,7 @@ func (x *FeedBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedBatch.ProtoReflect.Descriptor instead.
 func (*FeedBatch) Descriptor() ([]byte, []int) {
-	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{3}
+	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *FeedBatch) GetSeller() string {
@@ -398,7 +474,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_consent_v1_feed_service_proto_msgTypes[4]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -410,7 +486,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_feed_service_proto_msgTypes[4]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -423,7 +499,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{4}
+	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Heartbeat) GetPosition() uint64 {
@@ -453,7 +529,7 @@ type SnapshotEnd struct {
 
 func (x *SnapshotEnd) Reset() {
 	*x = SnapshotEnd{}
-	mi := &file_consent_v1_feed_service_proto_msgTypes[5]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -465,7 +541,7 @@ func (x *SnapshotEnd) String() string {
 func (*SnapshotEnd) ProtoMessage() {}
 
 func (x *SnapshotEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_feed_service_proto_msgTypes[5]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -478,7 +554,7 @@ func (x *SnapshotEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotEnd.ProtoReflect.Descriptor instead.
 func (*SnapshotEnd) Descriptor() ([]byte, []int) {
-	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{5}
+	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SnapshotEnd) GetPosition() uint64 {
@@ -534,7 +610,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_consent_v1_feed_service_proto_msgTypes[6]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -546,7 +622,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_feed_service_proto_msgTypes[6]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -559,7 +635,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{6}
+	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ExportRequest) GetNumber() string {
@@ -664,7 +740,7 @@ type Disclosure struct {
 
 func (x *Disclosure) Reset() {
 	*x = Disclosure{}
-	mi := &file_consent_v1_feed_service_proto_msgTypes[7]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -676,7 +752,7 @@ func (x *Disclosure) String() string {
 func (*Disclosure) ProtoMessage() {}
 
 func (x *Disclosure) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_feed_service_proto_msgTypes[7]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -689,7 +765,7 @@ func (x *Disclosure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Disclosure.ProtoReflect.Descriptor instead.
 func (*Disclosure) Descriptor() ([]byte, []int) {
-	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{7}
+	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Disclosure) GetClasses() []PersonalClass {
@@ -716,7 +792,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_consent_v1_feed_service_proto_msgTypes[8]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -728,7 +804,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_feed_service_proto_msgTypes[8]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,7 +817,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{8}
+	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExportResponse) GetPart() isExportResponse_Part {
@@ -822,7 +898,7 @@ type ExportedEntry struct {
 
 func (x *ExportedEntry) Reset() {
 	*x = ExportedEntry{}
-	mi := &file_consent_v1_feed_service_proto_msgTypes[9]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -834,7 +910,7 @@ func (x *ExportedEntry) String() string {
 func (*ExportedEntry) ProtoMessage() {}
 
 func (x *ExportedEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_feed_service_proto_msgTypes[9]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -847,7 +923,7 @@ func (x *ExportedEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedEntry.ProtoReflect.Descriptor instead.
 func (*ExportedEntry) Descriptor() ([]byte, []int) {
-	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{9}
+	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ExportedEntry) GetEntry() []byte {
@@ -915,7 +991,7 @@ type ExportEnd struct {
 
 func (x *ExportEnd) Reset() {
 	*x = ExportEnd{}
-	mi := &file_consent_v1_feed_service_proto_msgTypes[10]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1003,7 @@ func (x *ExportEnd) String() string {
 func (*ExportEnd) ProtoMessage() {}
 
 func (x *ExportEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_feed_service_proto_msgTypes[10]
+	mi := &file_consent_v1_feed_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1016,7 @@ func (x *ExportEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportEnd.ProtoReflect.Descriptor instead.
 func (*ExportEnd) Descriptor() ([]byte, []int) {
-	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{10}
+	return file_consent_v1_feed_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ExportEnd) GetEntries() uint64 {
@@ -1015,12 +1091,16 @@ const file_consent_v1_feed_service_proto_rawDesc = "" +
 	"\x10SubscribeRequest\x12\x16\n" +
 	"\x06seller\x18\x01 \x01(\tR\x06seller\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x16\n" +
-	"\x06reveal\x18\x03 \x01(\bR\x06reveal\"\xc3\x01\n" +
+	"\x06reveal\x18\x03 \x01(\bR\x06reveal\"\xf4\x01\n" +
 	"\x11SubscribeResponse\x120\n" +
 	"\x06update\x18\x01 \x01(\v2\x16.consent.v1.FeedUpdateH\x00R\x06update\x125\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x15.consent.v1.HeartbeatH\x00R\theartbeat\x12<\n" +
-	"\fsnapshot_end\x18\x03 \x01(\v2\x17.consent.v1.SnapshotEndH\x00R\vsnapshotEndB\a\n" +
-	"\x05event\"\xbd\x02\n" +
+	"\fsnapshot_end\x18\x03 \x01(\v2\x17.consent.v1.SnapshotEndH\x00R\vsnapshotEnd\x12/\n" +
+	"\ablocked\x18\x04 \x01(\v2\x13.consent.v1.BlockedH\x00R\ablockedB\a\n" +
+	"\x05event\"?\n" +
+	"\aBlocked\x12\x1c\n" +
+	"\teverybody\x18\x01 \x01(\bR\teverybody\x12\x16\n" +
+	"\x06tokens\x18\x02 \x03(\fR\x06tokens\"\xbd\x02\n" +
 	"\n" +
 	"FeedUpdate\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x14\n" +
@@ -1105,53 +1185,55 @@ func file_consent_v1_feed_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_feed_service_proto_rawDescData
 }
 
-var file_consent_v1_feed_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_consent_v1_feed_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_consent_v1_feed_service_proto_goTypes = []any{
 	(*SubscribeRequest)(nil),      // 0: consent.v1.SubscribeRequest
 	(*SubscribeResponse)(nil),     // 1: consent.v1.SubscribeResponse
-	(*FeedUpdate)(nil),            // 2: consent.v1.FeedUpdate
-	(*FeedBatch)(nil),             // 3: consent.v1.FeedBatch
-	(*Heartbeat)(nil),             // 4: consent.v1.Heartbeat
-	(*SnapshotEnd)(nil),           // 5: consent.v1.SnapshotEnd
-	(*ExportRequest)(nil),         // 6: consent.v1.ExportRequest
-	(*Disclosure)(nil),            // 7: consent.v1.Disclosure
-	(*ExportResponse)(nil),        // 8: consent.v1.ExportResponse
-	(*ExportedEntry)(nil),         // 9: consent.v1.ExportedEntry
-	(*ExportEnd)(nil),             // 10: consent.v1.ExportEnd
-	nil,                           // 11: consent.v1.ExportedEntry.PersonalEntry
-	(*SuppressionState)(nil),      // 12: consent.v1.SuppressionState
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(PersonalClass)(0),            // 14: consent.v1.PersonalClass
-	(*Receipt)(nil),               // 15: consent.v1.Receipt
-	(*Cosignatures)(nil),          // 16: consent.v1.Cosignatures
+	(*Blocked)(nil),               // 2: consent.v1.Blocked
+	(*FeedUpdate)(nil),            // 3: consent.v1.FeedUpdate
+	(*FeedBatch)(nil),             // 4: consent.v1.FeedBatch
+	(*Heartbeat)(nil),             // 5: consent.v1.Heartbeat
+	(*SnapshotEnd)(nil),           // 6: consent.v1.SnapshotEnd
+	(*ExportRequest)(nil),         // 7: consent.v1.ExportRequest
+	(*Disclosure)(nil),            // 8: consent.v1.Disclosure
+	(*ExportResponse)(nil),        // 9: consent.v1.ExportResponse
+	(*ExportedEntry)(nil),         // 10: consent.v1.ExportedEntry
+	(*ExportEnd)(nil),             // 11: consent.v1.ExportEnd
+	nil,                           // 12: consent.v1.ExportedEntry.PersonalEntry
+	(*SuppressionState)(nil),      // 13: consent.v1.SuppressionState
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(PersonalClass)(0),            // 15: consent.v1.PersonalClass
+	(*Receipt)(nil),               // 16: consent.v1.Receipt
+	(*Cosignatures)(nil),          // 17: consent.v1.Cosignatures
 }
 var file_consent_v1_feed_service_proto_depIdxs = []int32{
-	2,  // 0: consent.v1.SubscribeResponse.update:type_name -> consent.v1.FeedUpdate
-	4,  // 1: consent.v1.SubscribeResponse.heartbeat:type_name -> consent.v1.Heartbeat
-	5,  // 2: consent.v1.SubscribeResponse.snapshot_end:type_name -> consent.v1.SnapshotEnd
-	12, // 3: consent.v1.FeedUpdate.seller_state:type_name -> consent.v1.SuppressionState
-	12, // 4: consent.v1.FeedUpdate.all_state:type_name -> consent.v1.SuppressionState
-	13, // 5: consent.v1.FeedUpdate.recorded_at:type_name -> google.protobuf.Timestamp
-	2,  // 6: consent.v1.FeedBatch.updates:type_name -> consent.v1.FeedUpdate
-	13, // 7: consent.v1.Heartbeat.at:type_name -> google.protobuf.Timestamp
-	13, // 8: consent.v1.ExportRequest.from:type_name -> google.protobuf.Timestamp
-	13, // 9: consent.v1.ExportRequest.to:type_name -> google.protobuf.Timestamp
-	7,  // 10: consent.v1.ExportRequest.disclosure:type_name -> consent.v1.Disclosure
-	14, // 11: consent.v1.Disclosure.classes:type_name -> consent.v1.PersonalClass
-	9,  // 12: consent.v1.ExportResponse.entry:type_name -> consent.v1.ExportedEntry
-	10, // 13: consent.v1.ExportResponse.end:type_name -> consent.v1.ExportEnd
-	11, // 14: consent.v1.ExportedEntry.personal:type_name -> consent.v1.ExportedEntry.PersonalEntry
-	15, // 15: consent.v1.ExportEnd.receipt:type_name -> consent.v1.Receipt
-	16, // 16: consent.v1.ExportEnd.cosignatures:type_name -> consent.v1.Cosignatures
-	0,  // 17: consent.v1.FeedService.Subscribe:input_type -> consent.v1.SubscribeRequest
-	6,  // 18: consent.v1.ExportService.Export:input_type -> consent.v1.ExportRequest
-	1,  // 19: consent.v1.FeedService.Subscribe:output_type -> consent.v1.SubscribeResponse
-	8,  // 20: consent.v1.ExportService.Export:output_type -> consent.v1.ExportResponse
-	19, // [19:21] is the sub-list for method output_type
-	17, // [17:19] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	3,  // 0: consent.v1.SubscribeResponse.update:type_name -> consent.v1.FeedUpdate
+	5,  // 1: consent.v1.SubscribeResponse.heartbeat:type_name -> consent.v1.Heartbeat
+	6,  // 2: consent.v1.SubscribeResponse.snapshot_end:type_name -> consent.v1.SnapshotEnd
+	2,  // 3: consent.v1.SubscribeResponse.blocked:type_name -> consent.v1.Blocked
+	13, // 4: consent.v1.FeedUpdate.seller_state:type_name -> consent.v1.SuppressionState
+	13, // 5: consent.v1.FeedUpdate.all_state:type_name -> consent.v1.SuppressionState
+	14, // 6: consent.v1.FeedUpdate.recorded_at:type_name -> google.protobuf.Timestamp
+	3,  // 7: consent.v1.FeedBatch.updates:type_name -> consent.v1.FeedUpdate
+	14, // 8: consent.v1.Heartbeat.at:type_name -> google.protobuf.Timestamp
+	14, // 9: consent.v1.ExportRequest.from:type_name -> google.protobuf.Timestamp
+	14, // 10: consent.v1.ExportRequest.to:type_name -> google.protobuf.Timestamp
+	8,  // 11: consent.v1.ExportRequest.disclosure:type_name -> consent.v1.Disclosure
+	15, // 12: consent.v1.Disclosure.classes:type_name -> consent.v1.PersonalClass
+	10, // 13: consent.v1.ExportResponse.entry:type_name -> consent.v1.ExportedEntry
+	11, // 14: consent.v1.ExportResponse.end:type_name -> consent.v1.ExportEnd
+	12, // 15: consent.v1.ExportedEntry.personal:type_name -> consent.v1.ExportedEntry.PersonalEntry
+	16, // 16: consent.v1.ExportEnd.receipt:type_name -> consent.v1.Receipt
+	17, // 17: consent.v1.ExportEnd.cosignatures:type_name -> consent.v1.Cosignatures
+	0,  // 18: consent.v1.FeedService.Subscribe:input_type -> consent.v1.SubscribeRequest
+	7,  // 19: consent.v1.ExportService.Export:input_type -> consent.v1.ExportRequest
+	1,  // 20: consent.v1.FeedService.Subscribe:output_type -> consent.v1.SubscribeResponse
+	9,  // 21: consent.v1.ExportService.Export:output_type -> consent.v1.ExportResponse
+	20, // [20:22] is the sub-list for method output_type
+	18, // [18:20] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_feed_service_proto_init() }
@@ -1166,8 +1248,9 @@ func file_consent_v1_feed_service_proto_init() {
 		(*SubscribeResponse_Update)(nil),
 		(*SubscribeResponse_Heartbeat)(nil),
 		(*SubscribeResponse_SnapshotEnd)(nil),
+		(*SubscribeResponse_Blocked)(nil),
 	}
-	file_consent_v1_feed_service_proto_msgTypes[8].OneofWrappers = []any{
+	file_consent_v1_feed_service_proto_msgTypes[9].OneofWrappers = []any{
 		(*ExportResponse_Entry)(nil),
 		(*ExportResponse_End)(nil),
 		(*ExportResponse_Zip)(nil),
@@ -1178,7 +1261,7 @@ func file_consent_v1_feed_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_feed_service_proto_rawDesc), len(file_consent_v1_feed_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -3019,7 +3019,9 @@ type DoctorResponse struct {
 	// What the state blocks, and what helps.
 	IntegrityMeans string `protobuf:"bytes,16,opt,name=integrity_means,json=integrityMeans,proto3" json:"integrity_means,omitempty"`
 	// The newest checkpoint that witnesses vouch for; absent: none is asked.
-	Witness       *WitnessStatus `protobuf:"bytes,17,opt,name=witness,proto3" json:"witness,omitempty"`
+	Witness *WitnessStatus `protobuf:"bytes,17,opt,name=witness,proto3" json:"witness,omitempty"`
+	// What the streams beside the ledger's have lost.
+	Losses        []*Loss `protobuf:"bytes,18,rep,name=losses,proto3" json:"losses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3148,6 +3150,13 @@ func (x *DoctorResponse) GetIntegrityMeans() string {
 func (x *DoctorResponse) GetWitness() *WitnessStatus {
 	if x != nil {
 		return x.Witness
+	}
+	return nil
+}
+
+func (x *DoctorResponse) GetLosses() []*Loss {
+	if x != nil {
+		return x.Losses
 	}
 	return nil
 }
@@ -3472,6 +3481,88 @@ func (x *Damage) GetFoundAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// Loss is a run of messages that a stream beside the ledger's has lost.
+type Loss struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The stream.
+	Stream string `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	// Sequence of the first one.
+	First uint64 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`
+	// Sequence of the last one.
+	Last uint64 `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	// What they held is in the stream again.
+	Healed bool `protobuf:"varint,4,opt,name=healed,proto3" json:"healed,omitempty"`
+	// When it was found.
+	FoundAt       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=found_at,json=foundAt,proto3" json:"found_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Loss) Reset() {
+	*x = Loss{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Loss) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Loss) ProtoMessage() {}
+
+func (x *Loss) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Loss.ProtoReflect.Descriptor instead.
+func (*Loss) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Loss) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *Loss) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *Loss) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *Loss) GetHealed() bool {
+	if x != nil {
+		return x.Healed
+	}
+	return false
+}
+
+func (x *Loss) GetFoundAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FoundAt
+	}
+	return nil
+}
+
 // ScrubStatus is how far the reading of the whole stream is.
 type ScrubStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -3484,14 +3575,17 @@ type ScrubStatus struct {
 	// How long it took, in seconds.
 	Seconds float64 `protobuf:"fixed64,4,opt,name=seconds,proto3" json:"seconds,omitempty"`
 	// Positions it compared.
-	Positions     uint64 `protobuf:"varint,5,opt,name=positions,proto3" json:"positions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Positions uint64 `protobuf:"varint,5,opt,name=positions,proto3" json:"positions,omitempty"`
+	// When this server last read all the streams beside the ledger's, and the tiles of
+	// its tree, to their ends.
+	OthersFinishedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=others_finished_at,json=othersFinishedAt,proto3" json:"others_finished_at,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ScrubStatus) Reset() {
 	*x = ScrubStatus{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3503,7 +3597,7 @@ func (x *ScrubStatus) String() string {
 func (*ScrubStatus) ProtoMessage() {}
 
 func (x *ScrubStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[42]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3516,7 +3610,7 @@ func (x *ScrubStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScrubStatus.ProtoReflect.Descriptor instead.
 func (*ScrubStatus) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{42}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ScrubStatus) GetPaceBytes() uint64 {
@@ -3554,18 +3648,28 @@ func (x *ScrubStatus) GetPositions() uint64 {
 	return 0
 }
 
+func (x *ScrubStatus) GetOthersFinishedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OthersFinishedAt
+	}
+	return nil
+}
+
 // RepairRequest offers copies.
 type RepairRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The exact bytes of entries, from wherever they come.
-	Entries       [][]byte `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	Entries [][]byte `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Messages of the stream of keys, which are taken as far as this ledger's key ring
+	// opens them.
+	Keys          []*KeysMessage `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RepairRequest) Reset() {
 	*x = RepairRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3577,7 +3681,7 @@ func (x *RepairRequest) String() string {
 func (*RepairRequest) ProtoMessage() {}
 
 func (x *RepairRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[43]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3590,12 +3694,74 @@ func (x *RepairRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairRequest.ProtoReflect.Descriptor instead.
 func (*RepairRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{43}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RepairRequest) GetEntries() [][]byte {
 	if x != nil {
 		return x.Entries
+	}
+	return nil
+}
+
+func (x *RepairRequest) GetKeys() []*KeysMessage {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// KeysMessage is a message of the stream of keys, from a copy.
+type KeysMessage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its sequence there.
+	Message uint64 `protobuf:"varint,1,opt,name=message,proto3" json:"message,omitempty"`
+	// Its exact bytes.
+	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysMessage) Reset() {
+	*x = KeysMessage{}
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysMessage) ProtoMessage() {}
+
+func (x *KeysMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysMessage.ProtoReflect.Descriptor instead.
+func (*KeysMessage) Descriptor() ([]byte, []int) {
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *KeysMessage) GetMessage() uint64 {
+	if x != nil {
+		return x.Message
+	}
+	return 0
+}
+
+func (x *KeysMessage) GetData() []byte {
+	if x != nil {
+		return x.Data
 	}
 	return nil
 }
@@ -3612,14 +3778,16 @@ type RepairResponse struct {
 	// Messages made whole by these entries.
 	Mended uint64 `protobuf:"varint,4,opt,name=mended,proto3" json:"mended,omitempty"`
 	// Messages that are still lost.
-	Left          uint64 `protobuf:"varint,5,opt,name=left,proto3" json:"left,omitempty"`
+	Left uint64 `protobuf:"varint,5,opt,name=left,proto3" json:"left,omitempty"`
+	// Keys that were lost and are stored again. The server reads them when it starts.
+	Keys          uint64 `protobuf:"varint,6,opt,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RepairResponse) Reset() {
 	*x = RepairResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3631,7 +3799,7 @@ func (x *RepairResponse) String() string {
 func (*RepairResponse) ProtoMessage() {}
 
 func (x *RepairResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[44]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3644,7 +3812,7 @@ func (x *RepairResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairResponse.ProtoReflect.Descriptor instead.
 func (*RepairResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{44}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RepairResponse) GetTaken() uint64 {
@@ -3682,6 +3850,13 @@ func (x *RepairResponse) GetLeft() uint64 {
 	return 0
 }
 
+func (x *RepairResponse) GetKeys() uint64 {
+	if x != nil {
+		return x.Keys
+	}
+	return 0
+}
+
 // DirectoryStatus is how far nobody can leave out an event any more
 // (docs/reference/completeness.md).
 type DirectoryStatus struct {
@@ -3702,7 +3877,7 @@ type DirectoryStatus struct {
 
 func (x *DirectoryStatus) Reset() {
 	*x = DirectoryStatus{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3714,7 +3889,7 @@ func (x *DirectoryStatus) String() string {
 func (*DirectoryStatus) ProtoMessage() {}
 
 func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[45]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3727,7 +3902,7 @@ func (x *DirectoryStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DirectoryStatus.ProtoReflect.Descriptor instead.
 func (*DirectoryStatus) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{45}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *DirectoryStatus) GetPosition() uint64 {
@@ -3774,7 +3949,7 @@ type RebuildRequest struct {
 
 func (x *RebuildRequest) Reset() {
 	*x = RebuildRequest{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3786,7 +3961,7 @@ func (x *RebuildRequest) String() string {
 func (*RebuildRequest) ProtoMessage() {}
 
 func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[46]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3799,7 +3974,7 @@ func (x *RebuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildRequest.ProtoReflect.Descriptor instead.
 func (*RebuildRequest) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{46}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{48}
 }
 
 // RebuildResponse is progress, and at the end the result.
@@ -3823,7 +3998,7 @@ type RebuildResponse struct {
 
 func (x *RebuildResponse) Reset() {
 	*x = RebuildResponse{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[47]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3835,7 +4010,7 @@ func (x *RebuildResponse) String() string {
 func (*RebuildResponse) ProtoMessage() {}
 
 func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[47]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3848,7 +4023,7 @@ func (x *RebuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildResponse.ProtoReflect.Descriptor instead.
 func (*RebuildResponse) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{47}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RebuildResponse) GetPosition() uint64 {
@@ -3905,7 +4080,7 @@ type IntakeBatch struct {
 
 func (x *IntakeBatch) Reset() {
 	*x = IntakeBatch{}
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[48]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3917,7 +4092,7 @@ func (x *IntakeBatch) String() string {
 func (*IntakeBatch) ProtoMessage() {}
 
 func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_consent_v1_ledger_service_proto_msgTypes[48]
+	mi := &file_consent_v1_ledger_service_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3930,7 +4105,7 @@ func (x *IntakeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IntakeBatch.ProtoReflect.Descriptor instead.
 func (*IntakeBatch) Descriptor() ([]byte, []int) {
-	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{48}
+	return file_consent_v1_ledger_service_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *IntakeBatch) GetRecords() []*RecordRequest {
@@ -4170,7 +4345,7 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\rDoctorRequest\x12\x1d\n" +
 	"\n" +
 	"state_hash\x18\x01 \x01(\bR\tstateHash\x12#\n" +
-	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\x9f\x06\n" +
+	"\rconfirm_clock\x18\x02 \x01(\bR\fconfirmClock\"\xc9\x06\n" +
 	"\x0eDoctorResponse\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x1c\n" +
 	"\tintegrity\x18\x02 \x01(\tR\tintegrity\x12H\n" +
@@ -4188,7 +4363,8 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\adamages\x18\x0e \x03(\v2\x12.consent.v1.DamageR\adamages\x12-\n" +
 	"\x05scrub\x18\x0f \x01(\v2\x17.consent.v1.ScrubStatusR\x05scrub\x12'\n" +
 	"\x0fintegrity_means\x18\x10 \x01(\tR\x0eintegrityMeans\x123\n" +
-	"\awitness\x18\x11 \x01(\v2\x19.consent.v1.WitnessStatusR\awitness\x1a<\n" +
+	"\awitness\x18\x11 \x01(\v2\x19.consent.v1.WitnessStatusR\awitness\x12(\n" +
+	"\x06losses\x18\x12 \x03(\v2\x10.consent.v1.LossR\x06losses\x1a<\n" +
 	"\x0eStateHashEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
@@ -4217,7 +4393,13 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\teverybody\x18\x06 \x01(\bR\teverybody\x12\x1a\n" +
 	"\btampered\x18\a \x01(\bR\btampered\x12\x16\n" +
 	"\x06mended\x18\b \x01(\bR\x06mended\x125\n" +
-	"\bfound_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\afoundAt\"\xbd\x01\n" +
+	"\bfound_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\afoundAt\"\x97\x01\n" +
+	"\x04Loss\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x14\n" +
+	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\x04R\x04last\x12\x16\n" +
+	"\x06healed\x18\x04 \x01(\bR\x06healed\x125\n" +
+	"\bfound_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\afoundAt\"\x87\x02\n" +
 	"\vScrubStatus\x12\x1d\n" +
 	"\n" +
 	"pace_bytes\x18\x01 \x01(\x04R\tpaceBytes\x12\x1a\n" +
@@ -4225,15 +4407,21 @@ const file_consent_v1_ledger_service_proto_rawDesc = "" +
 	"\vfinished_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"finishedAt\x12\x18\n" +
 	"\aseconds\x18\x04 \x01(\x01R\aseconds\x12\x1c\n" +
-	"\tpositions\x18\x05 \x01(\x04R\tpositions\")\n" +
+	"\tpositions\x18\x05 \x01(\x04R\tpositions\x12H\n" +
+	"\x12others_finished_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x10othersFinishedAt\"V\n" +
 	"\rRepairRequest\x12\x18\n" +
-	"\aentries\x18\x01 \x03(\fR\aentries\"\x88\x01\n" +
+	"\aentries\x18\x01 \x03(\fR\aentries\x12+\n" +
+	"\x04keys\x18\x02 \x03(\v2\x17.consent.v1.KeysMessageR\x04keys\";\n" +
+	"\vKeysMessage\x12\x18\n" +
+	"\amessage\x18\x01 \x01(\x04R\amessage\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"\x9c\x01\n" +
 	"\x0eRepairResponse\x12\x14\n" +
 	"\x05taken\x18\x01 \x01(\x04R\x05taken\x12\x18\n" +
 	"\arefused\x18\x02 \x01(\x04R\arefused\x12\x1a\n" +
 	"\bunneeded\x18\x03 \x01(\x04R\bunneeded\x12\x16\n" +
 	"\x06mended\x18\x04 \x01(\x04R\x06mended\x12\x12\n" +
-	"\x04left\x18\x05 \x01(\x04R\x04left\"\xcf\x01\n" +
+	"\x04left\x18\x05 \x01(\x04R\x04left\x12\x12\n" +
+	"\x04keys\x18\x06 \x01(\x04R\x04keys\"\xcf\x01\n" +
 	"\x0fDirectoryStatus\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12'\n" +
 	"\x0fcovers_position\x18\x02 \x01(\x04R\x0ecoversPosition\x12;\n" +
@@ -4297,7 +4485,7 @@ func file_consent_v1_ledger_service_proto_rawDescGZIP() []byte {
 }
 
 var file_consent_v1_ledger_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_consent_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(RebuildPhase)(0),               // 0: consent.v1.RebuildPhase
 	(*RecordRequest)(nil),           // 1: consent.v1.RecordRequest
@@ -4342,102 +4530,108 @@ var file_consent_v1_ledger_service_proto_goTypes = []any{
 	(*WitnessStatus)(nil),           // 40: consent.v1.WitnessStatus
 	(*TimestampStatus)(nil),         // 41: consent.v1.TimestampStatus
 	(*Damage)(nil),                  // 42: consent.v1.Damage
-	(*ScrubStatus)(nil),             // 43: consent.v1.ScrubStatus
-	(*RepairRequest)(nil),           // 44: consent.v1.RepairRequest
-	(*RepairResponse)(nil),          // 45: consent.v1.RepairResponse
-	(*DirectoryStatus)(nil),         // 46: consent.v1.DirectoryStatus
-	(*RebuildRequest)(nil),          // 47: consent.v1.RebuildRequest
-	(*RebuildResponse)(nil),         // 48: consent.v1.RebuildResponse
-	(*IntakeBatch)(nil),             // 49: consent.v1.IntakeBatch
-	nil,                             // 50: consent.v1.DoctorResponse.StateHashEntry
-	nil,                             // 51: consent.v1.DoctorResponse.AppliedEntry
-	nil,                             // 52: consent.v1.RebuildResponse.StateHashEntry
-	(*Fact)(nil),                    // 53: consent.v1.Fact
-	(*timestamppb.Timestamp)(nil),   // 54: google.protobuf.Timestamp
-	(Durability)(0),                 // 55: consent.v1.Durability
-	(*Actor)(nil),                   // 56: consent.v1.Actor
+	(*Loss)(nil),                    // 43: consent.v1.Loss
+	(*ScrubStatus)(nil),             // 44: consent.v1.ScrubStatus
+	(*RepairRequest)(nil),           // 45: consent.v1.RepairRequest
+	(*KeysMessage)(nil),             // 46: consent.v1.KeysMessage
+	(*RepairResponse)(nil),          // 47: consent.v1.RepairResponse
+	(*DirectoryStatus)(nil),         // 48: consent.v1.DirectoryStatus
+	(*RebuildRequest)(nil),          // 49: consent.v1.RebuildRequest
+	(*RebuildResponse)(nil),         // 50: consent.v1.RebuildResponse
+	(*IntakeBatch)(nil),             // 51: consent.v1.IntakeBatch
+	nil,                             // 52: consent.v1.DoctorResponse.StateHashEntry
+	nil,                             // 53: consent.v1.DoctorResponse.AppliedEntry
+	nil,                             // 54: consent.v1.RebuildResponse.StateHashEntry
+	(*Fact)(nil),                    // 55: consent.v1.Fact
+	(*timestamppb.Timestamp)(nil),   // 56: google.protobuf.Timestamp
+	(Durability)(0),                 // 57: consent.v1.Durability
+	(*Actor)(nil),                   // 58: consent.v1.Actor
 }
 var file_consent_v1_ledger_service_proto_depIdxs = []int32{
-	53, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
+	55, // 0: consent.v1.RecordRequest.fact:type_name -> consent.v1.Fact
 	3,  // 1: consent.v1.RecordResponse.receipt:type_name -> consent.v1.Receipt
-	54, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
-	55, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
+	56, // 2: consent.v1.Receipt.recorded_at:type_name -> google.protobuf.Timestamp
+	57, // 3: consent.v1.Receipt.durability:type_name -> consent.v1.Durability
 	3,  // 4: consent.v1.Outcome.receipt:type_name -> consent.v1.Receipt
 	5,  // 5: consent.v1.Outcome.refusal:type_name -> consent.v1.Refusal
-	53, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
+	55, // 6: consent.v1.RecordStreamRequest.facts:type_name -> consent.v1.Fact
 	4,  // 7: consent.v1.RecordStreamResponse.outcomes:type_name -> consent.v1.Outcome
 	3,  // 8: consent.v1.GetReceiptResponse.receipt:type_name -> consent.v1.Receipt
 	12, // 9: consent.v1.ListPublicKeysResponse.keys:type_name -> consent.v1.PublicKey
 	3,  // 10: consent.v1.EraseResponse.receipt:type_name -> consent.v1.Receipt
 	16, // 11: consent.v1.LoadRegistryRequest.file:type_name -> consent.v1.RegistryFile
 	17, // 12: consent.v1.RegistryFile.plan:type_name -> consent.v1.RegistryPlan
-	54, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
+	56, // 13: consent.v1.RegistryPlan.fetched_at:type_name -> google.protobuf.Timestamp
 	3,  // 14: consent.v1.LoadRegistryResponse.receipt:type_name -> consent.v1.Receipt
 	23, // 15: consent.v1.ListRegistriesResponse.versions:type_name -> consent.v1.RegistryVersion
-	54, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
-	56, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
+	56, // 16: consent.v1.RegistryVersion.fetched_at:type_name -> google.protobuf.Timestamp
+	58, // 17: consent.v1.PublishPackRequest.actor:type_name -> consent.v1.Actor
 	3,  // 18: consent.v1.PublishPackResponse.receipt:type_name -> consent.v1.Receipt
-	56, // 19: consent.v1.WithdrawPackRequest.actor:type_name -> consent.v1.Actor
+	58, // 19: consent.v1.WithdrawPackRequest.actor:type_name -> consent.v1.Actor
 	3,  // 20: consent.v1.WithdrawPackResponse.receipt:type_name -> consent.v1.Receipt
 	30, // 21: consent.v1.ListPacksResponse.packs:type_name -> consent.v1.PublishedPack
-	54, // 22: consent.v1.PublishedPack.recorded_at:type_name -> google.protobuf.Timestamp
+	56, // 22: consent.v1.PublishedPack.recorded_at:type_name -> google.protobuf.Timestamp
 	33, // 23: consent.v1.ListInboxResponse.items:type_name -> consent.v1.InboxItem
-	54, // 24: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
-	54, // 25: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
+	56, // 24: consent.v1.InboxItem.received_at:type_name -> google.protobuf.Timestamp
+	56, // 25: consent.v1.StoredInboxItem.received_at:type_name -> google.protobuf.Timestamp
 	3,  // 26: consent.v1.CloseInboxResponse.receipt:type_name -> consent.v1.Receipt
-	50, // 27: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
-	51, // 28: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
-	55, // 29: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
-	46, // 30: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
+	52, // 27: consent.v1.DoctorResponse.state_hash:type_name -> consent.v1.DoctorResponse.StateHashEntry
+	53, // 28: consent.v1.DoctorResponse.applied:type_name -> consent.v1.DoctorResponse.AppliedEntry
+	57, // 29: consent.v1.DoctorResponse.durability:type_name -> consent.v1.Durability
+	48, // 30: consent.v1.DoctorResponse.directory:type_name -> consent.v1.DirectoryStatus
 	41, // 31: consent.v1.DoctorResponse.timestamp:type_name -> consent.v1.TimestampStatus
 	42, // 32: consent.v1.DoctorResponse.damages:type_name -> consent.v1.Damage
-	43, // 33: consent.v1.DoctorResponse.scrub:type_name -> consent.v1.ScrubStatus
+	44, // 33: consent.v1.DoctorResponse.scrub:type_name -> consent.v1.ScrubStatus
 	40, // 34: consent.v1.DoctorResponse.witness:type_name -> consent.v1.WitnessStatus
-	39, // 35: consent.v1.WitnessStatus.cosignatures:type_name -> consent.v1.Cosignatures
-	54, // 36: consent.v1.TimestampStatus.at:type_name -> google.protobuf.Timestamp
-	54, // 37: consent.v1.Damage.found_at:type_name -> google.protobuf.Timestamp
-	54, // 38: consent.v1.ScrubStatus.finished_at:type_name -> google.protobuf.Timestamp
-	54, // 39: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
-	52, // 40: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
-	0,  // 41: consent.v1.RebuildResponse.phase:type_name -> consent.v1.RebuildPhase
-	1,  // 42: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
-	1,  // 43: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
-	6,  // 44: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
-	8,  // 45: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
-	10, // 46: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
-	13, // 47: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
-	15, // 48: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
-	19, // 49: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
-	21, // 50: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
-	24, // 51: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
-	26, // 52: consent.v1.LedgerService.WithdrawPack:input_type -> consent.v1.WithdrawPackRequest
-	28, // 53: consent.v1.LedgerService.ListPacks:input_type -> consent.v1.ListPacksRequest
-	31, // 54: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
-	35, // 55: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
-	37, // 56: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
-	47, // 57: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
-	44, // 58: consent.v1.LedgerService.Repair:input_type -> consent.v1.RepairRequest
-	2,  // 59: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
-	7,  // 60: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
-	9,  // 61: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
-	11, // 62: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
-	14, // 63: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
-	18, // 64: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
-	20, // 65: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
-	22, // 66: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
-	25, // 67: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
-	27, // 68: consent.v1.LedgerService.WithdrawPack:output_type -> consent.v1.WithdrawPackResponse
-	29, // 69: consent.v1.LedgerService.ListPacks:output_type -> consent.v1.ListPacksResponse
-	32, // 70: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
-	36, // 71: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
-	38, // 72: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
-	48, // 73: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
-	45, // 74: consent.v1.LedgerService.Repair:output_type -> consent.v1.RepairResponse
-	59, // [59:75] is the sub-list for method output_type
-	43, // [43:59] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	43, // 35: consent.v1.DoctorResponse.losses:type_name -> consent.v1.Loss
+	39, // 36: consent.v1.WitnessStatus.cosignatures:type_name -> consent.v1.Cosignatures
+	56, // 37: consent.v1.TimestampStatus.at:type_name -> google.protobuf.Timestamp
+	56, // 38: consent.v1.Damage.found_at:type_name -> google.protobuf.Timestamp
+	56, // 39: consent.v1.Loss.found_at:type_name -> google.protobuf.Timestamp
+	56, // 40: consent.v1.ScrubStatus.finished_at:type_name -> google.protobuf.Timestamp
+	56, // 41: consent.v1.ScrubStatus.others_finished_at:type_name -> google.protobuf.Timestamp
+	46, // 42: consent.v1.RepairRequest.keys:type_name -> consent.v1.KeysMessage
+	56, // 43: consent.v1.DirectoryStatus.recorded_at:type_name -> google.protobuf.Timestamp
+	54, // 44: consent.v1.RebuildResponse.state_hash:type_name -> consent.v1.RebuildResponse.StateHashEntry
+	0,  // 45: consent.v1.RebuildResponse.phase:type_name -> consent.v1.RebuildPhase
+	1,  // 46: consent.v1.IntakeBatch.records:type_name -> consent.v1.RecordRequest
+	1,  // 47: consent.v1.LedgerService.Record:input_type -> consent.v1.RecordRequest
+	6,  // 48: consent.v1.LedgerService.RecordStream:input_type -> consent.v1.RecordStreamRequest
+	8,  // 49: consent.v1.LedgerService.GetReceipt:input_type -> consent.v1.GetReceiptRequest
+	10, // 50: consent.v1.LedgerService.ListPublicKeys:input_type -> consent.v1.ListPublicKeysRequest
+	13, // 51: consent.v1.LedgerService.Erase:input_type -> consent.v1.EraseRequest
+	15, // 52: consent.v1.LedgerService.LoadRegistry:input_type -> consent.v1.LoadRegistryRequest
+	19, // 53: consent.v1.LedgerService.GetRegistryLoad:input_type -> consent.v1.GetRegistryLoadRequest
+	21, // 54: consent.v1.LedgerService.ListRegistries:input_type -> consent.v1.ListRegistriesRequest
+	24, // 55: consent.v1.LedgerService.PublishPack:input_type -> consent.v1.PublishPackRequest
+	26, // 56: consent.v1.LedgerService.WithdrawPack:input_type -> consent.v1.WithdrawPackRequest
+	28, // 57: consent.v1.LedgerService.ListPacks:input_type -> consent.v1.ListPacksRequest
+	31, // 58: consent.v1.LedgerService.ListInbox:input_type -> consent.v1.ListInboxRequest
+	35, // 59: consent.v1.LedgerService.CloseInbox:input_type -> consent.v1.CloseInboxRequest
+	37, // 60: consent.v1.LedgerService.Doctor:input_type -> consent.v1.DoctorRequest
+	49, // 61: consent.v1.LedgerService.Rebuild:input_type -> consent.v1.RebuildRequest
+	45, // 62: consent.v1.LedgerService.Repair:input_type -> consent.v1.RepairRequest
+	2,  // 63: consent.v1.LedgerService.Record:output_type -> consent.v1.RecordResponse
+	7,  // 64: consent.v1.LedgerService.RecordStream:output_type -> consent.v1.RecordStreamResponse
+	9,  // 65: consent.v1.LedgerService.GetReceipt:output_type -> consent.v1.GetReceiptResponse
+	11, // 66: consent.v1.LedgerService.ListPublicKeys:output_type -> consent.v1.ListPublicKeysResponse
+	14, // 67: consent.v1.LedgerService.Erase:output_type -> consent.v1.EraseResponse
+	18, // 68: consent.v1.LedgerService.LoadRegistry:output_type -> consent.v1.LoadRegistryResponse
+	20, // 69: consent.v1.LedgerService.GetRegistryLoad:output_type -> consent.v1.GetRegistryLoadResponse
+	22, // 70: consent.v1.LedgerService.ListRegistries:output_type -> consent.v1.ListRegistriesResponse
+	25, // 71: consent.v1.LedgerService.PublishPack:output_type -> consent.v1.PublishPackResponse
+	27, // 72: consent.v1.LedgerService.WithdrawPack:output_type -> consent.v1.WithdrawPackResponse
+	29, // 73: consent.v1.LedgerService.ListPacks:output_type -> consent.v1.ListPacksResponse
+	32, // 74: consent.v1.LedgerService.ListInbox:output_type -> consent.v1.ListInboxResponse
+	36, // 75: consent.v1.LedgerService.CloseInbox:output_type -> consent.v1.CloseInboxResponse
+	38, // 76: consent.v1.LedgerService.Doctor:output_type -> consent.v1.DoctorResponse
+	50, // 77: consent.v1.LedgerService.Rebuild:output_type -> consent.v1.RebuildResponse
+	47, // 78: consent.v1.LedgerService.Repair:output_type -> consent.v1.RepairResponse
+	63, // [63:79] is the sub-list for method output_type
+	47, // [47:63] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_ledger_service_proto_init() }
@@ -4458,7 +4652,7 @@ func file_consent_v1_ledger_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_ledger_service_proto_rawDesc), len(file_consent_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   52,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
