@@ -278,6 +278,7 @@ func (x *beside) missing(s *server) int {
 // for byte; without it they are DAMAGED until a copy gives them. Stops of new and known
 // numbers are recorded all the time.
 func TestDamagedKeys(t *testing.T) {
+	t.Parallel()
 	x := newBeside(t)
 	x.each(t, stream.KeysStream, func(t *testing.T) {
 		s, doctor := x.begin(t)
@@ -301,6 +302,7 @@ func TestDamagedKeys(t *testing.T) {
 }
 
 func TestDamagedKeysAndIndex(t *testing.T) {
+	t.Parallel()
 	x := newBeside(t)
 	x.each(t, stream.KeysStream, func(t *testing.T) {
 		if err := os.RemoveAll(filepath.Join(x.dir, "index")); err != nil {
@@ -338,6 +340,7 @@ func TestDamagedKeysAndIndex(t *testing.T) {
 // TestDamagedAttempts: what was read before counts as before; what was not blocks every
 // cap, and no sequence comes twice.
 func TestDamagedAttempts(t *testing.T) {
+	t.Parallel()
 	x := newBeside(t)
 	for _, projections := range []bool{true, false} {
 		t.Run(fmt.Sprintf("projections %t", projections), func(t *testing.T) {
@@ -370,6 +373,7 @@ func TestDamagedAttempts(t *testing.T) {
 
 // TestDamagedCheckpoints: the newest is kept elsewhere too, so that nothing is refused.
 func TestDamagedCheckpoints(t *testing.T) {
+	t.Parallel()
 	x := newBeside(t)
 	x.each(t, stream.CheckpointsStream, func(t *testing.T) {
 		s, doctor := x.begin(t)

@@ -16,6 +16,7 @@ func chosen(place string) bool {
 // TestDamagedBits: one bit, in every region of a record, in the middle of the
 // stream and at its end, after a clean stop and after a crash.
 func TestDamagedBits(t *testing.T) {
+	t.Parallel()
 	d := newDamaged(t)
 	middle, last := d.seqOf("g-3"), len(d.commits)
 	for _, place := range []struct {
@@ -44,6 +45,7 @@ func TestDamagedBits(t *testing.T) {
 // numbers that are touched are blocked, the others are answered, and a backup mends
 // it. Where positions could be used twice, the start is refused.
 func TestDamagedBitsWithoutCopies(t *testing.T) {
+	t.Parallel()
 	d := newDamaged(t)
 	middle, last := d.seqOf("g-3"), len(d.commits)
 	for _, place := range []struct {
@@ -79,6 +81,7 @@ func (d *damaged) flipIn(seq int, r region, index bool) {
 
 // TestDamagedFiles: whole files of the stream cut, emptied or gone.
 func TestDamagedFiles(t *testing.T) {
+	t.Parallel()
 	d := newDamaged(t)
 	cut := func(file string, bytes int64) {
 		info, err := os.Stat(file)

@@ -17,6 +17,7 @@ import (
 // TestDamagedDatabase: what follows from the ledger may be damaged. Whoever restarts
 // the server gets it back as it was, and nobody has to know what to delete.
 func TestDamagedDatabase(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	dir, whole := filepath.Join(root, "ledger"), filepath.Join(root, "whole")
 	initLedger(t, dir)

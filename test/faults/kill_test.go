@@ -117,6 +117,7 @@ func sampleOf(r *rand.Rand, b *book, n int) []string {
 // receipt of the round is found again, and some of those before; at the end all
 // are, and the ledger is read from its first entry to its last.
 func TestKill9(t *testing.T) {
+	t.Parallel()
 	r, b := random(t), newBook(t)
 	dir := filepath.Join(t.TempDir(), "ledger")
 	initLedger(t, dir)

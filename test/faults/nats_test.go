@@ -137,6 +137,7 @@ func onLostNATS(t *testing.T) (*cluster, *server, *book) {
 // TestLostNATS: without its NATS server a node stops saying ALLOW, says so, never
 // acknowledges, and ends when an append has stayed without an answer for 10 s.
 func TestLostNATS(t *testing.T) {
+	t.Parallel()
 	c, s, b := onLostNATS(t)
 	c.stop()
 	until(t, 10*time.Second, "BLOCK", func(ctx context.Context) bool {

@@ -232,6 +232,7 @@ func TestSecondWriter(t *testing.T) {
 // older than what was signed is refused, and the whole folder is known by its
 // anchor.
 func TestOlderCopies(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	dir, old, anchor := filepath.Join(root, "ledger"), filepath.Join(root, "old"), filepath.Join(root, "anchor")
 	initLedger(t, dir)
@@ -287,6 +288,7 @@ func copyFolder(t *testing.T, from, to string) {
 // says nothing and uses the sequences again. The ledger gets its entries back, byte
 // for byte, and says so.
 func TestLostTail(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "ledger")
 	initLedger(t, dir)
 	b, s := newBook(t), serve(t, dir)

@@ -14,6 +14,7 @@ import (
 // has what is missing it becomes what it was, byte for byte, and no position is used
 // again. A copy that does not reach what was signed gives nothing.
 func TestTailFromACopy(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	dir, old, middle, whole := filepath.Join(root, "ledger"), filepath.Join(root, "old"), filepath.Join(root, "middle"), filepath.Join(root, "whole")
 	anchor := filepath.Join(root, "anchor")

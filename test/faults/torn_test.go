@@ -24,6 +24,7 @@ const tornFacts = 50_000
 // TestTornProjection kills the server while it folds, first as facts arrive, then
 // as it folds them anew. The state after that is the state of a fresh rebuild.
 func TestTornProjection(t *testing.T) {
+	t.Parallel()
 	r, b := random(t), newBook(t)
 	dir := filepath.Join(t.TempDir(), "ledger")
 	initLedger(t, dir)
