@@ -305,6 +305,8 @@ func TestDamagedKeysAndIndex(t *testing.T) {
 	t.Parallel()
 	x := newBeside(t)
 	x.each(t, stream.KeysStream, func(t *testing.T) {
+		spoilt := filepath.Join(t.TempDir(), "spoilt")
+		copyFolder(t, x.dir, spoilt)
 		if err := os.RemoveAll(filepath.Join(x.dir, "index")); err != nil {
 			t.Fatal(err)
 		}
@@ -321,6 +323,9 @@ func TestDamagedKeysAndIndex(t *testing.T) {
 			}
 			s.stop()
 			return
+		}
+		if said, err := s.repair(spoilt); err == nil || err.Error() != "exit status 5" || said["left"] == 0 || said["keys"] > 0 {
+			t.Fatalf("repair from what lacks them too: %v %v", said, err)
 		}
 		if said, err := s.repair(x.copy); err != nil || said["keys"] == 0 || said["refused"] > 0 {
 			t.Fatalf("repair: %v %v", said, err)
