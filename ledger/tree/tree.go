@@ -226,7 +226,8 @@ func Open(cfg Config) (*Tree, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	t := &Tree{cfg: cfg, db: db, kept: k, ends: map[ledger.PersonID]end{}, changed: make(chan struct{}), answered: make(chan struct{}), wanted: make(chan struct{}, 1)}
+	t := &Tree{cfg: cfg, db: db, kept: k, ends: map[ledger.PersonID]end{}, changed: make(chan struct{}), answered: make(chan struct{}),
+		wanted: make(chan struct{}, 1)}
 	for _, a := range cfg.Anchors {
 		t.anchors = append(t.anchors, &anchored{Anchor: a})
 	}

@@ -251,7 +251,9 @@ func (x *beside) begin(t *testing.T) (*server, *consentv1.DoctorResponse) {
 			return false
 		}
 		doctor = res.Msg
-		return !slices.ContainsFunc(doctor.GetProblems(), func(p string) bool { return strings.Contains(p, "not read to their end") }) && doctor.GetScrub().GetOthersFinishedAt().IsValid() && doctor.GetApplied()["projections"] == doctor.GetPosition()
+		unread := func(p string) bool { return strings.Contains(p, "not read to their end") }
+		return !slices.ContainsFunc(doctor.GetProblems(), unread) && doctor.GetScrub().GetOthersFinishedAt().IsValid() &&
+			doctor.GetApplied()["projections"] == doctor.GetPosition()
 	})
 	if ended { // JetStream may contradict itself once after it has lost something
 		if x.again++; x.again > 2 || !strings.Contains(s.stderr.String(), "a restart settles it") {
