@@ -16,16 +16,16 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
 )
 
-// Copy is the ledger's stream and that of keys of another folder of this ledger, a backup, open for reading.
-// The folder itself is not touched: JetStream would cut off what it cannot read, so
-// it is given a copy.
+// Copy is the ledger's stream and that of keys of another folder of this ledger, a
+// backup, open for reading. The folder itself is not touched: JetStream would cut off
+// what it cannot read, so it is given a copy.
 type Copy struct {
 	log     *stream.Log
 	closers []func() error
 }
 
-// OpenCopy copies the ledger's stream out of a folder into a temporary one, which
-// takes as much room as the stream does, and opens that.
+// OpenCopy copies both streams out of a folder into a temporary one, which takes as
+// much room as they do, and opens that.
 func OpenCopy(ctx context.Context, dir string, logger *slog.Logger) (c *Copy, err error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
@@ -75,12 +75,13 @@ func OpenCopy(ctx context.Context, dir string, logger *slog.Logger) (c *Copy, er
 	return c, nil
 }
 
-// Message gives the message of a sequence; ledger.ErrNotFound if the copy has none.
+// Message gives the message of a sequence; ledger.ErrNotFound if the copy has none,
+// ledger.ErrUnreadable if it is damaged there too.
 func (c *Copy) Message(ctx context.Context, seq uint64) (ledger.Message, error) {
 	return c.log.Read(ctx, seq)
 }
 
-// Keys gives a message of the stream of keys; ledger.ErrNotFound if the copy has none.
+// Keys gives a message of the stream of keys, with the errors of Message.
 func (c *Copy) Keys(ctx context.Context, seq uint64) (ledger.Message, error) {
 	return c.log.ReadKeys(ctx, seq)
 }

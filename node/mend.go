@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -82,30 +84,36 @@ func (n *Node) runScrubBeside(ctx context.Context) error {
 
 // watchBeside tells the mender of the streams beside the ledger's, and what each is worth.
 func (n *Node) watchBeside(ctx context.Context) error {
-	var all []mend.Beside
-	for _, b := range []mend.Beside{
-		{Right: isKeys, Grave: true, Means: "personal parts sealed with their keys cannot be opened; nothing is blocked, and everything is recorded; before anybody is erased: consent repair --from COPY, then restart",
-			Heal: func(ctx context.Context) (bool, error) { _, err := n.writer.HealKeys(ctx); return err == nil, err }},
-		{Ages: true, Right: isAttempts, Means: "what this server has read of them it still counts, and a rebuild would forget it; decisions in them are lost as evidence; look at the disk"},
-		{Right: func(data []byte) bool {
-			_, err := proof.OpenCheckpoint(data, n.signing.Log.Verifier)
-			return err == nil
-		},
+	isCheckpoint := func(data []byte) bool {
+		_, err := proof.OpenCheckpoint(data, n.signing.Log.Verifier)
+		return err == nil
+	}
+	healKeys := func(ctx context.Context) (bool, error) {
+		_, err := n.writer.HealKeys(ctx)
+		return err == nil, err
+	}
+	all := map[string]mend.Beside{
+		stream.KeysStream: {Right: isKeys, Grave: true, Heal: healKeys,
+			Means: "personal parts sealed with their keys cannot be opened; nothing is blocked, and everything is recorded; " +
+				"before anybody is erased: consent repair --from COPY, then restart"},
+		stream.AttemptsStream: {Ages: true, Right: isAttempts,
+			Means: "what this server has read of them it still counts, and a rebuild would forget it; decisions in them are " +
+				"lost as evidence; look at the disk"},
+		stream.CheckpointsStream: {Right: isCheckpoint,
 			Means: "checkpoints in them are lost as evidence; the newest is kept elsewhere too, and nothing is blocked; look at the disk"},
-	} {
-		s, err := stream.OpenBeside(ctx, n.js, besideStreams[len(all)])
-		if err != nil {
+	}
+	var watched []mend.Beside
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		b := all[name]
+		var err error
+		if b.Stream, err = stream.OpenBeside(ctx, n.js, name); err != nil {
 			return err
 		}
-		b.Stream = s
-		all = append(all, b)
+		watched = append(watched, b)
 	}
-	n.mender.Watch(all...)
+	n.mender.Watch(watched...)
 	return nil
 }
-
-// besideStreams are those that watchBeside describes, in its order.
-var besideStreams = []string{stream.KeysStream, stream.AttemptsStream, stream.CheckpointsStream}
 
 func isKeys(data []byte) bool { return proto.Unmarshal(data, &consentv1.WrappedKeys{}) == nil }
 
@@ -114,12 +122,23 @@ func isAttempts(data []byte) bool {
 	return proto.Unmarshal(data, &b) == nil && (len(b.GetRecords()) > 0 || b.GetLost())
 }
 
+// capsBlocked gives up to when attempts are lost, and until when every cap counts as
+// reached because of it; both zero: none does.
+func (n *Node) capsBlocked() (lost, until time.Time) {
+	lost = n.attempts.LostUntil()
+	until = lost.Add(attempts.CapsBlocked)
+	if lost.IsZero() || !n.cfg.Clock.Wall().Before(until) {
+		return time.Time{}, time.Time{}
+	}
+	return lost, until
+}
+
 // besideProblems lists what is damaged beside the ledger.
 func (n *Node) besideProblems() []string {
 	out := n.mender.BesideProblems()
-	if until := n.attempts.LostUntil(); !until.IsZero() && n.cfg.Clock.Wall().Before(until.Add(attempts.CapsBlocked)) {
-		out = append(out, fmt.Sprintf("ATTEMPTS: contact attempts up to %s are lost and not counted; every cap counts as reached until %s; or put back the newest whole copy of the folder",
-			until.Format(time.RFC3339), until.Add(attempts.CapsBlocked).Format(time.RFC3339)))
+	if lost, until := n.capsBlocked(); !until.IsZero() {
+		out = append(out, fmt.Sprintf("ATTEMPTS: contact attempts up to %s are lost and not counted; every cap counts as reached until %s; "+
+			"or put back the newest whole copy of the folder", lost.Format(time.RFC3339), until.Format(time.RFC3339)))
 	}
 	if healed := n.tilesHealed.Load(); healed > 0 {
 		out = append(out, fmt.Sprintf("MENDED: %d tiles of the tree were damaged, and were made again from the stream; look at the disk and the memory", healed))
@@ -135,7 +154,7 @@ func (n *Node) integrity() string {
 	if s := n.mender.State(); s != "" {
 		return s
 	}
-	if until := n.attempts.LostUntil(); !until.IsZero() && n.cfg.Clock.Wall().Before(until.Add(attempts.CapsBlocked)) {
+	if _, until := n.capsBlocked(); !until.IsZero() {
 		return mend.StateDamaged
 	}
 	return n.tree.State(n.writer.Acked())
@@ -152,10 +171,12 @@ var integrityMeans = map[string]string{
 	tree.StateOK:           "stream, tree and everything signed agree; nothing is blocked",
 	tree.StateCatchingUp:   "the tree is far behind and no checkpoint covers the newest entries yet; nothing is blocked; wait",
 	tree.StateTailRepaired: "the stream had lost its newest messages and got them back byte for byte; nothing is blocked; look at the disk",
-	mend.StateDamaged: "messages are lost; of the ledger: checks of the numbers they are about are BLOCK, or all checks if that cannot be known; of attempts: caps count as reached; of keys: personal parts cannot be opened; " +
+	mend.StateDamaged: "messages are lost; of the ledger: checks of the numbers they are about are BLOCK, or all checks if that cannot be known; " +
+		"of attempts: caps count as reached; of keys: personal parts cannot be opened; " +
 		"everything is recorded, stops too; put them back: consent repair --from COPY",
-	mend.StateTampered: "the stream holds other entries than were recorded; every check is BLOCK; everything is recorded, stops too; find out who wrote them, then: consent repair --from COPY",
-	stateRolledBack:    "the stream ends before what was signed; nothing is served, or positions would be used twice; put back the newest copy of the folder",
+	mend.StateTampered: "the stream holds other entries than were recorded; every check is BLOCK; everything is recorded, stops too; find out who " +
+		"wrote them, then: consent repair --from COPY",
+	stateRolledBack: "the stream ends before what was signed; nothing is served, or positions would be used twice; put back the newest copy of the folder",
 }
 
 // stateRolledBack is that of a folder whose start was refused.

@@ -242,7 +242,8 @@ func (n *Node) openBus(ctx context.Context) error {
 		if n.lost(err) {
 			return n.errLost()
 		}
-		return fmt.Errorf("%w; see: consent streams plan, consent streams apply; a stream that was there once lacks its files, or has another ledger's: put them back from a backup", err)
+		return fmt.Errorf("%w; see: consent streams plan, consent streams apply; a stream that was there once lacks its files, or has another ledger's: "+
+			"put them back from a backup", err)
 	}
 	var err error
 	if n.log, err = stream.Open(ctx, n.js, n.durability(), n.pulse()); err != nil {

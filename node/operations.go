@@ -112,7 +112,8 @@ func (o *operations) Repair(ctx context.Context, req *consentv1.RepairRequest) (
 	if err != nil {
 		return nil, err
 	}
-	res := &consentv1.RepairResponse{Taken: uint64(t.Taken), Refused: uint64(t.Refused), Unneeded: uint64(t.Unneeded), Mended: uint64(t.Mended), Left: uint64(t.Left)}
+	res := &consentv1.RepairResponse{Taken: uint64(t.Taken), Refused: uint64(t.Refused), Unneeded: uint64(t.Unneeded), Mended: uint64(t.Mended),
+		Left: uint64(t.Left)}
 	var data [][]byte
 	var seqs []uint64
 	for _, k := range req.GetKeys() {

@@ -35,7 +35,8 @@ func listFact(b registry.Built) *consentv1.Fact {
 func (n *Node) checkLicensees(licensees []string) error {
 	for _, seller := range licensees {
 		if !n.index.Seller(seller) {
-			return &ledger.InvalidError{Field: "licensees", Problem: fmt.Sprintf("no seller %q is registered, so nobody would be answered from this list by that name", shownID(seller)),
+			return &ledger.InvalidError{Field: "licensees", Problem: fmt.Sprintf("no seller %q is registered, so nobody would be answered from this list by "+
+				"that name", shownID(seller)),
 				Fix: "name the seller as it is registered, or register it first: consent seller add " + shownID(seller)}
 		}
 	}
@@ -50,7 +51,8 @@ func (n *Node) listNotices(built []registry.Built) (out []string) {
 		}
 	}
 	if name := built[0].Loaded.GetRegistry(); n.unasked(name) {
-		out = append(out, fmt.Sprintf("registry: no rule asks for the list %q, so it decides nothing; `consent rules show` names the lists that rules ask for", shownID(name)))
+		out = append(out, fmt.Sprintf("registry: no rule asks for the list %q, so it decides nothing; `consent rules show` names the lists that rules "+
+			"ask for", shownID(name)))
 	}
 	return out
 }

@@ -40,7 +40,8 @@ func (n *Node) ledgerService() *ledgerrpc.Ledger {
 // services mounts everything behind the key.
 func (n *Node) services(opts []connect.HandlerOption) []mount {
 	d := n.decider()
-	sub := feed.NewSubscriber(feed.SubscriberConfig{State: n.runner, Listing: n.listing, Tokens: feedTokens{n.keys}, Stream: n.feedStream, Published: n.feed.Published,
+	sub := feed.NewSubscriber(feed.SubscriberConfig{State: n.runner, Listing: n.listing, Tokens: feedTokens{n.keys}, Stream: n.feedStream,
+		Published: n.feed.Published,
 		Integrity: n.mender, Broken: d.Broken})
 	var out []mount
 	add := func(m mount) { out = append(out, m) }

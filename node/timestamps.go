@@ -82,8 +82,9 @@ type stampAges struct {
 }
 
 var (
-	stampAge = prometheus.NewDesc("consent_timestamp_age_seconds", "Time since the newest timestamp of a checkpoint, or since the start if there is none.", nil, nil)
-	stampAt  = prometheus.NewDesc("consent_timestamp_position", "Position through which a timestamped checkpoint speaks.", nil, nil)
+	stampAge = prometheus.NewDesc("consent_timestamp_age_seconds", "Time since the newest timestamp of a checkpoint, or since the start if there is "+
+		"none.", nil, nil)
+	stampAt = prometheus.NewDesc("consent_timestamp_position", "Position through which a timestamped checkpoint speaks.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.

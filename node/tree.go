@@ -49,13 +49,13 @@ func (n *Node) openTree(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	var copied *Copy
 	if n.cfg.CopyDir != "" {
+		var copied *Copy
 		if copied, err = OpenCopy(ctx, n.cfg.CopyDir, n.cfg.Logger); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, copied.Close()) }()
-		cfg.Copy = copied.log
+		cfg.Copy, cfg.BeforeTail = copied.log, func(ctx context.Context) error { return n.takeKeysTail(ctx, copied.log) }
 	}
 	if n.tree, err = tree.Open(cfg); err != nil {
 		return err
@@ -67,49 +67,36 @@ func (n *Node) openTree(ctx context.Context) (err error) {
 	if err := n.beginMending(ctx); err != nil {
 		return err
 	}
-	before, err := n.log.Tail(ctx)
-	if err != nil {
-		return err
-	}
-	if err := n.tree.CatchUp(ctx); err != nil || copied == nil {
-		return err
-	}
-	if after, err := n.log.Tail(ctx); err != nil || after == before {
-		return err
-	}
-	return n.takeKeysTail(ctx, copied)
+	return n.tree.CatchUp(ctx)
 }
 
-// takeKeysTail appends what a copy's stream of keys has behind the end of ours, as far as
-// our key ring opens it: a ledger's end was given back from that copy, whose entries are
-// sealed with them.
-func (n *Node) takeKeysTail(ctx context.Context, c *Copy) error {
+// takeKeysTail appends what a copy's stream of keys has behind the end of ours, before the
+// entries that are sealed with them come back from that copy. A key that our key ring does
+// not open ends it; a message that the copy has lost is passed over, and the parts sealed
+// with its keys stay closed.
+func (n *Node) takeKeysTail(ctx context.Context, from ledger.Log) error {
 	tail, err := n.log.KeysTail(ctx)
 	if err != nil {
 		return err
 	}
-	for {
-		tail++
-		m, err := c.Keys(ctx, tail)
-		if errors.Is(err, ledger.ErrNotFound) {
-			return nil
-		}
+	for m, err := range from.FollowKeys(ctx, tail) {
 		if err != nil {
-			return err
+			return fmt.Errorf("the copy's keys: %w", err)
 		}
 		var keys consentv1.WrappedKeys
-		if err := proto.Unmarshal(m.Data, &keys); err != nil {
-			return fmt.Errorf("the copy's keys, message %d: %w", tail, err)
+		if proto.Unmarshal(m.Data, &keys) != nil {
+			continue // lost there
 		}
 		for _, k := range keys.GetKeys() {
 			if _, err := n.keys.Unwrap(k); err != nil && !errors.Is(err, seal.ErrErased) {
-				return fmt.Errorf("the copy's keys, message %d: %w", tail, err)
+				return fmt.Errorf("the copy's keys, message %d: %w", m.Seq, err)
 			}
 		}
 		if _, err := n.log.AppendKeys(ctx, m.Data); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 // public shows the tree and what is said about it. On loopback it needs no key.

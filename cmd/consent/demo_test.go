@@ -98,13 +98,16 @@ func TestDemoIsATest(t *testing.T) {
 		lie  lie
 		want string
 	}{
-		{"another verdict", lie{verb: "check", says: says(`"verdict": "BLOCK"`, `"verdict": "ALLOW"`)}, "and exit code 3; the story says BLOCK CONSENT_REVOKED and 3"},
+		{"another verdict", lie{verb: "check", says: says(`"verdict": "BLOCK"`, `"verdict": "ALLOW"`)},
+			"and exit code 3; the story says BLOCK CONSENT_REVOKED and 3"},
 		{"another reason", lie{verb: "check", says: says("CONSENT_REVOKED", "REGISTRY_LISTED")}, "the story says BLOCK CONSENT_REVOKED and 3"},
-		{"a refusal", lie{verb: "campaign", ask: func(args []string) []string { return append(args, "--channel", "letter") }}, `"campaign add" ended with exit code `},
+		{"a refusal", lie{verb: "campaign", ask: func(args []string) []string { return append(args, "--channel", "letter") }},
+			`"campaign add" ended with exit code `},
 		{"other counts", lie{verb: "import", says: says(`"added": 8`, `"added": 7`)}, "the story says {Rows:12 Added:8"},
 		{"no such history", lie{verb: "timeline", ask: func(args []string) []string { args[1] = "212.555.0144"; return args }}, "holds 1 entries; the story says 3"},
 		{"nothing to read", lie{verb: "inbox", says: says(`"position":`, `"elsewhere":`)}, "the inbox holds no item for position"},
-		{"an incomplete bundle", lie{verb: "export", ask: func(args []string) []string { return append(args, "--disclose", "words") }}, "the story says 3 entries, complete"},
+		{"an incomplete bundle", lie{verb: "export", ask: func(args []string) []string { return append(args, "--disclose", "words") }},
+			"the story says 3 entries, complete"},
 		{"another key", lie{verb: "keys", says: says("/exports+", "/exporta+")}, `"verify `},
 		{"an unproven bundle", lie{verb: "verify", says: says(`"claim": "complete"`, `"claim": "elsewhere"`)}, "the story says [signed included"},
 		{"a change that nobody sees", lie{verb: "verify", ask: func(args []string) []string {

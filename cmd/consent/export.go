@@ -154,8 +154,8 @@ func (g *globals) export(ctx context.Context, c *cobra.Command, cl *client.Clien
 			"consent: hint: see why with consent doctor, then export again\n", why)
 	}
 	if w := end.GetCosignatures(); w != nil && !w.GetSatisfied() {
-		fmt.Fprintf(c.ErrOrStderr(), "consent: %d of %s cosigned the checkpoint, and the ledger's policy demands %d: that there is one history is the operator's word "+
-			"alone, and whoever demands witnesses will refuse this bundle\nconsent: hint: see why with consent doctor, then export again\n",
+		fmt.Fprintf(c.ErrOrStderr(), "consent: %d of %s cosigned the checkpoint, and the ledger's policy demands %d: "+
+			"that there is one history is the operator's word alone, and whoever demands witnesses will refuse this bundle\nconsent: hint: see why with consent doctor, then export again\n",
 			w.GetCosigned(), counted(int(w.GetAsked()), "witness", "witnesses"), w.GetDemanded())
 	}
 	if !g.human() {

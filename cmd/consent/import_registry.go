@@ -78,7 +78,8 @@ is still refused. Forms, coverage and what is refused: docs/reference/registry.m
 	s.BoolVar(&f.plan.WholeCountry, "whole-country", false, "the list covers every area code of its country")
 	s.Float64Var(&f.maxBad, "max-bad", 1, "lines, in percent, that may be unreadable; more refuse the list")
 	s.Uint64Var(&f.plan.ExpectRows, "expect-rows", 0, "how many numbers the files hold; any other number refuses the list")
-	s.StringSliceVar(&f.shrunk, "accept-shrunk", nil, "areas of which it may open more than a tenth of the numbers that are blocked now, as the refusal names them (305,720); or all")
+	s.StringSliceVar(&f.shrunk, "accept-shrunk", nil, "areas of which it may open more than a tenth of the numbers that are blocked now, as the "+
+		"refusal names them (305,720); or all")
 	s.StringSliceVar(&f.empty, "accept-empty", nil, "areas that it may cover without a number (305, +44); or all")
 	return needs(c, "registry")
 }

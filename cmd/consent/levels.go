@@ -36,7 +36,8 @@ func (g *globals) knownLevel(c *cobra.Command, level string) error {
 	return unknownWord("--level", level, known)
 }
 
-// publishedLevels are the levels that rules name in packs this program does not come with.
+// publishedLevels are the levels that rules name in packs this program does not come
+// with, or has in another version.
 func (g *globals) publishedLevels(c *cobra.Command, ours *rules.Packs) (levels []string, err error) {
 	err = g.with(c, func(ctx context.Context, cl *client.Client) error {
 		all, err := cl.Ledger.ListPacks(ctx, connect.NewRequest(&consentv1.ListPacksRequest{}))
@@ -44,7 +45,7 @@ func (g *globals) publishedLevels(c *cobra.Command, ours *rules.Packs) (levels [
 			return err
 		}
 		for _, p := range all.Msg.GetPacks() {
-			if p.GetWithdrawn() || ours.Get(p.GetId()) != nil {
+			if same := ours.Get(p.GetId()); p.GetWithdrawn() || same != nil && same.SHA256() == p.GetSha256() {
 				continue
 			}
 			one, err := cl.Ledger.ListPacks(ctx, connect.NewRequest(&consentv1.ListPacksRequest{Id: p.GetId()}))

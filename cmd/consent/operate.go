@@ -108,7 +108,8 @@ func (g *globals) writeDoctor(w io.Writer, d *consentv1.DoctorResponse) error {
 func writeVouched(w io.Writer, d *consentv1.DoctorResponse) {
 	if by := d.GetWitness(); by.GetSize() > 0 {
 		q := by.GetCosignatures()
-		fmt.Fprintf(w, "witnesses: %d of %d cosigned the checkpoint of %d entries; the policy demands %d\n", q.GetCosigned(), q.GetAsked(), by.GetSize(), q.GetDemanded())
+		fmt.Fprintf(w, "witnesses: %d of %d cosigned the checkpoint of %d entries; the policy demands %d\n", q.GetCosigned(), q.GetAsked(), by.GetSize(),
+			q.GetDemanded())
 	} else if by != nil {
 		fmt.Fprintln(w, "witnesses: none of the checkpoints satisfies the policy yet")
 	}
@@ -118,7 +119,8 @@ func writeVouched(w io.Writer, d *consentv1.DoctorResponse) {
 	}
 	said, more := "none yet", "nobody is asked for others (serve --timestamp-url)"
 	if st.GetSize() > 0 {
-		said = fmt.Sprintf("over %d entries, from %s, by %s", st.GetSize(), st.GetAt().AsTime().Format(time.RFC3339), printable(firstOf(st.GetAuthority(), "an authority that its token does not name")))
+		said = fmt.Sprintf("over %d entries, from %s, by %s", st.GetSize(), st.GetAt().AsTime().Format(time.RFC3339),
+			printable(firstOf(st.GetAuthority(), "an authority that its token does not name")))
 	}
 	if st.GetAsked() != "" {
 		more = "asked: " + st.GetAsked()

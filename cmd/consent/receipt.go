@@ -136,7 +136,8 @@ alone: python3 verify_receipt.py FILE KEYS.`,
 				return err
 			}
 			if len(args) == 0 || keyFile == "" {
-				return usageError(&hinted{errors.New("consent receipt verify needs --key, a file of the ledger's public keys, and the receipt"), "consent receipt verify --help"})
+				return usageError(&hinted{errors.New("consent receipt verify needs --key, a file of the ledger's public keys, and the receipt"),
+					"consent receipt verify --help"})
 			}
 			key, keys, file, err := openReceipt(args[0], keyFile)
 			if err != nil {

@@ -38,8 +38,9 @@ opens it; the server reads them when it starts the next time.
 
 Where the ledger's stream ends before what was signed (ROLLED_BACK, the server does not
 start), --dir gives back its end from a folder, with the keys of those entries: all or
-nothing, and only if both together are what the last checkpoint says. Name the anchors
-of serve with --anchor.
+nothing, and only if both together are what the last checkpoint says. The entries of its
+last second may lie behind that checkpoint: for them the copy's word is taken. Name the
+anchors of serve with --anchor.
 
 What is lost, and whom that blocks, is what consent doctor lists. Exit code 0: nothing
 is lost any more; 5: something still is.`
@@ -63,11 +64,13 @@ func repairCommand(g *globals) *cobra.Command {
 	var from []string
 	var key string
 	c := &cobra.Command{
-		Use:     "repair --from COPY",
-		Short:   "Put back lost entries from a backup, a bundle or another server",
-		Long:    repairLong,
-		Example: "  consent repair --from /backup/ledger\n  consent repair --from case.zip --from https://standby.example --from-key-file standby.key\n  consent repair --dir ./ledger --from /backup/ledger --anchor /mnt/other/anchor",
-		Args:    cobra.NoArgs,
+		Use:   "repair --from COPY",
+		Short: "Put back lost entries from a backup, a bundle or another server",
+		Long:  repairLong,
+		Example: `  consent repair --from /backup/ledger
+  consent repair --from case.zip --from https://standby.example --from-key-file standby.key
+  consent repair --dir ./ledger --from /backup/ledger --anchor /mnt/other/anchor`,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if len(from) == 0 {
 				return usageError(&hinted{errors.New("no copy is named"), "name one with --from: a folder, a bundle, or a server's URL"})
@@ -99,7 +102,11 @@ func (g *globals) repair(ctx context.Context, c *cobra.Command, cl *client.Clien
 	if err != nil {
 		return err
 	}
-	sum.Left = uint64(len(left))
+	keys, err := lostKeys(ctx, cl)
+	if err != nil {
+		return err
+	}
+	sum.Left = uint64(len(left) + len(keys))
 	if err := g.writeRepaired(c.OutOrStdout(), sum); err != nil {
 		return err
 	}
@@ -146,22 +153,20 @@ func (g *globals) repairKeys(ctx context.Context, cl *client.Client, src copies,
 	if !ok {
 		return nil
 	}
-	res, err := cl.Ledger.Doctor(ctx, connect.NewRequest(&consentv1.DoctorRequest{}))
+	seqs, err := lostKeys(ctx, cl)
 	if err != nil {
 		return err
 	}
 	var req consentv1.RepairRequest
-	for _, l := range res.Msg.GetLosses() {
-		for seq := l.GetFirst(); !l.GetHealed() && l.GetStream() == mend.KeysName && seq <= l.GetLast(); seq++ {
-			m, err := folder.Keys(ctx, seq)
-			if errors.Is(err, ledger.ErrNotFound) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			req.Keys = append(req.Keys, &consentv1.KeysMessage{Message: seq, Data: m.Data})
+	for _, seq := range seqs {
+		m, err := folder.Keys(ctx, seq)
+		if notThere(err) {
+			continue
 		}
+		if err != nil {
+			return err
+		}
+		req.Keys = append(req.Keys, &consentv1.KeysMessage{Message: seq, Data: m.Data})
 	}
 	if len(req.GetKeys()) == 0 {
 		return nil
@@ -173,6 +178,28 @@ func (g *globals) repairKeys(ctx context.Context, cl *client.Client, src copies,
 	sum.Keys += done.Msg.GetKeys()
 	sum.Refused += done.Msg.GetRefused()
 	return nil
+}
+
+// lostKeys lists the messages of keys whose keys are known nowhere.
+func lostKeys(ctx context.Context, cl *client.Client) (seqs []uint64, err error) {
+	res, err := cl.Ledger.Doctor(ctx, connect.NewRequest(&consentv1.DoctorRequest{}))
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range res.Msg.GetLosses() {
+		if l.GetHealed() || l.GetStream() != mend.KeysName {
+			continue
+		}
+		for seq := l.GetFirst(); seq <= l.GetLast(); seq++ {
+			seqs = append(seqs, seq)
+		}
+	}
+	return seqs, nil
+}
+
+// notThere tells that a copy has not got a message: it is older, or damaged there too.
+func notThere(err error) bool {
+	return errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrUnreadable)
 }
 
 // lost lists what is damaged and not mended, as far as doctor does.
@@ -203,7 +230,7 @@ func (g *globals) writeRepaired(w io.Writer, r repaired) error {
 		_, err = fmt.Fprintf(w, "; %d keys stored again: restart the server, so that it reads them", r.Keys)
 	}
 	if err == nil && r.Refused > 0 {
-		_, err = fmt.Fprintf(w, "; %d entries of the copies are not what was recorded", r.Refused)
+		_, err = fmt.Fprintf(w, "; %d entries or keys of the copies are not this ledger's", r.Refused)
 	}
 	if err == nil {
 		_, err = fmt.Fprintln(w)
@@ -302,8 +329,8 @@ type folderCopy struct{ *node.Copy }
 func (f folderCopy) entries(ctx context.Context, damages []*consentv1.Damage, visit func([]byte) error) error {
 	for _, d := range damages {
 		m, err := f.Message(ctx, d.GetMessage())
-		if errors.Is(err, ledger.ErrNotFound) {
-			continue // the backup is older, or damaged there too
+		if notThere(err) {
+			continue
 		}
 		if err != nil {
 			return err

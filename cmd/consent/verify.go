@@ -38,8 +38,8 @@ was signed then was changed or left out since. A history that contradicts it is 
 
 The script verify.py in each bundle does the same and shares no line with this
 program: python3 verify.py FILE.zip KEYS. It leaves out two things and says so: who
-signed a timestamp, and whether the tables are what the entries show. --script writes the script that belongs to
-this version, because a forged bundle would bring its own.`
+signed a timestamp, and whether the tables are what the entries show. --script writes
+the script that belongs to this version, because a forged bundle would bring its own.`
 
 func verifyCommand(g *globals) *cobra.Command {
 	var keyFile string

@@ -56,7 +56,8 @@ func Files(ctx context.Context, decisions consentv1connect.DecisionServiceClient
 		err = r.file(ctx, src, header, out)
 	}
 	if s := r.sum; err == nil && 2*s.Invalid > s.Rows {
-		o.Say(fmt.Sprintf("%d of %d rows have no number that can be read in column %q: is it the right one? Name another with --column", s.Invalid, s.Rows, r.list.name))
+		o.Say(fmt.Sprintf("%d of %d rows have no number that can be read in column %q: is it the right one? Name another with --column", s.Invalid, s.Rows,
+			r.list.name))
 	}
 	if err == nil && src.changed() {
 		o.Say("the list was written to while it was read: what came late is not in it, and what went may be; scrub it again when it is whole")
@@ -77,7 +78,8 @@ func (r *run) standard(ctx context.Context, src *source, header *batch) error {
 		err = r.rows(ctx)
 	}
 	if err != nil {
-		r.Say(fmt.Sprintf("%d rows were written before it broke off; standard output cannot be gone on with, so begin anew, or name a file for the output", r.sum.Rows))
+		r.Say(fmt.Sprintf("%d rows were written before it broke off; standard output cannot be gone on with, so begin anew, or name a file for the output",
+			r.sum.Rows))
 	}
 	return err
 }

@@ -272,7 +272,8 @@ func (p *part) keep(failed error) error {
 		return nil // what is there belongs to an earlier scrub
 	case !p.keeps:
 		if rows := p.run.sum.Rows; rows > 0 {
-			p.run.Say(fmt.Sprintf("%d rows were answered, and none is kept: a list from standard input cannot be read again. Put it into a file first, and a scrub that breaks off goes on", rows))
+			p.run.Say(fmt.Sprintf("%d rows were answered, and none is kept: a list from standard input cannot be read again. Put it into a file first, and "+
+				"a scrub that breaks off goes on", rows))
 		}
 		return removeAll(p.path(), p.statePath())
 	case p.run.sum.Rows == 0 && !p.resumed():

@@ -119,9 +119,12 @@ func (v *verifier) aboutWhom() ([]Claim, error) {
 	}
 	rest := v.events - v.named
 	if rest == 0 {
-		return []Claim{{"about", true, say(v.events, "no entry is here", "the entry shows the number that it is about", "each of the %d entries shows the number that it is about")}}, nil
+		return []Claim{{"about", true, say(v.events, "no entry is here", "the entry shows the number that it is about",
+			"each of the %d entries shows the number that it is about")}}, nil
 	}
-	shown := say(v.named, "no entry shows the number that it is about", "1 entry shows the number that it is about", "%d entries show the number that they are about")
-	said := say(rest, "", "1 is about it by the operator's word, its number being withheld or erased", "%d are about it by the operator's word, their number being withheld or erased")
+	shown := say(v.named, "no entry shows the number that it is about", "1 entry shows the number that it is about",
+		"%d entries show the number that they are about")
+	said := say(rest, "", "1 is about it by the operator's word, its number being withheld or erased",
+		"%d are about it by the operator's word, their number being withheld or erased")
 	return unproven("about", "%s; %s", shown, said), nil
 }

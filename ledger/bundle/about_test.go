@@ -62,10 +62,12 @@ func TestWhomItIsAbout(t *testing.T) {
 		{"a seller", ofSeller(s, s.sellerManifest(), 3, 5), true, "each of the 2 entries names the seller, or all sellers, and was recorded in the period"},
 		{"a seller without a period", ofSeller(s, manifest(func(m *Manifest) { m.From = time.Time{} }), 3), true, "the entry names the seller, or all sellers"},
 		{"a seller of whom nothing is shown", ofSeller(s, s.sellerManifest()), true, "no entry is here"},
-		{"a seller whom one of two names", ofSeller(s, manifest(func(m *Manifest) { m.Seller = "other" }), 3, 6), false, "!about: position 6 is not about the seller"},
+		{"a seller whom one of two names", ofSeller(s, manifest(func(m *Manifest) { m.Seller = "other" }), 3, 6), false,
+			"!about: position 6 is not about the seller"},
 		{"another seller", ofSeller(s, manifest(func(m *Manifest) { m.Seller = "acm" }), 3), false, "!about: position 3 is not about the seller"},
 		{"the period begins with it", ofSeller(s, manifest(func(m *Manifest) { m.From = minute(3) }), 3), true, "in the period"},
-		{"the period begins after it", ofSeller(s, manifest(func(m *Manifest) { m.From = minute(3).Add(1) }), 3), false, "!about: position 3 was not recorded in the period"},
+		{"the period begins after it", ofSeller(s, manifest(func(m *Manifest) { m.From = minute(3).Add(1) }), 3), false,
+			"!about: position 3 was not recorded in the period"},
 		{"the period ends with it", ofSeller(s, manifest(func(m *Manifest) { m.To = minute(3) }), 3), false, "!about: position 3 was not recorded in the period"},
 		{"the period ends after it", ofSeller(s, manifest(func(m *Manifest) { m.To = minute(3).Add(1) }), 3), true, "in the period"},
 		{"an entry of no seller", ofSeller(s, s.sellerManifest(), 2), false, "!about: position 2 is not about the seller"},
@@ -84,7 +86,8 @@ func TestWhomItIsAbout(t *testing.T) {
 		switch {
 		case refused != (errs[i] != nil), refused && !strings.Contains(errs[i].Error(), refusal):
 			t.Errorf("%s: %v, want %q", c.name, errs[i], c.want)
-		case !refused && (claim(v[i], "about").Proven != c.proven || !strings.HasPrefix(claim(v[i], "about").Text, c.want) && !strings.HasSuffix(claim(v[i], "about").Text, c.want)):
+		case !refused && (claim(v[i], "about").Proven != c.proven ||
+			!strings.HasPrefix(claim(v[i], "about").Text, c.want) && !strings.HasSuffix(claim(v[i], "about").Text, c.want)):
 			t.Errorf("%s: %v, want %q", c.name, claim(v[i], "about"), c.want)
 		}
 	}
@@ -106,11 +109,13 @@ func TestAboutLines(t *testing.T) {
 	}
 	c := s.checkpoint()
 	checkpoint := "produced: 2026-03-02T09:30:00Z\ncheckpoint: 13 entries, root " + encode64(c.Root[:]) + "\n"
-	want := "case: EB-26-117\npurpose: regulator_request\nrecipient: The Attorney, Boston\nnumber: " + ann + ": 5 entries of 2 holders\nnumber: " + eve + ": 2 entries of 1 holder\nperiod: up to position 13\n" + checkpoint
+	want := "case: EB-26-117\npurpose: regulator_request\nrecipient: The Attorney, Boston\nnumber: " + ann + ": 5 entries of 2 holders\nnumber: " +
+		eve + ": 2 entries of 1 holder\nperiod: up to position 13\n" + checkpoint
 	if got := text(honest(s)); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
-	want = "case: EB-26-117\npurpose: regulator_request\nseller: acme: 1 entry\nperiod: recorded from 2026-03-01T09:30:00Z, recorded before 2026-03-02T09:30:00Z, up to position 13\n" + checkpoint
+	want = "case: EB-26-117\npurpose: regulator_request\nseller: acme: 1 entry\nperiod: recorded from 2026-03-01T09:30:00Z, recorded before " +
+		"2026-03-02T09:30:00Z, up to position 13\n" + checkpoint
 	m := s.sellerManifest()
 	m.To = began.Add(24 * time.Hour)
 	if got := text(ofSeller(s, m, 3)); got != want {

@@ -59,7 +59,8 @@ func TestAbsent(t *testing.T) {
 		zip  []byte
 		want string // of the claim; of the refusal after a !
 	}{
-		{"shown to be its own", honest(bound), "nothing about 3 numbers was left out up to position 10, by the directory at position 11, in which each has one place; 1 later entry is here"},
+		{"shown to be its own", honest(bound), "nothing about 3 numbers was left out up to position 10, by the directory at position 11, in which each " +
+			"has one place; 1 later entry is here"},
 		{"not shown", honest(absent(newStory(t))), "completeness: unproven for 1 of 3 numbers"},
 		{"denied without a path", honest(denied), "completeness: unproven for 1 of 1 number;"},
 		{"denied with the number's path", edited(denied, path(ann)), "!not the number's"},

@@ -34,7 +34,8 @@ func (v *verifier) timestamped() ([]Claim, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrRefuted, err)
 		}
-		return unproven("timestamped", "by nobody you named: a token over this checkpoint says %s, signed by a certificate of the name %s, for which you trust nobody (--timestamp-ca)",
+		return unproven("timestamped", "by nobody you named: a token over this checkpoint says %s, signed by a certificate of the name %s, for which you "+
+			"trust nobody (--timestamp-ca)",
 			s.Said(), visible(s.By)), nil
 	}
 	s, err := timestamp.Check(token, checkpoint, *v.trust.Roots)
@@ -42,7 +43,8 @@ func (v *verifier) timestamped() ([]Claim, error) {
 		return nil, fmt.Errorf("%w: %w", ErrRefuted, err)
 	}
 	v.stamped = true
-	return proven("timestamped", "the checkpoint, and so each entry, existed by %s, says %s, for whom the certificates you gave vouch", s.Said(), visible(s.By)), nil
+	return proven("timestamped", "the checkpoint, and so each entry, existed by %s, says %s, for whom the certificates you gave vouch", s.Said(),
+		visible(s.By)), nil
 }
 
 // anchored says who besides the operator vouches for the checkpoint.
@@ -60,7 +62,8 @@ func (v *verifier) anchored() ([]Claim, error) {
 	if !v.trust.Policy.Satisfied(file) {
 		return nil, refuted("the checkpoint is not cosigned by as many witnesses as the policy demands: it is the operator's word alone")
 	}
-	return proven("anchored", "by as many witnesses as your policy demands: %s; each saw this as the one history", strings.Join(v.trust.Policy.Cosigners(file), ", ")), nil
+	return proven("anchored", "by as many witnesses as your policy demands: %s; each saw this as the one history",
+		strings.Join(v.trust.Policy.Cosigners(file), ", ")), nil
 }
 
 // report says what is nobody's proof.

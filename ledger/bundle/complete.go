@@ -42,7 +42,8 @@ func (v *verifier) complete() ([]Claim, error) {
 	case by == 0 && n == 0:
 		return unproven("complete", "completeness: unproven; a directory lists numbers and not sellers, so entries may have been left out"), nil
 	case by == 0:
-		return unproven("complete", "completeness: unproven; no directory of all numbers is in this bundle, so entries after the last one, or persons, may have been left out"), nil
+		return unproven("complete", "completeness: unproven; no directory of all numbers is in this bundle, so entries after the last one, or persons, "+
+			"may have been left out"), nil
 	case shown < n:
 		return unproven("complete", "completeness: unproven for %d of %s; about the others nothing was left out %s", n-shown, count(n, "number", "numbers"), up), nil
 	}
@@ -50,7 +51,8 @@ func (v *verifier) complete() ([]Claim, error) {
 	if bound {
 		place = say(shown, "", "in which it has one place", "in which each has one place")
 	}
-	return proven("complete", "nothing about %s was left out %s, %s; %s here", count(shown, "number", "numbers"), up, place, count(later, "later entry is", "later entries are")), nil
+	return proven("complete", "nothing about %s was left out %s, %s; %s here", count(shown, "number", "numbers"), up, place,
+		count(later, "later entry is", "later entries are")), nil
 }
 
 // history checks that the entries shown about a number are all that a directory knew.
@@ -67,5 +69,6 @@ func (v *verifier) history(c completeness, d head) (directory.Answer, error) {
 	if err != nil {
 		return directory.Answer{}, err
 	}
-	return directory.Verify(directory.Shown{Directory: d.raw, Number: v.numbers[c.Number-1].E164, Token: ledger.DirectoryToken(c.Token), TokenPath: path, Proof: c.Proof, Events: v.about[c.Number-1]})
+	return directory.Verify(directory.Shown{Directory: d.raw, Number: v.numbers[c.Number-1].E164, Token: ledger.DirectoryToken(c.Token), TokenPath: path,
+		Proof: c.Proof, Events: v.about[c.Number-1]})
 }

@@ -33,7 +33,8 @@ func TestManyDecisions(t *testing.T) {
 	}
 	text := strings.Repeat("The person asked to stop. ", 40)
 	for i := range many {
-		if err := b.Decide(Decision{Number: 1, Kind: "recorded", Seller: "acme", Verdict: "BLOCK", Position: uint64(i), Reasons: []Reason{{Code: "CONSENT_REVOKED", Text: text}}}); err != nil {
+		if err := b.Decide(Decision{Number: 1, Kind: "recorded", Seller: "acme", Verdict: "BLOCK", Position: uint64(i),
+			Reasons: []Reason{{Code: "CONSENT_REVOKED", Text: text}}}); err != nil {
 			t.Fatal(err)
 		}
 		if b.decisions.Len() > partBytesMax {

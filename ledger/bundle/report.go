@@ -165,8 +165,8 @@ type shownPack struct {
 
 // render writes the page. has tells whether a file is in the bundle.
 func (r *report) render(m Manifest, numbers []Number, has func(name string) bool) ([]byte, error) {
-	p := page{Manifest: m, First: r.first, Last: r.last, Disclosure: strings.ReplaceAll(ClassWords(m.Disclosed), ",", ", "), Root64: encode64(m.Root[:]), Shown: len(r.events),
-		Told: r.told, ToldShown: len(r.decisions),
+	p := page{Manifest: m, First: r.first, Last: r.last, Disclosure: strings.ReplaceAll(ClassWords(m.Disclosed), ",", ", "), Root64: encode64(m.Root[:]),
+		Shown: len(r.events), Told: r.told, ToldShown: len(r.decisions),
 		Complete: r.complete, Consistent: has(ConsistencyFile), Stamped: r.stamped, Unstamped: r.unstamped}
 	p.Wordings, p.Unpublished = r.wordingsShown()
 	p.Packs = r.packs(has)

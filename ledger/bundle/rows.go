@@ -180,9 +180,11 @@ func (v *verifier) tables() ([]Claim, error) {
 	case v.rows.missing > 0:
 		return unproven("tables", "%s no row in a table", count(v.rows.missing, "entry has", "entries have")), nil
 	case v.rows.later > 0:
-		return unproven("tables", "%s not compared: a later version of the program recorded what this one cannot read", count(v.rows.later, "row was", "rows were")), nil
+		return unproven("tables", "%s not compared: a later version of the program recorded what this one cannot read",
+			count(v.rows.later, "row was", "rows were")), nil
 	default:
-		return []Claim{{"tables", true, say(n, "there is no entry, and no row", "the row shows what the entry does, but for the column erased, which is the operator's word",
+		return []Claim{{"tables", true, say(n, "there is no entry, and no row",
+			"the row shows what the entry does, but for the column erased, which is the operator's word",
 			"each of the %d rows shows what its entry does, but for the column erased, which is the operator's word")}}, nil
 	}
 }

@@ -131,10 +131,12 @@ func TestTablesOfALaterVersion(t *testing.T) {
 	}
 	s := tellStory(w)
 	zip := s.lie(honest(s), func(f files) {
-		f[firstTable] = bytes.ReplaceAll(bytes.ReplaceAll(f[firstTable], []byte(",99,"), []byte(",telepathy,")), []byte(",,,acme;other"), []byte(",tomorrow,,acme;other"))
+		f[firstTable] = bytes.ReplaceAll(bytes.ReplaceAll(f[firstTable], []byte(",99,"), []byte(",telepathy,")), []byte(",,,acme;other"),
+			[]byte(",tomorrow,,acme;other"))
 	}, nil)
 	v, errs := both(t, w, zip)
-	if errs[0] != nil || claim(v[0], "tables") != (Claim{"tables", false, "2 rows were not compared: a later version of the program recorded what this one cannot read"}) {
+	want := Claim{"tables", false, "2 rows were not compared: a later version of the program recorded what this one cannot read"}
+	if errs[0] != nil || claim(v[0], "tables") != want {
 		t.Errorf("%v, %v", claim(v[0], "tables"), errs[0])
 	}
 	lie := s.lie(zip, func(f files) {

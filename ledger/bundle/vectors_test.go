@@ -239,7 +239,8 @@ answers = json.loads(read("decisions.json"))
 for v in answers["decisions"]:
     raw, asked = read(v["file"]), v.get("number")
     shown = dict(verify_receipt.verify(raw, text, asked))
-    same(v["file"], (shown["decided"], shown["position"]), ("%s at %s, as decision %s" % (v["verdict"], v["decided"], v["id"].replace("-", "")), str(v["position"])))
+    same(v["file"], (shown["decided"], shown["position"]), ("%s at %s, as decision %s" % (v["verdict"], v["decided"], v["id"].replace("-", "")),
+	str(v["position"])))
     same(v["file"], "the one you gave" in shown["number"], asked is not None)
     same(v["file"], answer(verify_receipt.verify, raw, text, "+12125550199"), None)
     for i in range(0, len(raw), 9):

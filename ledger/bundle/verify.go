@@ -214,7 +214,8 @@ func (v *verifier) included() ([]Claim, error) {
 		return nil, err
 	}
 	return slices.Concat(
-		proven("included", "%s, and %s that they cite, are in the ledger of %s that its checkpoint fixes", count(v.events, "entry", "entries"), count(len(v.cited), "other", "others"),
+		proven("included", "%s, and %s that they cite, are in the ledger of %s that its checkpoint fixes", count(v.events, "entry", "entries"),
+			count(len(v.cited), "other", "others"),
 			count(int(v.m.Size), "entry", "entries")),
 		proven("unchanged", "the bytes of each entry are those that the checkpoint fixes, at its position")), nil
 }
@@ -413,7 +414,8 @@ func (v *verifier) backLinked() ([]Claim, error) {
 	if persons != len(v.chains) {
 		return nil, refuted("entries are about %d persons, %d were signed", len(v.chains), persons)
 	}
-	text := fmt.Sprintf("the entries of %s of %s link back to the first without a gap, and end with the last one signed", count(persons, "holder", "holders"), count(len(v.numbers), "number", "numbers"))
+	text := fmt.Sprintf("the entries of %s of %s link back to the first without a gap, and end with the last one signed", count(persons, "holder",
+		"holders"), count(len(v.numbers), "number", "numbers"))
 	if persons == 0 {
 		text = fmt.Sprintf("no entry of a holder of %s is here", count(len(v.numbers), "number", "numbers"))
 	}
@@ -421,7 +423,8 @@ func (v *verifier) backLinked() ([]Claim, error) {
 }
 
 func (v *verifier) disclosed() ([]Claim, error) {
-	shown := say(v.opened, "no personal part is shown", "1 personal part is what was sealed when it was recorded", "%d personal parts are what was sealed when they were recorded")
+	shown := say(v.opened, "no personal part is shown", "1 personal part is what was sealed when it was recorded",
+		"%d personal parts are what was sealed when they were recorded")
 	return proven("disclosed", "%s (%s); %s", shown, ClassWords(v.m.Disclosed), say(v.withheld, "none is withheld", "1 is withheld", "%d are withheld")), nil
 }
 
@@ -448,5 +451,6 @@ func (v *verifier) packs() ([]Claim, error) {
 		}
 		packs++
 	}
-	return []Claim{{"packs", true, say(packs, "no rule pack is here", "1 rule pack is the file that the ledger published", "%d rule packs are the files that the ledger published")}}, nil
+	return []Claim{{"packs", true, say(packs, "no rule pack is here", "1 rule pack is the file that the ledger published",
+		"%d rule packs are the files that the ledger published")}}, nil
 }

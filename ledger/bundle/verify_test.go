@@ -74,7 +74,8 @@ func TestVerifies(t *testing.T) {
 		t.Fatal("refused")
 	}
 	for name, want := range map[string]string{
-		"included": "7 entries, and 2 others that they cite", "back-linked": "3 holders of 2 numbers", "disclosed": "; none is withheld", "packs": "1 rule pack is the file",
+		"included": "7 entries, and 2 others that they cite", "back-linked": "3 holders of 2 numbers", "disclosed": "; none is withheld",
+		"packs": "1 rule pack is the file",
 		"about": "each of the 7 entries shows", "tables": "each of the 7 rows", "timestamped": "by nobody",
 		"complete": "nothing about 2 numbers was left out up to position 10, by the directory at position 11", "anchored": "operator only",
 	} {
@@ -85,7 +86,8 @@ func TestVerifies(t *testing.T) {
 	if c := claim(v[1], "complete"); c.Proven || !strings.HasPrefix(c.Text, "completeness: unproven") || !claim(v[0], "complete").Proven {
 		t.Errorf("complete: %v", c)
 	}
-	if c := claim(v[1], "disclosed"); !strings.HasPrefix(c.Text, "7 personal parts are") || !strings.Contains(c.Text, "(words); ") || strings.Contains(c.Text, "none is withheld") {
+	if c := claim(v[1], "disclosed"); !strings.HasPrefix(c.Text, "7 personal parts are") || !strings.Contains(c.Text,
+		"(words); ") || strings.Contains(c.Text, "none is withheld") {
 		t.Errorf("disclosed: %q", c.Text)
 	}
 	for _, secret := range []string{ann, eve, "sig-1"} {

@@ -70,5 +70,6 @@ func (v *verifier) wordings() ([]Claim, error) {
 		return proven("wordings", "no text of a wording is here"), nil
 	}
 	slices.Sort(ids)
-	return proven("wordings", "%s: %s", say(texts, "", "1 text is what the ledger published as", "%d texts are what the ledger published as"), strings.Join(ids, ", ")), nil
+	return proven("wordings", "%s: %s", say(texts, "", "1 text is what the ledger published as", "%d texts are what the ledger published as"),
+		strings.Join(ids, ", ")), nil
 }

@@ -1,6 +1,7 @@
 package mend
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -134,10 +135,7 @@ func (m *Mender) loadLosses() error {
 
 func (m *Mender) showLosses(all []Loss) {
 	slices.SortFunc(all, func(a, b Loss) int {
-		if c := strings.Compare(a.Stream, b.Stream); c != 0 {
-			return c
-		}
-		return int(int64(a.First) - int64(b.First))
+		return cmp.Or(strings.Compare(a.Stream, b.Stream), cmp.Compare(a.First, b.First))
 	})
 	m.losses.Store(&all)
 }
@@ -149,11 +147,15 @@ func (m *Mender) known(stream string, first, last uint64) bool {
 
 // lose notes runs of one stream, durably.
 func (m *Mender) lose(found ...Loss) error {
+	if len(found) == 0 {
+		return nil
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := slices.Clone(m.Losses())
 	b := m.db.NewBatch()
 	for _, l := range found {
+		all = slices.DeleteFunc(all, func(o Loss) bool { return o.Stream == l.Stream && o.First == l.First })
 		if len(all) >= lossesMax {
 			break
 		}
@@ -164,7 +166,6 @@ func (m *Mender) lose(found ...Loss) error {
 		if err != nil {
 			return errors.Join(err, b.Close())
 		}
-		all = slices.DeleteFunc(all, func(o Loss) bool { return o.Stream == l.Stream && o.First == l.First })
 		all = append(all, l)
 		m.cfg.Logger.Error("a stream beside the ledger's has lost messages; look at its disk, and at consent doctor",
 			"stream", l.Stream, "first", l.First, "last", l.Last, "healed", l.Healed)

@@ -125,7 +125,8 @@ func (m *Mender) Problems() []string {
 		out = append(out, fmt.Sprintf("%s: projections must be folded across a lost message and wait for it; every check is BLOCK; %s", StateDamaged, help))
 	}
 	if mended > 0 {
-		out = append(out, fmt.Sprintf("MENDED: %d messages of the stream are damaged and read from verified copies in the folder mended; nothing is blocked; look at the disk", mended))
+		out = append(out, fmt.Sprintf("MENDED: %d messages of the stream are damaged and read from verified copies in the folder mended; nothing is "+
+			"blocked; look at the disk", mended))
 	}
 	return out
 }

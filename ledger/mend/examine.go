@@ -152,7 +152,8 @@ func (m *Mender) note(ctx context.Context, found []*Damage) error {
 	}
 	m.show(damages)
 	numbers, everybody := m.Blocked()
-	m.cfg.Logger.Warn("the ledger's stream is damaged; look at its disk, and at consent doctor", "messages", len(found), "first", found[0].Seq, "last", found[len(found)-1].Seq,
+	m.cfg.Logger.Warn("the ledger's stream is damaged; look at its disk, and at consent doctor", "messages", len(found), "first", found[0].Seq, "last",
+		found[len(found)-1].Seq,
 		"problem", found[0].Problem, "mended", mended, "numbers_blocked", numbers, "everybody", everybody)
 	return nil
 }

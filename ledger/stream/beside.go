@@ -11,8 +11,7 @@ import (
 	"github.com/consent-ledger/consent-ledger/ledger"
 )
 
-// Beside reads a stream beside the ledger's as it is, for who looks for what it has
-// lost.
+// Beside reads a stream beside the ledger's as it is, with what it has lost.
 type Beside struct{ stream jetstream.Stream }
 
 // OpenBeside binds to an existing stream.
@@ -27,24 +26,25 @@ func OpenBeside(ctx context.Context, js jetstream.JetStream, name string) (*Besi
 // Name is the stream's.
 func (b *Beside) Name() string { return b.stream.CachedInfo().Config.Name }
 
-// Bounds gives the first sequence that is there and the last one there ever was.
+// Bounds gives the first sequence that is there and the last one there ever was, from
+// the leader; first is after last if nothing is there.
 func (b *Beside) Bounds(ctx context.Context) (first, last uint64, err error) {
 	return bounds(ctx, b.stream)
 }
 
-// Read gives one message from the leader: ledger.ErrNotFound if there is none,
-// ledger.ErrUnreadable if it makes no sense.
+// Read gives one message from the leader: ledger.ErrNotFound if there is none, or none
+// any more, ledger.ErrUnreadable if what is there cannot be read.
 func (b *Beside) Read(ctx context.Context, seq uint64) (ledger.Message, error) {
 	return read(ctx, b.stream, seq)
 }
 
-// Follow yields the messages after a sequence that are there, then waits for more.
+// Follow yields the messages after a sequence in order, then waits for more. What is
+// not there any more, too old or lost, it passes over.
 func (b *Beside) Follow(ctx context.Context, after uint64) iter.Seq2[ledger.Message, error] {
 	return follow(ctx, b.stream, after)
 }
 
-// bounds gives the first sequence that is there and the last one there ever was, from
-// the leader; first is after last if nothing is there.
+// bounds is Bounds of a stream.
 func bounds(ctx context.Context, s jetstream.Stream) (first, last uint64, err error) {
 	info, err := s.Info(ctx)
 	if err != nil {

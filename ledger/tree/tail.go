@@ -83,8 +83,8 @@ func (t *Tree) sameAt(ctx context.Context, end uint64) (bool, error) {
 
 // takeTail appends what a copy has behind the end of a stream that is shorter than what
 // was signed, byte for byte, and gives the new tail. It does so only if both together
-// are what was signed: the copy's keeper is believed nothing. What the copy has beyond
-// that was promised to somebody too, and follows.
+// are what was signed. What the copy has beyond that was promised to somebody too, and
+// follows: a second or so of entries, for which the copy's keeper is believed.
 func (t *Tree) takeTail(ctx context.Context, claims []claim, end uint64) (uint64, error) {
 	if t.cfg.Copy == nil || t.signed.Size == 0 {
 		return end, nil
@@ -92,6 +92,11 @@ func (t *Tree) takeTail(ctx context.Context, claims []claim, end uint64) (uint64
 	last, err := t.vouchedTail(ctx, claims, end)
 	if err != nil || last == end {
 		return end, err
+	}
+	if t.cfg.BeforeTail != nil {
+		if err := t.cfg.BeforeTail(ctx); err != nil {
+			return end, err
+		}
 	}
 	began := end
 	for ; end < last; end++ {
@@ -103,7 +108,7 @@ func (t *Tree) takeTail(ctx context.Context, claims []claim, end uint64) (uint64
 			return end, fmt.Errorf("tree: message %d cannot be put back from the copy: %w", end+1, err)
 		}
 	}
-	t.repaired = end - began
+	t.repaired += end - began
 	t.cfg.Logger.Warn("tree: TAIL_REPAIRED: the stream was given back from a copy what it had lost, byte for byte", "messages", t.repaired, "first", began+1)
 	return end, nil
 }

@@ -106,7 +106,8 @@ func (t *Tree) healTile(ctx context.Context, c proof.Checkpoint, level int, n ui
 			"level", level, "tile", n)
 		return b.Commit(true)
 	}
-	return fmt.Errorf("tree: tile %d/%d does not lead to what was signed, nor does what the stream holds: %w: stop the server and move the folder tree away: it is built anew from the stream", level, n, ledger.ErrDamaged)
+	return fmt.Errorf("tree: tile %d/%d does not lead to what was signed, nor does what the stream holds: %w: stop the server and move the folder "+
+		"tree away: it is built anew from the stream", level, n, ledger.ErrDamaged)
 }
 
 // remade is a full tile of what is below it: of the stream, or of the tiles one level

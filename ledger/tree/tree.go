@@ -127,6 +127,10 @@ type Config struct {
 	// Copy is a copy of the stream that may have an end which this one has lost; nil: none
 	// is at hand.
 	Copy Reader
+	// BeforeTail makes durable what the entries of Copy's end need. It is called once that
+	// end is known to lead to what was signed, and before any of it is appended. Nil:
+	// they need nothing.
+	BeforeTail func(context.Context) error
 	// Witnesses are asked to cosign; nil: nobody is.
 	Witnesses Witnesses
 	// Every is the least time between two checkpoints; 0: a second.
@@ -222,7 +226,8 @@ func Open(cfg Config) (*Tree, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	t := &Tree{cfg: cfg, db: db, kept: k, ends: map[ledger.PersonID]end{}, changed: make(chan struct{}), answered: make(chan struct{}), wanted: make(chan struct{}, 1)}
+	t := &Tree{cfg: cfg, db: db, kept: k, ends: map[ledger.PersonID]end{}, changed: make(chan struct{}), answered: make(chan struct{}),
+		wanted: make(chan struct{}, 1)}
 	for _, a := range cfg.Anchors {
 		t.anchors = append(t.anchors, &anchored{Anchor: a})
 	}

@@ -151,7 +151,8 @@ func (w *Writer) healKeysTail(ctx context.Context) error {
 		return err
 	}
 	if read-tail > healFillMax {
-		return fmt.Errorf("writer: the last %d messages of the keys stream are lost: %w: put back the newest copy of the ledger's folder", read-tail, ledger.ErrDamaged)
+		return fmt.Errorf("writer: the last %d messages of the keys stream are lost: %w: put back the newest copy of the ledger's folder", read-tail,
+			ledger.ErrDamaged)
 	}
 	w.keysMu.Lock()
 	defer w.keysMu.Unlock()

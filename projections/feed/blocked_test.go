@@ -119,7 +119,8 @@ func TestCopiesBlockWhatIsDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := newDamage()
-	s := NewSubscriber(SubscriberConfig{State: w.runner, Listing: w.listing, Tokens: tokens{}, Stream: w.stream, Published: p.Published, Integrity: d, Broken: d.broken})
+	s := NewSubscriber(SubscriberConfig{State: w.runner, Listing: w.listing, Tokens: tokens{}, Stream: w.stream, Published: p.Published, Integrity: d,
+		Broken: d.broken})
 	follow := func(from ledger.Position) *copied {
 		next, stop := iter.Pull2(s.Subscribe(t.Context(), Request{Seller: "acme", From: from}))
 		t.Cleanup(stop)

@@ -21,7 +21,8 @@ func TestAcceptedInOneArea(t *testing.T) {
 		accept []string
 		says   []string // none: it is taken
 	}{
-		{nil, []string{"area code 303: 100 listed now, 9 in this list, 91 of them gone", "area code 720: 100 listed now, 50 in this list", "--accept-shrunk 303,720"}},
+		{nil, []string{"area code 303: 100 listed now, 9 in this list, 91 of them gone", "area code 720: 100 listed now, 50 in this list",
+			"--accept-shrunk 303,720"}},
 		{[]string{"303"}, []string{"(area code 720: 100 listed now", "--accept-shrunk 720"}},
 		{[]string{"206", "+441"}, []string{"--accept-shrunk 303,720"}},
 		{[]string{"303", "720"}, nil},
@@ -106,7 +107,8 @@ func TestAcceptedEmpty(t *testing.T) {
 	}{
 		{"another", registry.Plan{}, []file{named(20, 303, ""), named(20, 720, "")}, []string{"303"}, "--accept-empty 720"},
 		{"both", registry.Plan{}, []file{named(20, 303, ""), named(20, 720, "")}, []string{"720", "303"}, ""},
-		{"one of those said", registry.Plan{VersionDate: "2026-11-20", AreaCodes: []string{"303", "720", "206"}}, []file{plain(many(303, 1))}, []string{"206"}, "(720: 0); if it is meant to have none there, say --accept-empty 720"},
+		{"one of those said", registry.Plan{VersionDate: "2026-11-20", AreaCodes: []string{"303", "720", "206"}}, []file{plain(many(303, 1))},
+			[]string{"206"}, "(720: 0); if it is meant to have none there, say --accept-empty 720"},
 		{"the whole country by one", registry.Plan{VersionDate: "2026-11-20", WholeCountry: true}, []file{plain("")}, []string{"303"}, "--accept-empty all"},
 		{"a country by its code", registry.Plan{Registry: "uk_tps", VersionDate: "2026-11-20"}, []file{plain("")}, []string{"+44"}, ""},
 		{"a country by a part of it", registry.Plan{Registry: "uk_tps", VersionDate: "2026-11-20"}, []file{plain("")}, []string{"+441"}, "--accept-empty +44"},

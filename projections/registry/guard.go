@@ -75,7 +75,8 @@ func (v *listVersion) opensOf(w *linked, n *numbers, before []*linked, may accep
 		if may.takesEach(compared) {
 			return nil
 		}
-		return fmt.Errorf("%w: the numbers of the version of %s are not here yet, so what this one would open is not known; try again when they are, or say --accept-shrunk %s",
+		return fmt.Errorf("%w: the numbers of the version of %s are not here yet, so what this one would open is not known; try again when they are, or "+
+			"say --accept-shrunk %s",
 			ErrShrunk, w.date, acceptAll)
 	}
 	listed := w.numbers.set
@@ -134,7 +135,8 @@ func (o *openings) judge(may accepted) (told []string, err error) {
 	}
 	if len(refused) > 0 {
 		slices.Sort(o.dates)
-		return nil, fmt.Errorf("%w: it would open more than a tenth of what the version of %s blocks (%s); if the list is whole and the registry's own, name these areas: --accept-shrunk %s",
+		return nil, fmt.Errorf("%w: it would open more than a tenth of what the version of %s blocks (%s); if the list is whole and the registry's own, "+
+			"name these areas: --accept-shrunk %s",
 			ErrShrunk, strings.Join(slices.Compact(o.dates), ", "), strings.Join(counts(refused), "; "), acceptWords(where))
 	}
 	return counts(taken), nil

@@ -43,7 +43,8 @@ func forbidding(t *rapid.T, at time.Time) *consentv1.Fact {
 		f.Kind = &consentv1.Fact_NumberReassigned{NumberReassigned: &consentv1.NumberReassigned{Result: consentv1.QueryResult_QUERY_RESULT_YES}}
 	case 7:
 		f.Kind = &consentv1.Fact_InboundMessage{InboundMessage: &consentv1.InboundMessage{Channel: sms,
-			Classification: rapid.SampledFrom([]consentv1.MessageClass{consentv1.MessageClass_MESSAGE_CLASS_STOP, consentv1.MessageClass_MESSAGE_CLASS_UNCLEAR}).Draw(t, "read as")}}
+			Classification: rapid.SampledFrom([]consentv1.MessageClass{consentv1.MessageClass_MESSAGE_CLASS_STOP,
+				consentv1.MessageClass_MESSAGE_CLASS_UNCLEAR}).Draw(t, "read as")}}
 	}
 	return f
 }
@@ -101,8 +102,10 @@ func TestOrderWithinAnInstant(t *testing.T) {
 func demand(t *rapid.T, i int) string {
 	head := fmt.Sprintf(`{id: rule-%d, says: More., citation: None, confidence: secondary, effective_from: %s, channels: [%s], purposes: [%s], `, i,
 		rapid.SampledFrom([]string{"always", "2026-08-10", "2026-11-21"}).Draw(t, "from"),
-		rapid.SampledFrom([]string{"all", "voice", "text", "sms"}).Draw(t, "channels"), rapid.SampledFrom([]string{"all", "marketing", "informational"}).Draw(t, "purposes"))
-	lift := rapid.SampledFrom([]string{"", ", lifted_by: [{consent: [express, express_written]}]", ", lifted_by: [{relationship: purchase, within_months: 3}, {relationship: contract, active: true}]"}).Draw(t, "lifted by")
+		rapid.SampledFrom([]string{"all", "voice", "text", "sms"}).Draw(t, "channels"),
+		rapid.SampledFrom([]string{"all", "marketing", "informational"}).Draw(t, "purposes"))
+	lift := rapid.SampledFrom([]string{"", ", lifted_by: [{consent: [express, express_written]}]",
+		", lifted_by: [{relationship: purchase, within_months: 3}, {relationship: contract, active: true}]"}).Draw(t, "lifted by")
 	switch rapid.IntRange(0, 5).Draw(t, "kind of rule") {
 	case 0:
 		return "window:\n  - " + head + `hours: [{days: mon-sat, from: "09:00", to: "12:00"}, {days: fri, from: "15:00", to: "16:30"}]` + lift + "}\n"
@@ -125,7 +128,8 @@ func TestAStricterPackNeverAllows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in, _ := scene(t)
 		rule := demand(t, 0)
-		layer := rapid.SampledFrom([]string{"layer: seller\nseller: acme", "layer: carrier", "layer: sector", "layer: state\napplies: {regions: [US-CA, US-FL, US-PA, CA-ON]}"}).Draw(t, "layer")
+		layer := rapid.SampledFrom([]string{"layer: seller\nseller: acme", "layer: carrier", "layer: sector",
+			"layer: state\napplies: {regions: [US-CA, US-FL, US-PA, CA-ON]}"}).Draw(t, "layer")
 		p, err := rules.Parse("zz-more.yaml", []byte("id: zz-more\nversion: \"1\"\ntitle: More\nabout: For the test.\n"+layer+"\nknown_as_of: 2026-11-23\n"+rule))
 		if err != nil {
 			t.Fatal(err)

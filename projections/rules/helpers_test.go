@@ -125,7 +125,8 @@ func at(region string, names ...string) (out []places.Place) {
 
 // ask is a question about a person in California with a fresh list.
 func ask(c consentv1.Channel, p consentv1.Purpose, facts ...*consentv1.Fact) rules.Input {
-	return rules.Input{Seller: "acme", Channel: c, Purpose: p, At: now, Places: []places.Place{{Region: "US-CA", Zone: zone("America/Los_Angeles")}}, View: person(facts...), Position: 7,
+	return rules.Input{Seller: "acme", Channel: c, Purpose: p, At: now, Places: []places.Place{{Region: "US-CA", Zone: zone("America/Los_Angeles")}},
+		View: person(facts...), Position: 7,
 		Registries: []rules.RegistryAnswer{{Registry: "us_national_dnc", Loaded: true, VersionDate: "2026-11-10"}}}
 }
 

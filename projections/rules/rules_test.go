@@ -72,7 +72,8 @@ func TestDecide(t *testing.T) {
 		{name: "written, and nothing is said of evidence", in: ask(smsATDS, marketing, shownBy(nil)), want: []string{"OK_WRITTEN_CONSENT", "OK_EVIDENCE_NOT_HELD"}},
 		{name: "written, and an older one is shown", in: ask(smsATDS, marketing, shownBy(nil), grant(now.Add(-60*day), "express_written", smsATDS, marketing)),
 			want: []string{"OK_WRITTEN_CONSENT"}},
-		{name: "written, and declared that nobody holds it", in: ask(smsATDS, marketing, shownBy(&consentv1.Evidence{Undocumented: true})), want: []string{"EVIDENCE_MISSING"}},
+		{name: "written, and declared that nobody holds it", in: ask(smsATDS, marketing, shownBy(&consentv1.Evidence{Undocumented: true})),
+			want: []string{"EVIDENCE_MISSING"}},
 		{name: "and so on a list", in: ask(live, marketing, func() *consentv1.Fact {
 			g := grant(now.Add(-30*day), "express_written", live, marketing)
 			g.GetConsentGranted().Evidence = &consentv1.Evidence{Undocumented: true}
@@ -160,8 +161,10 @@ func TestValidUntil(t *testing.T) {
 	}{
 		{"the hours end", ask(live, marketing), nine},
 		{"the grant ends", ask(smsATDS, marketing, until(grant(now.Add(-time.Hour), "express_written", smsATDS, marketing), end)), end},
-		{"the grant that lifts a stop ends", ask(live, informing, stop(now.Add(-2*time.Hour)), until(grant(now.Add(-time.Hour), "express", live, informing), end)), end},
-		{"the grant that lifts an erasure ends", ask(live, informing, erased(now.Add(-2*time.Hour)), confirmed(until(grant(now.Add(-time.Hour), "express", live, informing), end))), end},
+		{"the grant that lifts a stop ends", ask(live, informing, stop(now.Add(-2*time.Hour)),
+			until(grant(now.Add(-time.Hour), "express", live, informing), end)), end},
+		{"the grant that lifts an erasure ends", ask(live, informing, erased(now.Add(-2*time.Hour)),
+			confirmed(until(grant(now.Add(-time.Hour), "express", live, informing), end))), end},
 		{"the kind of line becomes known", ask(smsATDS, informing, grant(now.Add(-time.Hour), "express", smsATDS, informing), func() *consentv1.Fact {
 			f := dated(now.Add(-time.Hour), &consentv1.Fact{Kind: &consentv1.Fact_LineTypeChecked{LineTypeChecked: &consentv1.LineTypeChecked{Line: "landline"}}})
 			f.Latest = timestamppb.New(end) // on some day of which the end has not come

@@ -34,7 +34,8 @@ var (
 	// ErrOtherHistory: the state was folded from other entries than the ledger
 	// holds now. Nothing was applied; find out which of the two is right, then
 	// delete the projections or rebuild them.
-	ErrOtherHistory = errors.New("projections: folded from another history than this ledger's; stop the server and move the folder projections away: it is folded anew")
+	ErrOtherHistory = errors.New("projections: folded from another history than this ledger's; stop the server and move the folder projections away: " +
+		"it is folded anew")
 )
 
 const (

@@ -217,8 +217,9 @@ func TestBundleOfManyCampaigns(t *testing.T) {
 	e.Seller("acme")
 	e.Seller("other")
 	for i := range campaigns {
-		e.Must(&consentv1.Fact{Source: "test", EventId: fmt.Sprint("campaign-", i), Kind: &consentv1.Fact_CampaignRegistered{CampaignRegistered: &consentv1.CampaignRegistered{
-			Id: fmt.Sprint("c", i), Seller: []string{"acme", "other"}[i%2], Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING}}})
+		e.Must(&consentv1.Fact{Source: "test", EventId: fmt.Sprint("campaign-", i),
+			Kind: &consentv1.Fact_CampaignRegistered{CampaignRegistered: &consentv1.CampaignRegistered{
+				Id: fmt.Sprint("c", i), Seller: []string{"acme", "other"}[i%2], Channel: consentv1.Channel_CHANNEL_SMS, Purpose: consentv1.Purpose_PURPOSE_MARKETING}}})
 	}
 	e.Must(grant("g", time.Now().Add(-time.Hour)))
 	e.Must(&consentv1.Fact{Number: number, Source: "sms", EventId: "stop", Sellers: []string{ledger.All},
@@ -226,7 +227,8 @@ func TestBundleOfManyCampaigns(t *testing.T) {
 	e.Check(question())
 	before := decisionsCounted(t, e)
 	zip, end := exportZip(t, e, &consentv1.ExportRequest{Number: number})
-	if n := bytes.Count(zip, []byte(`"kind":"answer"`)); n != campaigns || end.GetEntries() != 2 || end.GetCompleteThrough() == 0 || end.GetCompleteThrough() > end.GetThroughPosition() {
+	n := bytes.Count(zip, []byte(`"kind":"answer"`))
+	if n != campaigns || end.GetEntries() != 2 || end.GetCompleteThrough() == 0 || end.GetCompleteThrough() > end.GetThroughPosition() {
 		t.Errorf("%d answers for %d campaigns, %v", n, campaigns, end)
 	}
 	if after := decisionsCounted(t, e); after != before || !strings.Contains(before, "consent_decisions_total") {

@@ -365,7 +365,8 @@ func TestNoListOpensOnItsSilence(t *testing.T) {
 			t.Errorf("asked for or not: %v", v)
 		}
 	}
-	res = mustLoad(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(1), Name: "list.txt", Plan: &consentv1.RegistryPlan{AreaCodes: []string{"212"}, AcceptShrunkAreas: []string{"212"}}}, "212,5550102\n")
+	res = mustLoad(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(1), Name: "list.txt", Plan: &consentv1.RegistryPlan{AreaCodes: []string{"212"},
+		AcceptShrunkAreas: []string{"212"}}}, "212,5550102\n")
 	if n := res.GetNotices(); len(n) != 1 || !strings.Contains(n[0], "area code 212: 201 listed now, 1 in this list") {
 		t.Errorf("notices %q", n)
 	}

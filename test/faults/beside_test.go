@@ -251,7 +251,9 @@ func (x *beside) begin(t *testing.T) (*server, *consentv1.DoctorResponse) {
 			return false
 		}
 		doctor = res.Msg
-		return !slices.ContainsFunc(doctor.GetProblems(), func(p string) bool { return strings.Contains(p, "not read to their end") }) && doctor.GetScrub().GetOthersFinishedAt().IsValid() && doctor.GetApplied()["projections"] == doctor.GetPosition()
+		unread := func(p string) bool { return strings.Contains(p, "not read to their end") }
+		return !slices.ContainsFunc(doctor.GetProblems(), unread) && doctor.GetScrub().GetOthersFinishedAt().IsValid() &&
+			doctor.GetApplied()["projections"] == doctor.GetPosition()
 	})
 	if ended { // JetStream may contradict itself once after it has lost something
 		if x.again++; x.again > 2 || !strings.Contains(s.stderr.String(), "a restart settles it") {
@@ -305,6 +307,8 @@ func TestDamagedKeysAndIndex(t *testing.T) {
 	t.Parallel()
 	x := newBeside(t)
 	x.each(t, stream.KeysStream, func(t *testing.T) {
+		spoilt := filepath.Join(t.TempDir(), "spoilt")
+		copyFolder(t, x.dir, spoilt)
 		if err := os.RemoveAll(filepath.Join(x.dir, "index")); err != nil {
 			t.Fatal(err)
 		}
@@ -321,6 +325,9 @@ func TestDamagedKeysAndIndex(t *testing.T) {
 			}
 			s.stop()
 			return
+		}
+		if said, err := s.repair(spoilt); err == nil || err.Error() != "exit status 5" || said["left"] == 0 || said["keys"] > 0 {
+			t.Fatalf("repair from what lacks them too: %v %v", said, err)
 		}
 		if said, err := s.repair(x.copy); err != nil || said["keys"] == 0 || said["refused"] > 0 {
 			t.Fatalf("repair: %v %v", said, err)

@@ -50,7 +50,8 @@ func Command() *cobra.Command {
 folder and removes them; nothing touches an existing one. Machines are noisy:
 trust ratios within one run, not absolute figures, and not across runs.`,
 	}
-	c.AddCommand(benchAppendCommand(), benchCheckCommand(), benchCheckClientCommand(), benchScrubCommand(), benchRebuildCommand(), benchImportCommand(), benchRegistryCommand(), benchTreeCommand(), benchGrowthCommand())
+	c.AddCommand(benchAppendCommand(), benchCheckCommand(), benchCheckClientCommand(), benchScrubCommand(), benchRebuildCommand(), benchImportCommand(),
+		benchRegistryCommand(), benchTreeCommand(), benchGrowthCommand())
 	new(profiles).addTo(c)
 	return c
 }

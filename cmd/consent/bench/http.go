@@ -71,7 +71,8 @@ func (b *checkBench) overHTTP(ctx context.Context, n *node.Node) error {
 		name string
 		rate float64
 	}{{fmt.Sprintf("over HTTP, paced at %d/s (bar: p99 5 ms)", httpRate), httpRate}, {"over HTTP, as fast as it goes", 0}} {
-		l := httpLoad{Server: n.URL(), Key: n.AdminKey(), Persons: b.persons.n, At: openHours(time.Now()), Connections: b.connections, Seconds: b.flags.seconds, Rate: side.rate}
+		l := httpLoad{Server: n.URL(), Key: n.AdminKey(), Persons: b.persons.n, At: openHours(time.Now()), Connections: b.connections,
+			Seconds: b.flags.seconds, Rate: side.rate}
 		var last httpResult
 		m, err := rounds(b.flags, func(int) (m measured, err error) {
 			used := processorTime()
@@ -144,7 +145,8 @@ func (l *httpLoad) requests() ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		out[i] = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/proto\r\nConnect-Protocol-Version: 1\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
+		out[i] = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/proto\r\nConnect-Protocol-Version: 1\r\nAuthorization: "+
+			"Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
 			consentv1connect.DecisionServiceCheckProcedure, u.Host, l.Key, len(body), body)
 	}
 	return out, nil

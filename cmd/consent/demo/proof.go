@@ -29,17 +29,19 @@ func (s *story) export(ctx context.Context) error {
 		return fmt.Errorf("demo: %w", err)
 	}
 	s.gap()
-	s.say("What it gets is one zip: the entries with their proofs, the rules, and report.html for people. It shows the number alone, unless --disclose names more. That it was handed out is an entry, too.")
+	s.say("What it gets is one zip: the entries with their proofs, the rules, and report.html for people. It shows the number alone, unless " +
+		"--disclose names more. That it was handed out is an entry, too.")
 	var end struct {
 		Entries         int    `json:"entries"`
 		CompleteThrough uint64 `json:"completeThrough"`
 		PartsWithheld   int    `json:"partsWithheld"`
 	}
-	if _, err := s.verb(ctx, &end, "export", "--number", numberAna, "--purpose", "court_order", "--recipient", "Superior Court", "--out", s.path(fileAna)); err != nil {
+	args := []string{"export", "--number", numberAna, "--purpose", "court_order", "--recipient", "Superior Court", "--out", s.path(fileAna)}
+	if _, err := s.verb(ctx, &end, args...); err != nil {
 		return err
 	}
-	s.got(fmt.Sprintf("%s in %s, complete up to position %d; %s withheld and can be disclosed later", counted(end.Entries, "entry", "entries"), fileAna, end.CompleteThrough,
-		counted(end.PartsWithheld, "personal part is", "personal parts are")))
+	s.got(fmt.Sprintf("%s in %s, complete up to position %d; %s withheld and can be disclosed later", counted(end.Entries, "entry", "entries"), fileAna,
+		end.CompleteThrough, counted(end.PartsWithheld, "personal part is", "personal parts are")))
 	if end.Entries != 3 || end.CompleteThrough == 0 || end.PartsWithheld == 0 {
 		return s.differs("the export gave %+v; the story says 3 entries, complete, and that parts are withheld", end)
 	}

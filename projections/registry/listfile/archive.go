@@ -70,7 +70,8 @@ func Unpack(name string, r io.ReaderAt, size int64) (Member, error) {
 
 // packedBy tells what else than zip a file is packed by, by its first bytes.
 func packedBy(start []byte) string {
-	for magic, form := range map[string]string{"\x1f\x8b": "gzip", "\x28\xb5\x2f\xfd": "zstd", "\xfd7zX": "xz", "BZh": "bzip2", "7z\xbc\xaf": "7z", "Rar!": "RAR"} {
+	for magic, form := range map[string]string{"\x1f\x8b": "gzip", "\x28\xb5\x2f\xfd": "zstd", "\xfd7zX": "xz", "BZh": "bzip2", "7z\xbc\xaf": "7z",
+		"Rar!": "RAR"} {
 		if strings.HasPrefix(string(start), magic) {
 			return form
 		}

@@ -52,7 +52,8 @@ func TestForms(t *testing.T) {
 		{"csv, a first number that cannot be read is no header", &listfile.CSV{Region: "US"}, "1.30555E+0900\n8185550101\n", listed(18185550101), 1},
 		{"csv, a word of its name", &listfile.CSV{Region: "US"}, "Who,Cell phone\nAnn,8185550101\n", listed(18185550101), 0},
 		{"csv, a header in the middle", &listfile.CSV{Region: "US"}, "who,phone\nAnn,8185550101\nwho,phone\nBen,8185550102\n", listed(18185550101, 18185550102), 1},
-		{"csv, as spreadsheets write", &listfile.CSV{Column: "n", Region: "US"}, "x,n\n1,'8185550101\n2,8185550102.0\n3,1.81856E+09\n4,-8185550103\n5, 8185550104  \n6,99999999999999999999\n",
+		{"csv, as spreadsheets write", &listfile.CSV{Column: "n", Region: "US"},
+			"x,n\n1,'8185550101\n2,8185550102.0\n3,1.81856E+09\n4,-8185550103\n5, 8185550104  \n6,99999999999999999999\n",
 			listed(18185550101, 18185550103, 18185550104), 3},
 		{"csv, a usual name", &listfile.CSV{Region: "CA"}, "name;Phone Number\nAnn;604-555-0101\n", listed(16045550101), 0},
 		{"csv, quotes", &listfile.CSV{Column: "TEL", Region: "GB"}, "who,tel\n\"a, b\",\"01632 960123\"\n\"x\" y,01632960123\n", listed(uk1), 1},
@@ -233,7 +234,8 @@ func FuzzForms(f *testing.F) {
 // TestUnpackByItsBytes: a packed file under another name is no list with bad lines.
 func TestUnpackByItsBytes(t *testing.T) {
 	inside := packed(t, map[string]func(io.Writer) error{"a.txt": text("818,5550101\n")})
-	for name, raw := range map[string]string{"list.csv": string(inside), "list.xlsx": string(inside), "list.txt": "\x1f\x8b\x08\x00 and so on", "list.txt.zst": "\x28\xb5\x2f\xfd and so on"} {
+	for name, raw := range map[string]string{"list.csv": string(inside), "list.xlsx": string(inside), "list.txt": "\x1f\x8b\x08\x00 and so on",
+		"list.txt.zst": "\x28\xb5\x2f\xfd and so on"} {
 		if _, _, err := unpackAll(name, []byte(raw)); !errors.Is(err, listfile.ErrArchive) || strings.Contains(err.Error(), "cut off") {
 			t.Errorf("%s: %v", name, err)
 		}
