@@ -140,6 +140,7 @@ type Node struct {
 	keys    *seal.Keyring
 	signing *seal.Signing
 	tree    *tree.Tree
+	shelf   *timestamp.Shelf
 	stamps  *timestamp.Keeper
 	mender  *mend.Mender
 	// What the scrubber made of the tree's tiles: how many it healed, and why it could not.
@@ -318,7 +319,10 @@ func (n *Node) openLedger(ctx context.Context) (err error) {
 	n.onClose(n.index.Close)
 	n.mender.Locate(n.index)
 	n.reader = reader.New(n.mender.Patient(), n.index, n.keys, n.files)
-	cfg := writer.Config{Log: n.mender.Strict(), Index: n.index, Keys: n.keys, Files: n.files, Clock: n.cfg.Clock,
+	if err := n.openDerived(); err != nil {
+		return err
+	}
+	cfg := writer.Config{Ready: n.reaches, Log: n.mender.Strict(), Index: n.index, Keys: n.keys, Files: n.files, Clock: n.cfg.Clock,
 		Metrics: n.metrics, Lagging: n.lagging, Offer: n.reader.Offer, Version: n.cfg.Version, Instance: uuid.NewString()}
 	if n.embedded != nil {
 		cfg.Watch = n.embedded.Watch
@@ -337,10 +341,6 @@ func (n *Node) openLedger(ctx context.Context) (err error) {
 const stateCacheBytes = 3 << 29
 
 func (n *Node) openProjections(ctx context.Context) (err error) {
-	if n.stateDB, err = store.Open(n.folder.path(projectionsDir), store.Options{Logger: n.cfg.Logger, CacheBytes: stateCacheBytes, Derived: true}); err != nil {
-		return err
-	}
-	n.onClose(n.stateDB.Close)
 	embedded, err := rules.Embedded()
 	if err != nil {
 		return err

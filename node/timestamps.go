@@ -19,11 +19,7 @@ import (
 // for more, if there is one. It is not asked here: one that does not answer is no reason
 // not to serve.
 func (n *Node) openTimestamps(context.Context) error {
-	shelf, err := timestamp.OpenShelf(n.folder.path(timestampsDir))
-	if err != nil {
-		return err
-	}
-	cfg := timestamp.Config{Shelf: shelf, Verifier: n.signing.Log.Verifier, Newest: n.tree.Shown, Every: n.cfg.TimestampEvery, Logger: n.cfg.Logger}
+	cfg := timestamp.Config{Shelf: n.shelf, Verifier: n.signing.Log.Verifier, Newest: n.tree.Shown, Every: n.cfg.TimestampEvery, Logger: n.cfg.Logger}
 	authority, err := n.cfg.authority()
 	if err != nil {
 		return err

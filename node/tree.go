@@ -13,6 +13,7 @@ import (
 	ledgerrpc "github.com/consent-ledger/consent-ledger/ledger/rpc"
 	"github.com/consent-ledger/consent-ledger/ledger/seal"
 	"github.com/consent-ledger/consent-ledger/ledger/stream"
+	"github.com/consent-ledger/consent-ledger/ledger/timestamp"
 	"github.com/consent-ledger/consent-ledger/ledger/tree"
 	"github.com/consent-ledger/consent-ledger/ledger/witness"
 	consentv1 "github.com/consent-ledger/consent-ledger/proto/gen/consent/v1"
@@ -39,6 +40,12 @@ func (n *Node) openTree(ctx context.Context) (err error) {
 			return err
 		}
 		cfg.Anchors = append(cfg.Anchors, a)
+	}
+	if n.shelf, err = timestamp.OpenShelf(n.folder.path(timestampsDir)); err != nil {
+		return err
+	}
+	if _, st, err := n.shelf.Newest(); err == nil {
+		cfg.Beside = map[string][]byte{"folder " + timestampsDir: st.Message}
 	}
 	if n.cfg.Policy != "" {
 		file, err := os.ReadFile(n.cfg.Policy)

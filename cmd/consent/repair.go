@@ -225,7 +225,7 @@ func (g *globals) writeRepaired(w io.Writer, r repaired) error {
 		}
 		return g.document(w, doc)
 	}
-	_, err := fmt.Fprintf(w, "%d messages put back, with %d entries; %d still lost", r.Mended, r.Taken, r.Left)
+	_, err := fmt.Fprintf(w, "%d messages put back, with %d entries; %d still known to be lost", r.Mended, r.Taken, r.Left)
 	if err == nil && r.Keys > 0 {
 		_, err = fmt.Fprintf(w, "; %d keys stored again: restart the server, so that it reads them", r.Keys)
 	}

@@ -58,3 +58,31 @@ func TestPage(t *testing.T) {
 		}
 	}
 }
+
+// TestPageClaimsNoMore: what is not proven depends on whom the bundle is about, and the
+// page says so.
+func TestPageClaimsNoMore(t *testing.T) {
+	s := newStory(t)
+	seller, number := s.unpack(ofSeller(s, s.sellerManifest(), 3, 5)), s.unpack(honest(s))
+	const omitted, later, honestly = "any of them may have been left out", "about another holder of a number", "directory of all numbers was honest"
+	for _, c := range []struct {
+		name       string
+		page       string
+		want, none []string
+	}{
+		{"a seller", string(seller[ReportFile]), []string{omitted}, []string{later, honestly, "No entry about the number was left out"}},
+		{"a number", string(number[ReportFile]), []string{honestly, "No entry about the number was left out"}, []string{omitted, later}},
+		{"for both", string(number[ReadmeFile]), []string{"directory of all numbers was honest", "but for the column erased"}, nil},
+	} {
+		for _, w := range c.want {
+			if !strings.Contains(c.page, w) {
+				t.Errorf("%s: no %q", c.name, w)
+			}
+		}
+		for _, w := range c.none {
+			if strings.Contains(c.page, w) {
+				t.Errorf("%s: %q is in it", c.name, w)
+			}
+		}
+	}
+}

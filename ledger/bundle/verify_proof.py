@@ -153,13 +153,13 @@ def open_note(raw, keys, name):
 
 def parse_policy(text):
     """What a C2SP tlog-policy demands: a witness (name, id, key), or a group (how many, of which)."""
-    parts, quorum = {}, None
+    parts, quorum, keys, members = {}, None, set(), set()
     for line in text.splitlines():
         words = line.split("#", 1)[0].split()
         if not words or words[0] == "log":
             continue
         if words[0] == "quorum":
-            check(len(words) == 2 and words[1] in parts, "a policy without a quorum of witnesses")
+            check(quorum is None and len(words) == 2 and words[1] in parts, "a policy without a quorum of witnesses, or with several")
             quorum = parts[words[1]]
             continue
         check(len(words) >= 3 and words[1] not in parts, "a line of the policy that is none")
@@ -168,11 +168,16 @@ def parse_policy(text):
             check(len(words) == 4 and len(key) == 3 and re.fullmatch("[0-9a-fA-F]{8}", key[1]), "a witness that is none")
             raw = base(key[2])
             check(len(raw) == 33 and raw[0] in (1, 4), "a witness's key that is not Ed25519")
+            check(raw[1:] not in keys, "a witness's key that is there twice")
+            keys.add(raw[1:])
             parts[words[1]] = key[0], sha(key[0].encode(), b"\n\x04", raw[1:])[:4], raw[1:]
         else:
             check(words[0] == "group" and all(w in parts for w in words[3:]), "a line of the policy that is none")
             n = {"any": "1", "all": str(len(words) - 3)}.get(words[2], words[2])
             check(re.fullmatch("[0-9]{1,3}", n) and 0 < int(n) <= len(words) - 3, "a group that demands no witness, or too many")
+            for w in words[3:]:  # each counts in one way only
+                check(w not in members, "a member of a group that is one already")
+                members.add(w)
             parts[words[1]] = int(n), [parts[w] for w in words[3:]]
     check(quorum is not None, "a policy that demands no witness")
     return quorum

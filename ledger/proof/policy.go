@@ -23,6 +23,9 @@ func ParsePolicy(file []byte) (*Policy, error) {
 	if len(file) > KeysBytesMax {
 		return nil, form("a policy of %d bytes", len(file))
 	}
+	if err := countsOnce(file); err != nil {
+		return nil, err
+	}
 	g, err := witness.ParsePolicy(file)
 	if err != nil {
 		return nil, fmt.Errorf("proof: policy: %w", err)
@@ -34,6 +37,37 @@ func ParsePolicy(file []byte) (*Policy, error) {
 		return nil, form("a policy that demands no witness; name one in its quorum")
 	}
 	return p, nil
+}
+
+// countsOnce refuses what C2SP tlog-policy forbids and the parser takes, because it makes
+// one cosignature, or none, stand for several: a key under two names, a name that is a
+// member twice, a group that demands nobody, a second quorum.
+func countsOnce(file []byte) error {
+	seen, quorums := map[string]bool{}, 0
+	again := func(what string) bool { twice := seen[what]; seen[what] = true; return twice }
+	for line := range strings.Lines(string(file)) {
+		line, _, _ = strings.Cut(line, "#")
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0:
+		case words[0] == "quorum":
+			quorums++
+		case words[0] == "witness" && len(words) > 2:
+			key := strings.SplitN(words[2], "+", 3)
+			raw, err := decode64(key[len(key)-1])
+			if err != nil || len(raw) < 1 || again("key "+string(raw[1:])) {
+				return form("a policy in which the key of witness %s is none, or is there twice", clip(words[1]))
+			}
+		case words[0] == "group" && len(words) > 2:
+			if len(words) == 3 || strings.Trim(words[2], "0") == "" || slices.ContainsFunc(words[3:], func(w string) bool { return again("member " + w) }) {
+				return form("a policy whose group %s demands no witness, or has a member that is one already", clip(words[1]))
+			}
+		}
+	}
+	if quorums > 1 {
+		return form("a policy with %d quorums", quorums)
+	}
+	return nil
 }
 
 // walk finds the witnesses of a group.

@@ -116,6 +116,11 @@ func (t *Tree) claims(ctx context.Context) ([]claim, error) {
 	if t.settled.Size > 0 {
 		out = append(out, claim{t.settled, "CONSENT_CHECKPOINTS"})
 	}
+	for keeper, note := range t.cfg.Beside {
+		if err := add(keeper, note); err != nil {
+			t.cfg.Logger.Warn("tree: a checkpoint is not compared", "error", err)
+		}
+	}
 	for _, a := range t.anchors {
 		note, err := a.Last(ctx)
 		if err == nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -168,6 +169,40 @@ func TestAShorterStreamIsRolledBack(t *testing.T) {
 	}
 	s.source.messages, s.journal = m.messages, journal
 	s.close(s.whole()) // the whole copy is back
+}
+
+// The folder's stamped checkpoints show it too, when tree, journal and stream were all put
+// back; one that is damaged, or another ledger's, refuses nothing.
+func TestACheckpointBesideShowsARollback(t *testing.T) {
+	m := newMade(20)
+	m.commit(50)
+	s := newStand(t, m.messages)
+	s.close(s.whole())
+	old, messages, journal := filepath.Join(t.TempDir(), "old"), slices.Clone(m.messages), copyJournal(t, s.journal)
+	copyDir(t, s.dir, old)
+	m.commit(50)
+	s.source.messages = m.messages
+	tr := s.whole()
+	newest, _ := tr.Published()
+	s.close(tr)
+	for _, c := range []struct {
+		name string
+		note []byte
+		want error
+	}{{"a newer one", newest.Note, ErrRolledBack}, {"damaged", newest.Note[1:], nil}, {"none", nil, nil}} {
+		copyDir(t, old, s.dir)
+		s.source.messages, s.journal = messages, copyJournal(t, journal)
+		cfg := s.config()
+		cfg.Beside = map[string][]byte{"folder timestamps": c.note}
+		tr, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.CatchUp(t.Context()); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		s.close(tr)
+	}
 }
 
 // A stream whose end alone is lost gets it back, byte for byte.

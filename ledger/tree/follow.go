@@ -130,6 +130,9 @@ func rolledBack(format string, args ...any) error {
 		fmt.Sprintf(format, args...)))
 }
 
+// RolledBack is that state, found by who knows besides the tree how far the ledger went.
+func RolledBack(why error) error { return broken(ErrRolledBack, why) }
+
 // broken is an error of a ledger in a state. It unwraps to ledger.ErrDamaged as well, by
 // which others know that nothing can be served, and its text names the state alone.
 func broken(state, why error) error { return &stateError{state, why} }

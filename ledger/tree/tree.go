@@ -124,6 +124,9 @@ type Config struct {
 	Verifier note.Verifier
 	Journal  Journal
 	Anchors  []Anchor
+	// Beside are signed checkpoints that lie in the folder for another end, by what keeps
+	// them. What they were signed for must be there; one that is damaged proves nothing.
+	Beside map[string][]byte
 	// Copy is a copy of the stream that may have an end which this one has lost; nil: none
 	// is at hand.
 	Copy Reader

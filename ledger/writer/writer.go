@@ -59,6 +59,9 @@ type Config struct {
 	// Watch waits until ctx is done, or gives an error once the disk of the streams
 	// fails: then the writer ends at once. Nil: nobody can tell.
 	Watch func(ctx context.Context) error
+	// Ready is told where the ledger ends, before anything is appended or destroyed; its
+	// error ends the start. Nil: nobody is.
+	Ready func(end ledger.Position) error
 	// Version of the program and a random id of the process, for WriterStarted.
 	Version, Instance string
 }
@@ -110,6 +113,11 @@ func Open(ctx context.Context, cfg Config) (*Writer, error) {
 	w.tail, w.next = applied.Seq, applied.Position+1
 	w.acked.Store(uint64(applied.Position))
 	w.ackedSeq.Store(applied.Seq)
+	if cfg.Ready != nil {
+		if err := cfg.Ready(applied.Position); err != nil {
+			return nil, err
+		}
+	}
 	w.clock = newClock(cfg.Clock, applied.RecordedAt)
 	if err := w.healKeysTail(ctx); err != nil {
 		return nil, err

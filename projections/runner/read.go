@@ -8,12 +8,28 @@ import (
 
 	"github.com/consent-ledger/consent-ledger/ledger"
 	"github.com/consent-ledger/consent-ledger/ledger/store"
+	"github.com/consent-ledger/consent-ledger/projections"
 )
 
 // Applied is the position up to which every projection holds everything: that of
 // the slowest. It is 0 until the ledger has proven to be the one the state was
 // folded from.
 func (r *Runner) Applied() ledger.Position { return ledger.Position(r.applied.Load()) }
+
+// Reached is the last position that any of these projections holds in a store, folded by
+// this version of them or another; before a runner is opened over it.
+func Reached(db *store.DB, ps ...projections.Projection) (at ledger.Position, err error) {
+	for _, p := range ps {
+		raw, err := db.Get(store.MetaKey(p.Name()))
+		if err != nil {
+			return 0, err
+		}
+		if m, err := decodeMeta(raw); err == nil { // another is folded anew
+			at = max(at, m.applied)
+		}
+	}
+	return at, nil
+}
 
 // WaitApplied waits until Applied is at or after a position. The error is ctx's,
 // or ErrStopped with its cause: then nothing will be applied any more, and what

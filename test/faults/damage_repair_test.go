@@ -134,6 +134,26 @@ func TestRepairFrom(t *testing.T) {
 	s.stop()
 }
 
+// TestRepairOfAFolder: a stopped ledger whose stream ends where it should, and has a hole
+// before, is mended by its folder.
+func TestRepairOfAFolder(t *testing.T) {
+	d := newDamaged(t)
+	d.withoutTail()
+	d.flipIn(d.seqOf("g-3"), regions[8], true)
+	s := serve(t, d.dir)
+	if got := s.scrubbed().GetIntegrity(); got != "DAMAGED" {
+		t.Fatalf("integrity %s", got)
+	}
+	s.stop()
+	out, err := exec.Command(program, "repair", "--dir", d.dir, "--from", d.copy, "-o", "json").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	s = serve(t, d.dir)
+	d.verify(s)
+	s.stop()
+}
+
 // TestDoctorOfAFolder: doctor says the state of a folder whose start is refused, and
 // asks the anchors as serve does.
 func TestDoctorOfAFolder(t *testing.T) {

@@ -238,6 +238,7 @@ func TestOlderCopies(t *testing.T) {
 	initLedger(t, dir)
 	b, s := newBook(t), serve(t, dir, "--anchor", anchor)
 	b.must(s, seller())
+	end := fmt.Sprint(s.doctor(&consentv1.DoctorRequest{}).GetPosition())
 	s.stop()
 	copyFolder(t, dir, old)
 	s = serve(t, dir, "--anchor", anchor)
@@ -261,6 +262,17 @@ func TestOlderCopies(t *testing.T) {
 			s := serve(t, dir)
 			b.verify(s, nil)
 			s.stop()
+		})
+	}
+	// All is old but a part that says how far the ledger went: without an anchor too, and a
+	// restart uses up no position until it agrees.
+	for _, part := range []string{"directory", "projections"} {
+		t.Run("all but "+part, func(t *testing.T) {
+			copyFolder(t, old, dir)
+			copyFolder(t, filepath.Join(whole, part), filepath.Join(dir, part))
+			for range 2 {
+				refused(t, launch(t, dir), "ROLLED_BACK", "the folder "+part+" was made of entries", "the ledger ends at "+end)
+			}
 		})
 	}
 	for _, part := range []string{"tree", "index"} {
