@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -30,6 +31,11 @@ func listed(numbers ...uint64) (out []listfile.Row) {
 	return out
 }
 
+// unix is an instant of November 2026.
+func unix(day, hour, minute int) int64 {
+	return time.Date(2026, 11, day, hour, minute, 0, 0, time.UTC).Unix()
+}
+
 func TestForms(t *testing.T) {
 	const uk1, uk2 = 441632960123, 442079460123
 	for _, tc := range []struct {
@@ -40,7 +46,10 @@ func TestForms(t *testing.T) {
 		bad  uint64
 	}{
 		{"changes", listfile.Changes{}, "818,5550103,2026-11-08T03:10:00,D\r\n8185550104,2026-11-08,a\n",
-			[]listfile.Row{{Number: 18185550103, Removed: true}, {Number: 18185550104}}, 0},
+			[]listfile.Row{{Number: 18185550103, Removed: true, At: unix(8, 3, 10)}, {Number: 18185550104, At: unix(8, 0, 0)}}, 0},
+		{"changes, the time in other forms", listfile.Changes{}, "818,5550101,2026-11-08 03:10:00,D\n818,5550101,2026-11-08T03:10,A\n818,5550101,2026-11-08T03:10:00Z,A\n818,5550101,2026-11-08 3.10 am,A\n",
+			[]listfile.Row{{Number: 18185550101, Removed: true, At: unix(8, 3, 10)}, {Number: 18185550101, At: unix(8, 3, 10)},
+				{Number: 18185550101, At: unix(8, 3, 10)}, {Number: 18185550101, At: unix(8, 0, 0)}}, 0},
 		{"changes without a day", listfile.Changes{}, "818,5550103,soon,D\n818,5550103,D\n818,5550103\n", nil, 3},
 		{"tps with spaces", listfile.TPS{}, "01632 960123\r\n0207 9460123\r\n", listed(uk1, uk2), 0},
 		{"tps without", listfile.TPS{}, "01632960123 \r\n02079460123 \r\n", listed(uk1, uk2), 0},
