@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 
@@ -130,6 +131,15 @@ func TestAcceptedWords(t *testing.T) {
 			if _, err := registry.NewBuilder(plan); !errors.Is(err, registry.ErrPlan) || !strings.Contains(err.Error(), "--accept-") {
 				t.Errorf("%q: %v", word, err)
 			}
+		}
+	}
+}
+
+// TestBadShareIsAShare: of what is no number nothing is more.
+func TestBadShareIsAShare(t *testing.T) {
+	for _, share := range []float64{math.NaN(), math.Inf(1), -1, 100.5} {
+		if _, err := registry.NewBuilder(registry.Plan{Registry: dnc, BadShareMax: &share}); !errors.Is(err, registry.ErrPlan) {
+			t.Errorf("%v: %v", share, err)
 		}
 	}
 }

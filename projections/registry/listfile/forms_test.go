@@ -161,7 +161,7 @@ func unpackAll(name string, raw []byte) (member string, bytesRead int64, err err
 
 func TestUnpack(t *testing.T) {
 	const list = "818,5550101\n"
-	one := packed(t, map[string]func(io.Writer) error{"a/2026-11-9_818_g.TXT": text(list), "readme.pdf": text("x"), "a/": text("")})
+	one := packed(t, map[string]func(io.Writer) error{"a/2026-11-9_818_g.TXT": text(list), "readme.pdf": text("x"), "a/": text(""), "__MACOSX/a/._2026-11-9_818_g.TXT": text("\x00\x05\x16\x07")})
 	for name, raw := range map[string][]byte{"x.zip": one, "x.txt": []byte(list), "x": []byte(list)} {
 		if _, n, err := unpackAll(name, raw); err != nil || n != int64(len(list)) {
 			t.Errorf("%s: %d bytes, %v", name, n, err)
