@@ -22,7 +22,7 @@ func TestAcceptedInOneArea(t *testing.T) {
 		accept []string
 		says   []string // none: it is taken
 	}{
-		{nil, []string{"area code 303: 100 listed now, 9 in this list, 91 of them gone", "area code 720: 100 listed now, 50 in this list", "--accept-shrunk 303,720"}},
+		{nil, []string{"area code 303: 100 listed now, 91 of them gone, 9 in this list", "area code 720: 100 listed now, 50 of them gone, 50 in this list", "--accept-shrunk 303,720"}},
 		{[]string{"303"}, []string{"(area code 720: 100 listed now", "--accept-shrunk 720"}},
 		{[]string{"206", "+441"}, []string{"--accept-shrunk 303,720"}},
 		{[]string{"303", "720"}, nil},
@@ -91,7 +91,7 @@ func TestAcceptedIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := built[0].Opens; len(got) != 1 || got[0] != "area code 303: 100 listed now, 9 in this list, 91 of them gone" {
+	if got := built[0].Opens; len(got) != 1 || got[0] != "area code 303: 100 listed now, 91 of them gone, 9 in this list" {
 		t.Errorf("%q", got)
 	}
 }
