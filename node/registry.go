@@ -139,6 +139,7 @@ func badList(err error) error {
 		{registry.ErrCover, "area_codes", ""},
 		{registry.ErrShrunk, "file", ""},
 		{listfile.ErrColumn, "file", ""},
+		{listfile.ErrArchive, "file", ""},
 	} {
 		if errors.Is(err, known.err) {
 			return &ledger.InvalidError{Field: known.field, Problem: afterSentinel(err, known.err), Fix: known.fix}

@@ -90,7 +90,7 @@ func (f *listFlags) complete(g *globals, c *cobra.Command, paths []string) error
 	if c.Flags().Changed("max-bad") {
 		f.plan.BadShareMax = &f.maxBad
 	}
-	if f.maxBad < 0 || f.maxBad > 100 {
+	if !(f.maxBad >= 0 && f.maxBad <= 100) { // no number is neither
 		return usagef("--max-bad: a share in percent, 0 to 100")
 	}
 	if len(f.plan.Delimiter) > 1 {
@@ -146,7 +146,7 @@ func (g *globals) importRegistry(ctx context.Context, c *cobra.Command, cl *clie
 		return func(done int64) { p.to(done, 0) }, p.finish
 	})
 	if err != nil {
-		if errors.Is(err, client.ErrUnreachable) {
+		if errors.Is(err, client.ErrUnreachable) || errors.Is(err, client.ErrNotReady) {
 			err = &hinted{err, "run the same command again: it goes on where it broke off"}
 		}
 		return err
@@ -178,7 +178,11 @@ func (g *globals) writeLoaded(c *cobra.Command, registry string, res *consentv1.
 	if n := res.GetVersions(); n > 1 {
 		change += fmt.Sprintf(", in %d versions", n)
 	}
-	_, err := fmt.Fprintf(c.OutOrStdout(), "%s of %s: %d numbers, %d lines that could not be read%s; recorded at position %d\n",
-		registry, res.GetVersionDate(), res.GetRows(), res.GetMalformed(), change, res.GetReceipt().GetPosition())
+	how := "recorded"
+	if res.GetReceipt().GetDuplicate() {
+		how = "recorded before"
+	}
+	_, err := fmt.Fprintf(c.OutOrStdout(), "%s of %s: %d numbers, %d lines that could not be read%s; %s at position %d\n",
+		registry, res.GetVersionDate(), res.GetRows(), res.GetMalformed(), change, how, res.GetReceipt().GetPosition())
 	return err
 }

@@ -29,10 +29,11 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // goes on with the next line.
 type list struct {
 	in    *bufio.Reader
-	back  [][]byte // lines to be read again before in
+	ahead [][]byte // lines of in that a row looked at; those from again on are read again
+	again int
 	lines int      // lines given so far
 	text  []byte   // of the row being read, with the ends of its lines
-	spans []span   // of its fields
+	split splitter // of that row
 
 	size   int // rows of a batch
 	width  int // fields of the header; 0 until it is read
@@ -243,15 +244,14 @@ func (l *list) add(b *batch, r row, fields int, number []byte) (problem string) 
 // quoted adds a row with quotes in it, which may go on over several lines.
 func (l *list) quoted(b *batch, r row, first []byte) (problem string, err error) {
 	l.text = append(l.text[:0], first...)
-	firstBytes, more := len(first), [][]byte(nil)
+	l.split = splitter{fields: l.split.fields[:0]}
+	firstBytes, more := len(first), 0
 	for {
 		content := trimEnd(l.text)
-		var state rowState
-		l.spans, state = splitRow(l.spans, content)
-		spans := l.spans
-		switch state {
+		switch l.split.split(content) {
 		case rowWhole:
-			l.lines += len(more)
+			spans := l.split.fields
+			l.lines += more
 			r.eol, r.end = len(l.text)-len(content), r.begin+len(content)
 			r.cut = r.end
 			if l.width > 0 && len(spans) > l.width {
@@ -268,26 +268,26 @@ func (l *list) quoted(b *batch, r row, first []byte) (problem string, err error)
 			return l.broken(b, r, firstBytes, more, `has a quote inside a quoted field; write it twice: ""`), nil
 		}
 		for closing := false; !closing; { // only a quote can end what a quote began
-			text, err := l.read()
+			text, err := l.further()
 			if err != nil && !errors.Is(err, io.EOF) {
 				return "", err
 			}
+			if err == nil {
+				more++
+			}
 			if err != nil || len(l.text)+len(text) > rowBytesMax {
-				if err == nil {
-					more = append(more, bytes.Clone(text))
-				}
 				return l.broken(b, r, firstBytes, more, "opens a quote that is never closed; close it"), nil
 			}
-			more = append(more, bytes.Clone(text))
 			l.text = append(l.text, text...)
 			closing = bytes.IndexByte(text, '"') >= 0
 		}
 	}
 }
 
-// broken adds the first line of what cannot be read as one row.
-func (l *list) broken(b *batch, r row, firstBytes int, more [][]byte, problem string) string {
-	l.back = slices.Concat(more, l.back)
+// broken adds the first line of what cannot be read as one row. The others that were
+// looked at are read again.
+func (l *list) broken(b *batch, r row, firstBytes, more int, problem string) string {
+	l.again -= more
 	first := l.text[:firstBytes]
 	content := trimEnd(first)
 	b.text = append(b.text, first...)
@@ -299,11 +299,33 @@ func (l *list) broken(b *batch, r row, firstBytes int, more [][]byte, problem st
 
 // read gives one line with its end, valid until the next read. The last line needs no end.
 func (l *list) read() ([]byte, error) {
-	if len(l.back) > 0 {
-		text := l.back[0]
-		l.back = l.back[1:]
-		return text, nil
+	if l.again*2 >= len(l.ahead) { // those before are rows
+		left := copy(l.ahead, l.ahead[l.again:])
+		clear(l.ahead[left:])
+		l.ahead, l.again = l.ahead[:left], 0
 	}
+	if l.again < len(l.ahead) {
+		l.again++
+		return l.ahead[l.again-1], nil
+	}
+	return l.line()
+}
+
+// further gives the line behind, of which it is not known yet to which row it belongs.
+func (l *list) further() ([]byte, error) {
+	if l.again == len(l.ahead) {
+		text, err := l.line()
+		if err != nil {
+			return nil, err
+		}
+		l.ahead = append(l.ahead, bytes.Clone(text))
+	}
+	l.again++
+	return l.ahead[l.again-1], nil
+}
+
+// line gives one line of the list.
+func (l *list) line() ([]byte, error) {
 	text, err := l.in.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
 		text, err = l.long(bytes.Clone(text))

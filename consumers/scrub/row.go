@@ -24,45 +24,67 @@ const (
 	rowBroken          // something follows a closing quote
 )
 
-// splitRow cuts a row into its fields after RFC 4180. A quote in a field that does
-// not begin with one is an ordinary character (5" pipe). They use the room of others.
-func splitRow(fields []span, text []byte) ([]span, rowState) {
-	fields = fields[:0]
-	for at := 0; ; {
-		if at == len(text) || text[at] != '"' {
-			n := bytes.IndexByte(text[at:], ',')
+// splitter cuts a row into its fields after RFC 4180. A quote in a field that does not
+// begin with one is an ordinary character (5" pipe).
+type splitter struct {
+	fields []span
+	at     int // where the field begins that is not whole
+	seen   int // to where its closing quote was looked for; 0: not at all
+}
+
+// split cuts a row, or goes on with one that was open and has more text now: what was
+// looked at is not looked at again, or a row of a hundred thousand lines would take hours.
+func (s *splitter) split(text []byte) rowState {
+	for {
+		if s.seen == 0 && (s.at == len(text) || text[s.at] != '"') {
+			n := bytes.IndexByte(text[s.at:], ',')
 			if n < 0 {
-				return append(fields, span{begin: at, end: len(text)}), rowWhole
+				s.fields = append(s.fields, span{begin: s.at, end: len(text)})
+				return rowWhole
 			}
-			fields = append(fields, span{begin: at, end: at + n})
-			at += n + 1
+			s.fields = append(s.fields, span{begin: s.at, end: s.at + n})
+			s.at += n + 1
 			continue
 		}
-		end := at + 1
-		for {
-			n := bytes.IndexByte(text[end:], '"')
-			if n < 0 {
-				return fields, rowOpen
-			}
-			if end += n + 1; end == len(text) || text[end] != '"' {
-				break
-			}
-			end++
+		end, closed := closingQuote(text, max(s.seen, s.at+1))
+		if !closed {
+			s.seen = end
+			return rowOpen
 		}
-		fields = append(fields, span{begin: at, end: end, quoted: true})
+		s.fields = append(s.fields, span{begin: s.at, end: end, quoted: true})
 		switch {
 		case end == len(text):
-			return fields, rowWhole
+			return rowWhole
 		case text[end] != ',':
-			return fields, rowBroken
+			return rowBroken
 		}
-		at = end + 1
+		s.at, s.seen = end+1, 0
 	}
+}
+
+// closingQuote gives where a quoted field ends, from a place within it.
+func closingQuote(text []byte, from int) (end int, closed bool) {
+	for end = from; ; end++ {
+		n := bytes.IndexByte(text[end:], '"')
+		if n < 0 {
+			return len(text), false
+		}
+		if end += n + 1; end == len(text) || text[end] != '"' {
+			return end, true
+		}
+	}
+}
+
+// splitRow cuts a row by itself.
+func splitRow(text []byte) ([]span, rowState) {
+	var s splitter
+	state := s.split(text)
+	return s.fields, state
 }
 
 // fieldsOf gives the fields of a row that is whole.
 func fieldsOf(text []byte) (out []string) {
-	spans, _ := splitRow(nil, text)
+	spans, _ := splitRow(text)
 	for _, s := range spans {
 		out = append(out, string(s.value(text)))
 	}
@@ -92,7 +114,7 @@ func formula(cell []byte) bool {
 // appendNeutral appends the fields of a row with an apostrophe before each that a
 // spreadsheet would compute.
 func appendNeutral(dst, text []byte) []byte {
-	spans, state := splitRow(nil, text)
+	spans, state := splitRow(text)
 	if state != rowWhole {
 		return append(dst, text...)
 	}

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 
@@ -21,8 +22,7 @@ func TestAcceptedInOneArea(t *testing.T) {
 		accept []string
 		says   []string // none: it is taken
 	}{
-		{nil, []string{"area code 303: 100 listed now, 9 in this list, 91 of them gone", "area code 720: 100 listed now, 50 in this list",
-			"--accept-shrunk 303,720"}},
+		{nil, []string{"area code 303: 100 listed now, 91 of them gone, 9 in this list", "area code 720: 100 listed now, 50 of them gone, 50 in this list", "--accept-shrunk 303,720"}},
 		{[]string{"303"}, []string{"(area code 720: 100 listed now", "--accept-shrunk 720"}},
 		{[]string{"206", "+441"}, []string{"--accept-shrunk 303,720"}},
 		{[]string{"303", "720"}, nil},
@@ -91,7 +91,7 @@ func TestAcceptedIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := built[0].Opens; len(got) != 1 || got[0] != "area code 303: 100 listed now, 9 in this list, 91 of them gone" {
+	if got := built[0].Opens; len(got) != 1 || got[0] != "area code 303: 100 listed now, 91 of them gone, 9 in this list" {
 		t.Errorf("%q", got)
 	}
 }
@@ -107,8 +107,7 @@ func TestAcceptedEmpty(t *testing.T) {
 	}{
 		{"another", registry.Plan{}, []file{named(20, 303, ""), named(20, 720, "")}, []string{"303"}, "--accept-empty 720"},
 		{"both", registry.Plan{}, []file{named(20, 303, ""), named(20, 720, "")}, []string{"720", "303"}, ""},
-		{"one of those said", registry.Plan{VersionDate: "2026-11-20", AreaCodes: []string{"303", "720", "206"}}, []file{plain(many(303, 1))},
-			[]string{"206"}, "(720: 0); if it is meant to have none there, say --accept-empty 720"},
+		{"one of those said", registry.Plan{VersionDate: "2026-11-20", AreaCodes: []string{"303", "720", "206"}}, []file{plain(many(303, 1))}, []string{"206"}, "(720: 0); if it is meant to have none there, say --accept-empty 720"},
 		{"the whole country by one", registry.Plan{VersionDate: "2026-11-20", WholeCountry: true}, []file{plain("")}, []string{"303"}, "--accept-empty all"},
 		{"a country by its code", registry.Plan{Registry: "uk_tps", VersionDate: "2026-11-20"}, []file{plain("")}, []string{"+44"}, ""},
 		{"a country by a part of it", registry.Plan{Registry: "uk_tps", VersionDate: "2026-11-20"}, []file{plain("")}, []string{"+441"}, "--accept-empty +44"},
@@ -132,6 +131,15 @@ func TestAcceptedWords(t *testing.T) {
 			if _, err := registry.NewBuilder(plan); !errors.Is(err, registry.ErrPlan) || !strings.Contains(err.Error(), "--accept-") {
 				t.Errorf("%q: %v", word, err)
 			}
+		}
+	}
+}
+
+// TestBadShareIsAShare: of what is no number nothing is more.
+func TestBadShareIsAShare(t *testing.T) {
+	for _, share := range []float64{math.NaN(), math.Inf(1), -1, 100.5} {
+		if _, err := registry.NewBuilder(registry.Plan{Registry: dnc, BadShareMax: &share}); !errors.Is(err, registry.ErrPlan) {
+			t.Errorf("%v: %v", share, err)
 		}
 	}
 }

@@ -39,8 +39,9 @@ func (c *collector) done() (*Set, error) {
 	return c.set, nil
 }
 
-// changer gathers the rows of a change list, of which the last about a number
-// counts.
+// changer gathers the rows of a change list. Of several about one number the latest
+// counts, by the instants that they say and in whatever order they stand; where these do
+// not tell, the number is listed.
 type changer struct {
 	added, removed Set
 	pending        []listfile.Row
@@ -53,8 +54,10 @@ func (c *changer) add(r listfile.Row) error {
 	return nil
 }
 
+// flush takes the rows over. Of those taken over before, no instant is kept: what they
+// or these add stays.
 func (c *changer) flush() {
-	slices.SortStableFunc(c.pending, func(a, b listfile.Row) int { return cmp.Compare(a.Number, b.Number) })
+	slices.SortFunc(c.pending, byNumberThenTime)
 	var plus, minus []uint64
 	for i, r := range c.pending {
 		switch {
@@ -65,9 +68,24 @@ func (c *changer) flush() {
 			plus = append(plus, r.Number)
 		}
 	}
-	a, r := setOf(plus), setOf(minus)
-	c.added, c.removed = *c.added.edit(a, r), *c.removed.edit(r, a)
+	c.added = *c.added.edit(setOf(plus), nil)
+	c.removed = *c.removed.edit(setOf(minus), nil).edit(nil, &c.added)
 	c.pending = c.pending[:0]
+}
+
+// byNumberThenTime puts what counts of a number last.
+func byNumberThenTime(a, b listfile.Row) int {
+	return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.At, b.At), listedLast(a, b))
+}
+
+func listedLast(a, b listfile.Row) int {
+	switch {
+	case a.Removed == b.Removed:
+		return 0
+	case a.Removed:
+		return -1
+	}
+	return 1
 }
 
 func (c *changer) done() (added, removed *Set) {

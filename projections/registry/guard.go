@@ -113,7 +113,7 @@ type opening struct {
 }
 
 func (o opening) String() string {
-	return fmt.Sprintf("%s: %d listed now, %d in this list, %d of them gone", o.area, o.listed, o.now, o.gone)
+	return fmt.Sprintf("%s: %d listed now, %d of them gone, %d in this list", o.area, o.listed, o.gone, o.now)
 }
 
 // openings are those of one list, and the days of the versions that block there now.

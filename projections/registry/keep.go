@@ -24,17 +24,17 @@ func (l *Loader) keep(ctx context.Context, changed <-chan struct{}) bool {
 	snapshot := l.Projection.Snapshot()
 	for _, v := range snapshot.versions() {
 		if v.usable() && v.numbers != nil {
-			k.do(v, k.numbers(ctx, v))
+			k.do(ctx, v, k.numbers(ctx, v))
 		}
 	}
 	for _, v := range snapshot.versions() {
 		if v.usable() && v.numbers != nil {
-			k.do(v, k.past(ctx, v))
+			k.do(ctx, v, k.past(ctx, v))
 		}
 	}
 	if k.all && !closed(changed) && ctx.Err() == nil {
-		k.do(nil, k.shelf.sweep(func(b book) bool { return k.wanted[b] }))
-		k.do(nil, k.shelf.flush())
+		k.do(ctx, nil, k.shelf.sweep(func(b book) bool { return k.wanted[b] }))
+		k.do(ctx, nil, k.shelf.flush())
 		if k.all {
 			l.Projection.allKept(snapshot)
 		}
@@ -51,17 +51,17 @@ type keeper struct {
 	all     bool
 }
 
-func (k *keeper) do(v *linked, err error) {
+func (k *keeper) do(ctx context.Context, v *linked, err error) {
 	if err == nil {
 		return
 	}
 	k.all = false
-	if k.Failed != nil && !closed(k.changed) {
+	if !closed(k.changed) {
 		object := ledger.Hash{}
 		if v != nil {
 			object = v.object
 		}
-		k.Failed(object, fmt.Errorf("registry: the copy on this server's disk: %w", err))
+		k.tell(ctx, object, fmt.Errorf("registry: the copy on this server's disk: %w", err))
 	}
 }
 

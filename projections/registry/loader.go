@@ -41,7 +41,7 @@ func (l *Loader) Run(ctx context.Context) error {
 	wait := retryMin
 	for {
 		changed := l.Projection.watch()
-		whole := l.fetchAll(ctx, l.Failed)
+		whole := l.fetchAll(ctx, func(object ledger.Hash, err error) { l.tell(ctx, object, err) })
 		if whole || !closed(changed) {
 			kept := l.keep(ctx, changed)
 			if closed(changed) {
@@ -68,6 +68,13 @@ func (l *Loader) Run(ctx context.Context) error {
 		case <-retry.C:
 			wait = min(2*wait, retryMax)
 		}
+	}
+}
+
+// tell tells Failed, but of nothing that failed because ctx ended.
+func (l *Loader) tell(ctx context.Context, object ledger.Hash, err error) {
+	if l.Failed != nil && ctx.Err() == nil {
+		l.Failed(object, err)
 	}
 }
 
@@ -106,9 +113,7 @@ func (l *Loader) fetchAll(ctx context.Context, failed func(ledger.Hash, error)) 
 		n, err := l.resolve(ctx, v)
 		if err != nil {
 			tried[v.object] = true
-			if failed != nil {
-				failed(v.object, fmt.Errorf("registry: object %s: %w", hashName(v.object), err))
-			}
+			failed(v.object, fmt.Errorf("registry: object %s: %w", hashName(v.object), err))
 			continue
 		}
 		l.Projection.arrived(v.object, n)

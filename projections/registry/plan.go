@@ -115,6 +115,8 @@ func (p *Plan) check() (form, error) {
 		}
 	}
 	switch {
+	case !(p.badShareMax() >= 0 && p.badShareMax() <= 100): // no number is neither
+		return bad("the share of lines that may be unreadable is one in percent, from 0 to 100; give --max-bad such a number")
 	case numberLike(p.Subscription) || numberLike(p.Publisher):
 		return bad("an account or a publisher of nine digits or more could be a phone number, and nothing that could be one is stored in clear; give it a name of yours")
 	case f.format == "":

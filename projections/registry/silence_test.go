@@ -92,7 +92,7 @@ func TestSilenceIsNoList(t *testing.T) {
 		"an unknown list's header": {nil, registry.Plan{Registry: "x", Format: "csv", VersionDate: "2026-11-20"}, []file{plain("phone\n")}, registry.ErrEmpty, "--accept-empty"},
 		"an empty answer": {nil, registry.Plan{Registry: "au_dncr", VersionDate: "2026-11-20", Wash: registry.WashListed},
 			[]file{plain("phone\n"), {name: "sent.csv", text: "phone\n+61491570156\n", submitted: true}}, registry.ErrEmpty, "--accept-empty"},
-		"a part":                       {one, codes, []file{plain("541,5550100\n470,5550100\n")}, registry.ErrShrunk, "area code 541: 2000 listed now, 1 in this list"},
+		"a part":                       {one, codes, []file{plain("541,5550100\n470,5550100\n")}, registry.ErrShrunk, "area code 541: 2000 listed now, 1999 of them gone, 1 in this list"},
 		"a licensee's part":            {one, licensed, []file{plain(many(541, 1001))}, registry.ErrShrunk, "--accept-shrunk"},
 		"one file of twelve":           {twelve, of(""), broken, registry.ErrEmpty, "202"},
 		"a small one of twelve":        {twelve, of(""), []file{named(20, 202, many(202, 1))}, registry.ErrShrunk, "area code 202: 100 listed now"},

@@ -46,11 +46,11 @@ func Unpack(name string, r io.ReaderAt, size int64) (Member, error) {
 	}
 	z, err := zip.NewReader(r, size)
 	if err != nil {
-		return Member{}, fmt.Errorf("%w: %w; it is damaged or cut off", ErrArchive, err)
+		return Member{}, fmt.Errorf("%w: %w; it is damaged or cut off: fetch it again", ErrArchive, err)
 	}
 	var list *zip.File
 	for _, f := range z.File {
-		if ext := strings.ToLower(path.Ext(f.Name)); ext != ".txt" && ext != ".csv" {
+		if !isList(f.Name) {
 			continue
 		}
 		if list != nil {
@@ -66,6 +66,13 @@ func Unpack(name string, r io.ReaderAt, size int64) (Member, error) {
 		return Member{}, errBomb
 	}
 	return Member{list.Name, func() (io.ReadCloser, error) { return openZipped(list, limit) }}, nil
+}
+
+// isList tells by a member's name whether it is a list. What macOS puts beside each file
+// bears its name behind a dot and an underscore.
+func isList(name string) bool {
+	ext := strings.ToLower(path.Ext(name))
+	return (ext == ".txt" || ext == ".csv") && !strings.HasPrefix(path.Base(name), "._")
 }
 
 // packedBy tells what else than zip a file is packed by, by its first bytes.

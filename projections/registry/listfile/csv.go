@@ -29,6 +29,7 @@ type CSV struct {
 
 	begun          bool
 	column, change int
+	width          int // columns of the first line
 }
 
 // A column of numbers is known unasked by one of these names, or by a word of it. If
@@ -59,7 +60,7 @@ func (c *CSV) Line(text []byte, _ bool) (Row, verdict, error) {
 		}
 	}
 	fields, ok := c.split(text)
-	if !ok || c.column >= len(fields) || c.change >= len(fields) {
+	if !ok || c.column >= len(fields) || c.change >= len(fields) || c.shifted(fields) {
 		return Row{}, bad, nil
 	}
 	n, ok := c.number(fields[c.column])
@@ -92,6 +93,7 @@ func (c *CSV) header(text []byte) (bool, error) {
 	if !ok {
 		return false, fmt.Errorf("%w: the first line cannot be read", ErrColumn)
 	}
+	c.width = len(fields)
 	named := c.Column != "" || c.ChangeColumn != ""
 	if !named && len(fields) == 1 {
 		c.column = 0
@@ -126,6 +128,12 @@ func (c *CSV) isColumn(name string) bool {
 	return slices.Contains(usualNames, strings.Join(words, "")) || slices.ContainsFunc(words, func(w string) bool { return slices.Contains(usualWords, w) })
 }
 
+// shifted tells that a line has more columns than the first one, so that something stood
+// in the place of the number: `Doe, Ann` without quotes. Separators at the end are no columns.
+func (c *CSV) shifted(fields [][]byte) bool {
+	return len(fields) > c.width && slices.ContainsFunc(fields[c.width:], func(f []byte) bool { return !blank(f) })
+}
+
 func digitsIn(text []byte) (n int) {
 	for _, b := range text {
 		if b >= '0' && b <= '9' {
@@ -135,7 +143,9 @@ func digitsIn(text []byte) (n int) {
 	return n
 }
 
-// split separates the fields of a line; quotes are looked at where there are any.
+// split separates the fields of a line; quotes are looked at where there are any. Of a
+// line whose quotes are not those of CSV (5" pipe), each is an ordinary character, if that
+// leaves as many columns as the first line has.
 func (c *CSV) split(text []byte) (fields [][]byte, ok bool) {
 	if bytes.IndexByte(text, '"') < 0 {
 		return bytes.Split(text, []byte{c.Comma}), true
@@ -143,6 +153,11 @@ func (c *CSV) split(text []byte) (fields [][]byte, ok bool) {
 	r := csv.NewReader(bytes.NewReader(text))
 	r.Comma = rune(c.Comma)
 	record, err := r.Read()
+	if err != nil && c.width > 0 {
+		r = csv.NewReader(bytes.NewReader(text))
+		r.Comma, r.LazyQuotes, r.FieldsPerRecord = rune(c.Comma), true, c.width
+		record, err = r.Read()
+	}
 	if err != nil {
 		return nil, false
 	}

@@ -64,14 +64,18 @@ func (Changes) Line(text []byte, _ bool) (Row, verdict, error) {
 		return Row{}, bad, nil
 	}
 	at, code, ok := bytes.Cut(rest[1:], []byte{','})
-	if !ok || !instant(trimBlanks(at)) {
+	if !ok {
+		return Row{}, bad, nil
+	}
+	when, ok := instant(trimBlanks(at))
+	if !ok {
 		return Row{}, bad, nil
 	}
 	removed, err := change(trimBlanks(code))
 	if err != nil {
 		return Row{}, bad, err
 	}
-	return Row{Number: n, Removed: removed}, good, nil
+	return Row{Number: n, Removed: removed, At: when.Unix()}, good, nil
 }
 
 // change reads what a change does.
@@ -85,13 +89,22 @@ func change(code []byte) (removed bool, err error) {
 	return false, errCode
 }
 
-// instant tells whether a text is a day, with or without a time.
-func instant(b []byte) bool {
+// instants are how a change list may write when, after the day it begins with.
+var instants = []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", time.RFC3339, "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04", "2006-01-02 15:04"}
+
+// instant reads a day, with or without a time. Of a time in a form that is not known the
+// day counts.
+func instant(b []byte) (time.Time, bool) {
 	if len(b) < len(time.DateOnly) {
-		return false
+		return time.Time{}, false
 	}
-	_, err := time.Parse(time.DateOnly, string(b[:len(time.DateOnly)]))
-	return err == nil
+	for _, form := range instants {
+		if t, err := time.Parse(form, string(b)); err == nil {
+			return t, true
+		}
+	}
+	day, err := time.Parse(time.DateOnly, string(b[:len(time.DateOnly)]))
+	return day, err == nil
 }
 
 // TPS is the licence file of the UK's TPS and CTPS, in both its forms: a code of 5

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -30,6 +31,11 @@ func listed(numbers ...uint64) (out []listfile.Row) {
 	return out
 }
 
+// unix is an instant of November 2026.
+func unix(day, hour, minute int) int64 {
+	return time.Date(2026, 11, day, hour, minute, 0, 0, time.UTC).Unix()
+}
+
 func TestForms(t *testing.T) {
 	const uk1, uk2 = 441632960123, 442079460123
 	for _, tc := range []struct {
@@ -40,7 +46,10 @@ func TestForms(t *testing.T) {
 		bad  uint64
 	}{
 		{"changes", listfile.Changes{}, "818,5550103,2026-11-08T03:10:00,D\r\n8185550104,2026-11-08,a\n",
-			[]listfile.Row{{Number: 18185550103, Removed: true}, {Number: 18185550104}}, 0},
+			[]listfile.Row{{Number: 18185550103, Removed: true, At: unix(8, 3, 10)}, {Number: 18185550104, At: unix(8, 0, 0)}}, 0},
+		{"changes, the time in other forms", listfile.Changes{}, "818,5550101,2026-11-08 03:10:00,D\n818,5550101,2026-11-08T03:10,A\n818,5550101,2026-11-08T03:10:00Z,A\n818,5550101,2026-11-08 3.10 am,A\n",
+			[]listfile.Row{{Number: 18185550101, Removed: true, At: unix(8, 3, 10)}, {Number: 18185550101, At: unix(8, 3, 10)},
+				{Number: 18185550101, At: unix(8, 3, 10)}, {Number: 18185550101, At: unix(8, 0, 0)}}, 0},
 		{"changes without a day", listfile.Changes{}, "818,5550103,soon,D\n818,5550103,D\n818,5550103\n", nil, 3},
 		{"tps with spaces", listfile.TPS{}, "01632 960123\r\n0207 9460123\r\n", listed(uk1, uk2), 0},
 		{"tps without", listfile.TPS{}, "01632960123 \r\n02079460123 \r\n", listed(uk1, uk2), 0},
@@ -57,6 +66,10 @@ func TestForms(t *testing.T) {
 			listed(18185550101, 18185550103, 18185550104), 3},
 		{"csv, a usual name", &listfile.CSV{Region: "CA"}, "name;Phone Number\nAnn;604-555-0101\n", listed(16045550101), 0},
 		{"csv, quotes", &listfile.CSV{Column: "TEL", Region: "GB"}, "who,tel\n\"a, b\",\"01632 960123\"\n\"x\" y,01632960123\n", listed(uk1), 1},
+		{"csv, more columns than the header", &listfile.CSV{Region: "US"}, "who,id,phone\nDoe, Ann,8185550109,8185550101\nBen,x,8185550102, ,\n", listed(18185550102), 1},
+		{"csv, two numbers in a line of one", &listfile.CSV{Region: "US"}, "8185550101\n8185550102,8185550103\n", listed(18185550101), 1},
+		{"csv, quotes in a name", &listfile.CSV{Region: "US"}, "who,phone\nAnn \"Annie\" Doe,8185550101\n5\" pipe,8185550102\n", listed(18185550101, 18185550102), 0},
+		{"csv, a line break in quotes", &listfile.CSV{Region: "US"}, "id,who,phone,fax\n1,\"Doe\nAnn\",8185550101,8185550109\n", nil, 2},
 		{"csv, too few columns", &listfile.CSV{Column: "tel", Region: "GB"}, "who,tel\nAnn\n", nil, 1},
 		{"csv, tabs", &listfile.CSV{Region: "GB"}, "x\tphone\n1\t+441632960123\n", listed(uk1), 0},
 		{"csv, changes", &listfile.CSV{Column: "n", ChangeColumn: "what", Region: "US"}, "what,n\nA,8185550101\nd,8185550102\n",
@@ -149,7 +162,7 @@ func unpackAll(name string, raw []byte) (member string, bytesRead int64, err err
 
 func TestUnpack(t *testing.T) {
 	const list = "818,5550101\n"
-	one := packed(t, map[string]func(io.Writer) error{"a/2026-11-9_818_g.TXT": text(list), "readme.pdf": text("x"), "a/": text("")})
+	one := packed(t, map[string]func(io.Writer) error{"a/2026-11-9_818_g.TXT": text(list), "readme.pdf": text("x"), "a/": text(""), "__MACOSX/a/._2026-11-9_818_g.TXT": text("\x00\x05\x16\x07")})
 	for name, raw := range map[string][]byte{"x.zip": one, "x.txt": []byte(list), "x": []byte(list)} {
 		if _, n, err := unpackAll(name, raw); err != nil || n != int64(len(list)) {
 			t.Errorf("%s: %d bytes, %v", name, n, err)

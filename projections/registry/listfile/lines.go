@@ -65,6 +65,9 @@ type Row struct {
 	Number uint64
 	// Removed: a change list takes the number off. Otherwise it is listed.
 	Removed bool
+	// At is when it changed, in seconds since 1970, as the change list writes it;
+	// 0: it does not say.
+	At int64
 }
 
 // Form is how the lines of a file are read.
