@@ -341,7 +341,7 @@ func TestNoListOpensOnItsSilence(t *testing.T) {
 	refused("list.txt", "212,5550102\n", "--area-code", nil)
 	mustLoad(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(2), Name: "list.txt"}, "212,5550101\n"+manyLines(200))
 	refused("list.txt", "", "--accept-empty", codes("212"))
-	refused("list.txt", "212,5550102\n470,5550102\n", "area code 212: 201 listed now, 1 in this list", codes("212", "470"))
+	refused("list.txt", "212,5550102\n470,5550102\n", "area code 212: 201 listed now, 201 of them gone, 1 in this list", codes("212", "470"))
 	refused("list.txt", "212,5550102\n", "--accept-shrunk", codes("212"), "acme")
 	refused("list.txt", "470,5550102\n", "--area-code says 212", codes("212"))
 	refused("changes.txt", "470,5550102,"+daysAgo(1)+",A\n", "470: 1", &consentv1.RegistryPlan{BaseDate: daysAgo(2)})
@@ -367,7 +367,7 @@ func TestNoListOpensOnItsSilence(t *testing.T) {
 	}
 	res = mustLoad(t, e, &consentv1.RegistryFile{VersionDate: daysAgo(1), Name: "list.txt", Plan: &consentv1.RegistryPlan{AreaCodes: []string{"212"},
 		AcceptShrunkAreas: []string{"212"}}}, "212,5550102\n")
-	if n := res.GetNotices(); len(n) != 1 || !strings.Contains(n[0], "area code 212: 201 listed now, 1 in this list") {
+	if n := res.GetNotices(); len(n) != 1 || !strings.Contains(n[0], "area code 212: 201 listed now, 201 of them gone, 1 in this list") {
 		t.Errorf("notices %q", n)
 	}
 }
