@@ -38,8 +38,9 @@ func (t *Tree) ScrubTiles(ctx context.Context, leaves LeavesOf, rest func(bytes 
 		for n := range full {
 			right, err := t.leadsUp(level, n)
 			if err == nil && !right {
-				err = t.healTile(ctx, c, level, n, leaves)
-				healed++
+				if err = t.healTile(ctx, c, level, n, leaves); err == nil {
+					healed++
+				}
 			}
 			if err == nil {
 				err = rest(tileBytes)

@@ -78,7 +78,7 @@ func TestScrubTiles(t *testing.T) {
 			set(k, tc.spoil(bytes.Clone(whole)))
 			if tc.level == 0 {
 				spoilt := get(k)
-				if _, err := tr.ScrubTiles(t.Context(), altered, rest); !errors.Is(err, ledger.ErrDamaged) {
+				if healed, err := tr.ScrubTiles(t.Context(), altered, rest); healed != 0 || !errors.Is(err, ledger.ErrDamaged) {
 					t.Errorf("made of altered entries: %v", err)
 				}
 				if !bytes.Equal(get(k), spoilt) {
