@@ -50,8 +50,8 @@ func (n *Node) reaches(end ledger.Position) error {
 		if at <= end {
 			return nil
 		}
-		return tree.RolledBack(fmt.Errorf("the folder %s was made of entries up to position %d, the ledger ends at %d; nothing may be recorded, or positions would be used twice. "+
-			"Put back the newest copy of the ledger's whole folder%s", part, at, end, or))
+		return tree.RolledBack(fmt.Sprintf("the folder %s was made of entries up to position %d, the ledger ends at %d", part, at, end),
+			"ledger's whole folder"+or)
 	}
 	if err := short(directoryDir, n.directory.Status().Applied, ""); err != nil {
 		return err

@@ -125,13 +125,15 @@ func (t *Tree) from(ctx context.Context, after, last uint64) iter.Seq2[ledger.Me
 
 // rolledBack says what a start that finds entries missing must say.
 func rolledBack(format string, args ...any) error {
-	return broken(ErrRolledBack, fmt.Errorf("%s; nothing may be recorded, or positions would be used twice. Put back the newest copy of the "+
-		"ledger's folder, or give back what is missing from any copy that has it: consent repair --dir D --from COPY",
-		fmt.Sprintf(format, args...)))
+	return RolledBack(fmt.Sprintf(format, args...),
+		"ledger's folder, or give back what is missing from any copy that has it: consent repair --dir D --from COPY")
 }
 
-// RolledBack is that state, found by who knows besides the tree how far the ledger went.
-func RolledBack(why error) error { return broken(ErrRolledBack, why) }
+// RolledBack is that state, for whoever knows how far the ledger went: what is missing,
+// and of what the newest copy helps.
+func RolledBack(what, newest string) error {
+	return broken(ErrRolledBack, fmt.Errorf("%s; nothing may be recorded, or positions would be used twice. Put back the newest copy of the %s", what, newest))
+}
 
 // broken is an error of a ledger in a state. It unwraps to ledger.ErrDamaged as well, by
 // which others know that nothing can be served, and its text names the state alone.
