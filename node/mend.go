@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/consent-ledger/consent-ledger/ledger"
@@ -56,30 +55,26 @@ func (n *Node) beginMending(ctx context.Context) error {
 	return n.mender.Begin(ctx, missing)
 }
 
-// runScrub reads the stream again and again, unless it is switched off.
-func (n *Node) runScrub(ctx context.Context) error {
+// scrub reads the stream again and again, and beside it the other streams and the tiles
+// of the tree, unless it is switched off.
+func (n *Node) scrub(ctx context.Context, g *errgroup.Group) {
 	if n.cfg.ScrubPace < 0 {
-		<-ctx.Done()
-		return nil
+		return
 	}
-	return n.mender.RunScrub(ctx, mend.Scrub{PaceBytes: n.cfg.ScrubPace, Every: n.cfg.scrubEvery})
+	s := mend.Scrub{PaceBytes: n.cfg.ScrubPace, Every: n.cfg.scrubEvery}
+	g.Go(func() error { return n.named(ctx, "scrubber", n.mender.RunScrub(ctx, s)) })
+	g.Go(func() error {
+		return n.named(ctx, "scrubber of what lies beside", n.mender.RunBeside(ctx, s, n.scrubTiles))
+	})
 }
 
-// runScrubBeside does the same for the streams beside the ledger's, and for the tiles of
-// the tree.
-func (n *Node) runScrubBeside(ctx context.Context) error {
-	if n.cfg.ScrubPace < 0 {
-		<-ctx.Done()
-		return nil
+func (n *Node) scrubTiles(ctx context.Context, rest func(bytes int) error) error {
+	healed, err := n.tree.ScrubTiles(ctx, n.mender.Stored, rest)
+	n.tilesHealed.Add(int64(healed))
+	if err == nil || errors.Is(err, ledger.ErrDamaged) {
+		n.tilesBroken.Store(&err)
 	}
-	return n.mender.RunBeside(ctx, mend.Scrub{PaceBytes: n.cfg.ScrubPace, Every: n.cfg.scrubEvery}, func(ctx context.Context, rest func(int) error) error {
-		healed, err := n.tree.ScrubTiles(ctx, n.mender.Stored, rest)
-		n.tilesHealed.Add(int64(healed))
-		if err == nil || errors.Is(err, ledger.ErrDamaged) {
-			n.tilesBroken.Store(&err)
-		}
-		return err
-	})
+	return err
 }
 
 // watchBeside tells the mender of the streams beside the ledger's, and what each is worth.
@@ -92,24 +87,24 @@ func (n *Node) watchBeside(ctx context.Context) error {
 		_, err := n.writer.HealKeys(ctx)
 		return err == nil, err
 	}
-	all := map[string]mend.Beside{
-		stream.KeysStream: {Right: isKeys, Grave: true, Heal: healKeys,
-			Means: "personal parts sealed with their keys cannot be opened; nothing is blocked, and everything is recorded; " +
-				"before anybody is erased: consent repair --from COPY, then restart"},
-		stream.AttemptsStream: {Ages: true, Right: isAttempts,
-			Means: "what this server has read of them it still counts, and a rebuild would forget it; decisions in them are " +
-				"lost as evidence; look at the disk"},
-		stream.CheckpointsStream: {Right: isCheckpoint,
-			Means: "checkpoints in them are lost as evidence; the newest is kept elsewhere too, and nothing is blocked; look at the disk"},
-	}
 	var watched []mend.Beside
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		b := all[name]
-		var err error
-		if b.Stream, err = stream.OpenBeside(ctx, n.js, name); err != nil {
-			return err
-		}
+	watch := func(name string, b mend.Beside) (err error) {
+		b.Stream, err = stream.OpenBeside(ctx, n.js, name)
 		watched = append(watched, b)
+		return err
+	}
+	err := errors.Join(
+		watch(stream.AttemptsStream, mend.Beside{Ages: true, Right: isAttempts,
+			Means: "what this server has read of them it still counts, and a rebuild would forget it; decisions in them are " +
+				"lost as evidence; look at the disk"}),
+		watch(stream.CheckpointsStream, mend.Beside{Right: isCheckpoint,
+			Means: "checkpoints in them are lost as evidence; the newest is kept elsewhere too, and nothing is blocked; look at the disk"}),
+		watch(stream.KeysStream, mend.Beside{Right: isKeys, Grave: true, Heal: healKeys,
+			Means: "personal parts sealed with their keys cannot be opened; nothing is blocked, and everything is recorded; " +
+				"before anybody is erased: consent repair --from COPY, then restart"}),
+	)
+	if err != nil {
+		return err
 	}
 	n.mender.Watch(watched...)
 	return nil
