@@ -156,7 +156,7 @@ func (g *globals) export(ctx context.Context, c *cobra.Command, cl *client.Clien
 	if w := end.GetCosignatures(); w != nil && !w.GetSatisfied() {
 		fmt.Fprintf(c.ErrOrStderr(), "consent: %d of %s cosigned the checkpoint, and the ledger's policy demands %d: "+
 			"that there is one history is the operator's word alone, and whoever demands witnesses will refuse this bundle\nconsent: hint: see why with consent doctor, then export again\n",
-			w.GetCosigned(), counted(int(w.GetAsked()), "witness", "witnesses"), w.GetDemanded())
+			w.GetCosigned(), ledger.Counted(int(w.GetAsked()), "witness", "witnesses"), w.GetDemanded())
 	}
 	if !g.human() {
 		return g.document(talk, messageJSON(end))
@@ -171,7 +171,7 @@ func (g *globals) export(ctx context.Context, c *cobra.Command, cl *client.Clien
 
 // exportSaid says what was written, and no more than its form proves.
 func exportSaid(req *consentv1.ExportRequest, end *consentv1.ExportEnd, out string) []string {
-	entries := counted(int(end.GetEntries()), "entry", "entries")
+	entries := ledger.Counted(int(end.GetEntries()), "entry", "entries")
 	what := fmt.Sprintf("%s up to position %d", entries, end.GetThroughPosition())
 	switch {
 	case end.GetCompleteThrough() > 0:
@@ -186,17 +186,17 @@ func exportSaid(req *consentv1.ExportRequest, end *consentv1.ExportEnd, out stri
 	lines := []string{fmt.Sprintf("%s; the export is recorded at position %d", what, end.GetReceipt().GetPosition())}
 	var sealed []string
 	if n := end.GetPartsWithheld(); n > 0 {
-		sealed = append(sealed, counted(int(n), "personal part is", "personal parts are")+" withheld and can be disclosed later")
+		sealed = append(sealed, ledger.Counted(int(n), "personal part is", "personal parts are")+" withheld and can be disclosed later")
 	}
 	if n := end.GetPartsErased(); n > 0 {
-		sealed = append(sealed, counted(int(n), "personal part is", "personal parts are")+" erased and can be opened by nobody")
+		sealed = append(sealed, ledger.Counted(int(n), "personal part is", "personal parts are")+" erased and can be opened by nobody")
 	}
 	if len(sealed) > 0 {
 		lines = append(lines, strings.Join(sealed, "; "))
 	}
 	if w := end.GetCosignatures(); w.GetSatisfied() {
 		lines = append(lines, fmt.Sprintf("%d of %s cosigned its checkpoint; the ledger's policy demands %d",
-			w.GetCosigned(), counted(int(w.GetAsked()), "witness", "witnesses"), w.GetDemanded()))
+			w.GetCosigned(), ledger.Counted(int(w.GetAsked()), "witness", "witnesses"), w.GetDemanded()))
 	}
 	if end.GetSha256() != "" {
 		lines = append(lines, fmt.Sprintf("sha256 %s; check it with: consent verify %s --key KEYS", end.GetSha256(), out))

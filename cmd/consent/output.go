@@ -169,11 +169,3 @@ func masked(text string) string {
 		return "…"
 	})
 }
-
-// counted writes a number of things.
-func counted(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}

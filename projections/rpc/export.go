@@ -44,7 +44,7 @@ type Export struct {
 	Signing    *seal.Signing
 	PackFiles  publication.Files
 	AttemptLog attempts.Log
-	// Timestamps stamps the checkpoints of bundles; nil: no authority is asked.
+	// Timestamps has the stamps of the checkpoints of bundles.
 	Timestamps *timestamp.Keeper
 	// Directory fixes every history in the ledger as it is, before one is handed
 	// out, and gives what lists and proves it.

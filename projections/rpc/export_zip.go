@@ -118,9 +118,6 @@ func (s *Export) newZip(ctx context.Context, x *exporting, send func(*consentv1.
 // stamp has an authority say when the checkpoint existed. One that does not answer is no
 // reason to withhold a bundle; the page and the end of the export tell of it.
 func (z *zipSink) stamp(ctx context.Context, c proof.Checkpoint) {
-	if z.s.Timestamps == nil {
-		return
-	}
 	s, err := z.s.Timestamps.Stamp(ctx, c)
 	if errors.Is(err, timestamp.ErrNobodyAsked) {
 		return
@@ -196,12 +193,7 @@ func event(number int, e *ledger.Entry, shown bundle.Shown, opened, erased int) 
 }
 
 // partsInWords counts personal parts.
-func partsInWords(n int) string {
-	if n == 1 {
-		return "1 personal part"
-	}
-	return fmt.Sprintf("%d personal parts", n)
-}
+func partsInWords(n int) string { return ledger.Counted(n, "personal part", "personal parts") }
 
 func shownTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
 

@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/consent-ledger/consent-ledger/ledger"
 )
 
 // provenToTheCourt are the claims that a bundle about a number proves by itself. Who else
@@ -40,8 +42,8 @@ func (s *story) export(ctx context.Context) error {
 	if _, err := s.verb(ctx, &end, args...); err != nil {
 		return err
 	}
-	s.got(fmt.Sprintf("%s in %s, complete up to position %d; %s withheld and can be disclosed later", counted(end.Entries, "entry", "entries"), fileAna,
-		end.CompleteThrough, counted(end.PartsWithheld, "personal part is", "personal parts are")))
+	s.got(fmt.Sprintf("%s in %s, complete up to position %d; %s withheld and can be disclosed later", ledger.Counted(end.Entries, "entry", "entries"), fileAna,
+		end.CompleteThrough, ledger.Counted(end.PartsWithheld, "personal part is", "personal parts are")))
 	if end.Entries != 3 || end.CompleteThrough == 0 || end.PartsWithheld == 0 {
 		return s.differs("the export gave %+v; the story says 3 entries, complete, and that parts are withheld", end)
 	}

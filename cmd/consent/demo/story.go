@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/consent-ledger/consent-ledger/consumers/client"
+	"github.com/consent-ledger/consent-ledger/ledger"
 )
 
 // The people of the story. All numbers are from ranges reserved for fiction.
@@ -392,7 +393,7 @@ func (s *story) showTimeline(ctx context.Context, number string, entries int) er
 	if _, err := s.verb(ctx, &got, "timeline", number); err != nil {
 		return err
 	}
-	s.gotLine(fmt.Sprintf("%s: %s", got.Number, counted(len(got.Items), "entry", "entries")))
+	s.gotLine(fmt.Sprintf("%s: %s", got.Number, ledger.Counted(len(got.Items), "entry", "entries")))
 	for _, i := range got.Items {
 		s.gotLine(fmt.Sprintf("%3d  happened %s  recorded %s  %s", i.Position, i.Earliest.UTC().Format("Jan 02 15:04Z"), i.RecordedAt.UTC().Format("Jan 02 15:04Z"), i.Source))
 		s.wrapped(tellIndent+"       ", tellIndent+"       ", i.Summary)
@@ -419,7 +420,7 @@ func (s *story) erasure(ctx context.Context) error {
 	if _, err := s.verb(ctx, &got, "erase", numberAna, "--reason", "erasure_request", "--yes"); err != nil {
 		return err
 	}
-	s.got(fmt.Sprintf("keys of %s destroyed; recorded at position %d", counted(got.Persons, "person", "persons"), got.Receipt.Position))
+	s.got(fmt.Sprintf("keys of %s destroyed; recorded at position %d", ledger.Counted(got.Persons, "person", "persons"), got.Receipt.Position))
 	if got.Persons != 1 {
 		return s.differs("%d persons were erased; the story says 1", got.Persons)
 	}
@@ -437,12 +438,4 @@ func (s *story) erasure(ctx context.Context) error {
 	}
 	s.got(fmt.Sprintf("all that was proven before is proven: %s", strings.Join(claims, ", ")))
 	return nil
-}
-
-// counted writes a number of things.
-func counted(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
