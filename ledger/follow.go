@@ -49,6 +49,16 @@ func ReadAhead(ctx context.Context, who string, entries iter.Seq2[[]*Entry, erro
 	return fmt.Errorf("%s: the source ended after position %d", who, last)
 }
 
+// Closed tells whether a channel is closed.
+func Closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
 // Pause waits; the error is ctx's cause, if that ended first.
 func Pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {

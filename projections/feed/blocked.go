@@ -77,7 +77,7 @@ func (s *subscription) watch(ctx context.Context, said *consentv1.Blocked, out c
 			f, err := s.find(ctx, moment)
 			if err != nil {
 				again = time.After(blockedAgain)
-			} else if !closed(moment) && !say(s.blocked(f)) {
+			} else if !ledger.Closed(moment) && !say(s.blocked(f)) {
 				return
 			}
 		}
@@ -87,15 +87,6 @@ func (s *subscription) watch(ctx context.Context, said *consentv1.Blocked, out c
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
 	}
 }
 

@@ -32,7 +32,7 @@ func (l *Loader) keep(ctx context.Context, changed <-chan struct{}) bool {
 			k.do(ctx, v, k.past(ctx, v))
 		}
 	}
-	if k.all && !closed(changed) && ctx.Err() == nil {
+	if k.all && !ledger.Closed(changed) && ctx.Err() == nil {
 		k.do(ctx, nil, k.shelf.sweep(func(b book) bool { return k.wanted[b] }))
 		k.do(ctx, nil, k.shelf.flush())
 		if k.all {
@@ -56,7 +56,7 @@ func (k *keeper) do(ctx context.Context, v *linked, err error) {
 		return
 	}
 	k.all = false
-	if !closed(k.changed) {
+	if !ledger.Closed(k.changed) {
 		object := ledger.Hash{}
 		if v != nil {
 			object = v.object
@@ -100,7 +100,7 @@ func (k *keeper) past(ctx context.Context, v *linked) error {
 	var failed error
 	of := chain(v)
 	days, room, news := datesBuilder{}, true, v.first == nil || !slices.Equal(v.first.of, of)
-	for w := v; w.previous != nil && !closed(k.changed); w = w.previous {
+	for w := v; w.previous != nil && !ledger.Closed(k.changed); w = w.previous {
 		key := pair{w.object, w.previous.object}
 		k.wanted[key.added()], k.wanted[key.removed()] = true, true
 		if failed = k.changes(ctx, key, w); failed != nil {
@@ -119,7 +119,7 @@ func (k *keeper) past(ctx context.Context, v *linked) error {
 	if failed != nil {
 		of, news = nil, v.first == nil
 	}
-	if news && !closed(k.changed) && ctx.Err() == nil {
+	if news && !ledger.Closed(k.changed) && ctx.Err() == nil {
 		k.Projection.dated(v.position, days.done(of))
 	}
 	return failed

@@ -42,9 +42,9 @@ func (l *Loader) Run(ctx context.Context) error {
 	for {
 		changed := l.Projection.watch()
 		whole := l.fetchAll(ctx, func(object ledger.Hash, err error) { l.tell(ctx, object, err) })
-		if whole || !closed(changed) {
+		if whole || !ledger.Closed(changed) {
 			kept := l.keep(ctx, changed)
-			if closed(changed) {
+			if ledger.Closed(changed) {
 				continue
 			}
 			whole = whole && kept
@@ -75,15 +75,6 @@ func (l *Loader) Run(ctx context.Context) error {
 func (l *Loader) tell(ctx context.Context, object ledger.Hash, err error) {
 	if l.Failed != nil && ctx.Err() == nil {
 		l.Failed(object, err)
-	}
-}
-
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
 	}
 }
 
