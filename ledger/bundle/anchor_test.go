@@ -2,43 +2,25 @@ package bundle
 
 import (
 	"bytes"
-	"crypto/rand"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
-	cosign "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/consent-ledger/consent-ledger/ledger/bundle/bundletest"
+	"github.com/consent-ledger/consent-ledger/ledger/ledgertest"
 	"github.com/consent-ledger/consent-ledger/ledger/proof"
 )
-
-// madeWitness is a witness with its public key as a line.
-func madeWitness(t *testing.T, name string) (*cosign.Signer, string) {
-	t.Helper()
-	secret, public, err := note.GenerateKey(rand.Reader, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := cosign.NewSignerForCosignatureV1(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if public, err = cosign.VKeyToCosignatureV1(public); err != nil {
-		t.Fatal(err)
-	}
-	return s, public
-}
 
 // TestWitnesses: whose word counts is the reader's policy, and one that is not met
 // refuses the bundle.
 func TestWitnesses(t *testing.T) {
 	s := newStory(t)
-	one, oneKey := madeWitness(t, "witness.example.com/one")
-	two, twoKey := madeWitness(t, "witness.example.org/two")
-	_, threeKey := madeWitness(t, "witness.example.net/three")
+	one, oneKey := ledgertest.Cosigner(t, "witness.example.com/one")
+	two, twoKey := ledgertest.Cosigner(t, "witness.example.org/two")
+	_, threeKey := ledgertest.Cosigner(t, "witness.example.net/three")
 	log, err := note.Open(s.checkpoint().Note, note.VerifierList(s.signing.Log.Verifier))
 	if err != nil {
 		t.Fatal(err)

@@ -43,6 +43,17 @@ func both(t *testing.T, w *world, zips ...[]byte) ([]*Verdict, []error) {
 	return out, errs
 }
 
+// accepted holds what became of a bundle against what a table wants: words of the refusal
+// behind a !, or none. It tells whether the bundle was taken, as it should be.
+func accepted(t *testing.T, name string, err error, want string) bool {
+	t.Helper()
+	refusal, refused := strings.CutPrefix(want, "!")
+	if refused != (err != nil) || refused && !strings.Contains(err.Error(), refusal) {
+		t.Errorf("%s: %v, want %q", name, err, want)
+	}
+	return !refused && err == nil
+}
+
 // agree tells whether both verifiers say the same of a claim. What verify.py leaves to
 // others it never calls proven.
 func agree(ours Claim, theirs bundletest.Claim) bool {

@@ -9,35 +9,18 @@ import (
 	"strings"
 	"testing"
 
-	cosign "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/consent-ledger/consent-ledger/ledger/ledgertest"
 	ours "github.com/consent-ledger/consent-ledger/ledger/proof"
 )
-
-// cosigner is a witness with its public key as a line.
-func cosigner(t *testing.T, name string) (*cosign.Signer, string) {
-	t.Helper()
-	secret, public, err := note.GenerateKey(bytes.NewReader(bytes.Repeat([]byte(name), 32)), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := cosign.NewSignerForCosignatureV1(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if public, err = cosign.VKeyToCosignatureV1(public); err != nil {
-		t.Fatal(err)
-	}
-	return s, public
-}
 
 // TestPolicy: who cosigned, and whether they are enough, is counted by witness and not
 // by line; a policy that demands nobody, or lets one stand for two, is refused.
 func TestPolicy(t *testing.T) {
-	one, oneKey := cosigner(t, "witness.example.com/one")
-	_, twoKey := cosigner(t, "witness.example.org/two")
+	one, oneKey := ledgertest.Cosigner(t, "witness.example.com/one")
+	_, twoKey := ledgertest.Cosigner(t, "witness.example.org/two")
 	c, err := ours.SignCheckpoint(7, tlog.Hash{7}, keys(t).Log)
 	if err != nil {
 		t.Fatal(err)
