@@ -138,18 +138,12 @@ func TestRepairFrom(t *testing.T) {
 // before, is mended by its folder.
 func TestRepairOfAFolder(t *testing.T) {
 	d := newDamaged(t)
-	d.withoutTail()
-	d.flipIn(d.seqOf("g-3"), regions[8], true)
-	s := serve(t, d.dir)
-	if got := s.scrubbed().GetIntegrity(); got != "DAMAGED" {
-		t.Fatalf("integrity %s", got)
-	}
-	s.stop()
+	d.known(t)
 	out, err := exec.Command(program, "repair", "--dir", d.dir, "--from", d.copy, "-o", "json").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	s = serve(t, d.dir)
+	s := serve(t, d.dir)
 	d.verify(s)
 	s.stop()
 }
@@ -200,13 +194,7 @@ func TestDoctorOfAFolder(t *testing.T) {
 // never been.
 func TestDamagedMended(t *testing.T) {
 	d := newDamaged(t)
-	d.withoutTail()
-	d.flipIn(d.seqOf("g-3"), regions[8], true)
-	s := serve(t, d.dir)
-	if got := s.scrubbed().GetIntegrity(); got != "DAMAGED" {
-		t.Fatalf("integrity %s", got)
-	}
-	s.stop()
+	d.known(t)
 	serve(t, d.dir).stop() // a start writes tables of what the log before holds
 	whole := filepath.Join(filepath.Dir(d.dir), "mended")
 	copyFolder(t, filepath.Join(d.dir, "mended"), whole)
@@ -219,7 +207,7 @@ func TestDamagedMended(t *testing.T) {
 		}
 		copyFolder(t, whole, filepath.Join(d.dir, "mended"))
 	}
-	s = serve(t, d.dir)
+	s := serve(t, d.dir)
 	if c := codes(s.check(number(3))); !slices.Contains(c, "LEDGER_INTEGRITY") {
 		t.Errorf("put back, and answered: %q", c)
 	}

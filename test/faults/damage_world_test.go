@@ -16,8 +16,6 @@ import (
 	"testing"
 
 	"connectrpc.com/connect"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
@@ -111,20 +109,7 @@ func newDamaged(t *testing.T) *damaged {
 // stored reads the stream's messages as an outsider may.
 func (s *server) stored() (commits [][]byte, headers []int64) {
 	s.t.Helper()
-	key, err := os.ReadFile(filepath.Join(s.dir, "admin.key"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	conn, err := nats.Connect(s.natsURL(), nats.UserInfo("admin", strings.TrimSpace(string(key))))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	l, err := js.Stream(s.t.Context(), stream.LedgerStream)
+	l, err := s.outside().Stream(s.t.Context(), stream.LedgerStream)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -194,6 +179,23 @@ func (d *damaged) seqOf(event string) int {
 	}
 	d.t.Fatalf("no message holds %s", event)
 	return 0
+}
+
+// loseOne damages one grant, that of g-3, of which the tree has no copy either.
+func (d *damaged) loseOne() {
+	d.withoutTail()
+	d.flipIn(d.seqOf("g-3"), regions[8], true)
+}
+
+// known damages the same one, and lets a server find it.
+func (d *damaged) known(t *testing.T) {
+	t.Helper()
+	d.loseOne()
+	s := serve(t, d.dir)
+	if got := s.scrubbed().GetIntegrity(); got != "DAMAGED" {
+		t.Fatalf("integrity %s", got)
+	}
+	s.stop()
 }
 
 // flip turns one bit of a file.

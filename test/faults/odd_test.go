@@ -141,8 +141,7 @@ func TestOtherProjections(t *testing.T) {
 // and to block them no more when it is mended.
 func TestCopiesHearOfDamage(t *testing.T) {
 	d := newDamaged(t)
-	d.withoutTail()
-	d.flipIn(d.seqOf("g-3"), regions[8], true)
+	d.loseOne()
 	s := serve(t, d.dir)
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
