@@ -17,7 +17,7 @@ var ballast atomic.Pointer[[ballastBytes]byte]
 // it is collected, and to some 600 MB in any case: a server's live heap is small beside
 // its machine. Collecting half as often gave a tenth of the processor back. And a
 // collection holds checks up while it lasts, 30 ms on two cores: twice a second, that was
-// the slowest hundredth of them (p99 6.1 ms at 15,400/s over HTTP, 1.9 with the ballast).
+// the slowest hundredth of them (test/bench/RESULTS.md, checks over HTTP).
 // GOGC or GOMEMLIMIT in the environment win. It is for programs that run a node and little
 // else.
 func RoomForGarbage() {
